@@ -1,0 +1,4 @@
+//! simrelay: a self-hosted cellular MQTT relay in the style of SORACOM Beam.
+
+pub mod mqtt;
+pub mod sim;

@@ -1,0 +1,5 @@
+//! The wire.
+
+mod rewrite;
+
+pub use rewrite::{TopicRewrite, Unchanged};
