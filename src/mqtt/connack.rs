@@ -1,0 +1,170 @@
+//! CONNACK: the broker's, read; the relay's own refusal, written (§3.2).
+
+use super::connect::block;
+use super::disconnect::reason_string;
+use super::frame::{FixedHeader, push_varint};
+use super::properties::{Place, Properties, REASON_STRING, SERVER_KEEP_ALIVE, Value};
+use super::reader::Reader;
+use super::{PacketType, Reason, Version, Violation};
+
+/// The broker's answer to a CONNECT.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Connack {
+    /// The broker has a session of this client.
+    pub session_present: bool,
+    /// Return code (3.1, 3.1.1) or reason code (5); 0 accepts.
+    pub code: u8,
+    /// The keep alive in seconds that the device must use instead of its own (§3.2.2.3.14).
+    pub server_keep_alive: Option<u16>,
+    /// What the broker says about it, MQTT 5 only.
+    pub reason_string: Option<String>,
+}
+
+impl Connack {
+    /// Reads a whole packet, fixed header included.
+    ///
+    /// # Errors
+    /// [`Violation`] if it is no CONNACK of `version`.
+    pub fn parse(packet: &[u8], version: Version) -> Result<Self, Violation> {
+        let header = FixedHeader::parse(packet)?.ok_or(Violation::Truncated("the fixed header"))?;
+        if header.packet != PacketType::Connack {
+            return Err(Violation::Unexpected(header.packet));
+        }
+        header.check(version)?;
+        let body = packet
+            .get(header.len..header.total())
+            .ok_or(Violation::Truncated("CONNACK"))?;
+        let mut reader = Reader::new(body);
+        let flags = reader.u8("the acknowledge flags")?;
+        let code = reader.u8("the reason code")?;
+        let mut connack = Self {
+            session_present: flags & 1 != 0,
+            code,
+            server_keep_alive: None,
+            reason_string: None,
+        };
+        for property in Properties::new(block(&mut reader, version)?, Place::Connack) {
+            match property.map(|p| (p.id, p.value))? {
+                (SERVER_KEEP_ALIVE, Value::Number(seconds)) => {
+                    connack.server_keep_alive = Some(seconds as u16)
+                }
+                (REASON_STRING, Value::Text(text)) => connack.reason_string = Some(text.to_owned()),
+                _ => {}
+            }
+        }
+        if reader.is_empty() {
+            Ok(connack)
+        } else {
+            Err(Violation::Trailing(reader.rest().len()))
+        }
+    }
+
+    /// Whether the broker accepts the connection.
+    #[must_use]
+    pub fn accepted(&self) -> bool {
+        self.code == 0
+    }
+
+    /// What a refusing code means, in words (MQTT 3.1.1 §3.2.2.3, MQTT 5 §3.2.2.2).
+    #[must_use]
+    pub fn code_in_words(&self) -> &'static str {
+        match self.code {
+            0 => "accepted",
+            1 => "unacceptable protocol version",
+            2 | 0x85 => "client identifier not valid",
+            3 | 0x88 => "server unavailable",
+            4 | 0x86 => "bad user name or password",
+            5 | 0x87 => "not authorized",
+            0x80 => "unspecified error",
+            0x81 => "malformed packet",
+            0x82 => "protocol error",
+            0x83 => "implementation specific error",
+            0x84 => "unsupported protocol version",
+            0x89 => "server busy",
+            0x8a => "banned",
+            0x8c => "bad authentication method",
+            0x90 => "topic name invalid",
+            0x95 => "packet too large",
+            0x97 => "quota exceeded",
+            0x99 => "payload format invalid",
+            0x9a => "retain not supported",
+            0x9b => "QoS not supported",
+            0x9c => "use another server",
+            0x9d => "server moved",
+            0x9f => "connection rate exceeded",
+            _ => "a code that the specification does not define",
+        }
+    }
+}
+
+/// A refusal of the relay's own, with `text` as Reason String where the device can take it; `None`
+/// where the specification wants the connection closed without a word.
+#[must_use]
+pub fn refusal(version: Version, reason: Reason, text: &str, limit: Option<u32>) -> Option<Vec<u8>> {
+    let code = reason.connack_code(version)?;
+    if version != Version::V5 {
+        return Some(vec![0x20, 2, 0, code]);
+    }
+    let properties = reason_string(text, limit, 4);
+    let mut packet = vec![0x20];
+    let mut body = vec![0, code];
+    push_varint(&mut body, properties.len());
+    body.extend_from_slice(&properties);
+    push_varint(&mut packet, body.len());
+    packet.extend_from_slice(&body);
+    Some(packet)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_can_be_read_again() {
+        for version in [Version::V31, Version::V311, Version::V5] {
+            let packet = refusal(
+                version,
+                Reason::NotAuthorized,
+                "keep alive 3 is not 0 or 5..=1200",
+                None,
+            )
+            .unwrap();
+            let connack = Connack::parse(&packet, version).unwrap();
+            assert!(!connack.accepted() && !connack.session_present);
+            let v5 = version == Version::V5;
+            assert_eq!(connack.code, if v5 { 0x87 } else { 5 });
+            assert_eq!(connack.reason_string.is_some(), v5);
+            assert_eq!(connack.code_in_words(), "not authorized");
+        }
+        assert_eq!(refusal(Version::V311, Reason::MalformedPacket, "", None), None);
+    }
+
+    #[test]
+    fn a_reason_that_the_device_cannot_take_is_left_out() {
+        let packet = refusal(Version::V5, Reason::NotAuthorized, "a long explanation", Some(10)).unwrap();
+        assert_eq!(packet, [0x20, 3, 0, 0x87, 0]);
+    }
+
+    #[test]
+    fn server_keep_alive_is_found_among_other_properties() {
+        let packet = [0x20, 9, 1, 0, 6, 0x21, 0, 10, 0x13, 0, 30];
+        let connack = Connack::parse(&packet, Version::V5).unwrap();
+        assert_eq!(
+            (connack.session_present, connack.server_keep_alive),
+            (true, Some(30))
+        );
+    }
+
+    #[test]
+    fn what_is_no_connack_is_not_taken_for_one() {
+        for bytes in [
+            &[0x20, 2, 0][..],
+            &[0x30, 2, 0, 0],
+            &[0x20, 3, 0, 0, 0],
+            &[0x20, 1, 0],
+            b"HTTP/1.1 200 OK",
+        ] {
+            assert!(Connack::parse(bytes, Version::V311).is_err(), "{bytes:02x?}");
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! The stream from broker to device: framed and counted, nothing else.
+
+use super::frame::FixedHeader;
+use super::{PacketType, Version, Violation};
+
+/// What was found in some bytes.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Scanned {
+    /// How many of the bytes may pass: all, but for a violation.
+    pub len: usize,
+    /// PUBLISH packets whose last byte is among them.
+    pub requests: u32,
+    /// The broker said DISCONNECT, as only MQTT 5 brokers do: the reason code, 0 where it gave none.
+    pub disconnect: Option<u8>,
+    /// What is wrong with the stream behind `len`.
+    pub violation: Option<Violation>,
+}
+
+/// Follows the broker's bytes after its CONNACK, cut anywhere.
+#[derive(Debug)]
+pub struct Downlink {
+    version: Version,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    /// At a packet boundary, or with the first bytes of a fixed header.
+    Header {
+        bytes: [u8; 5],
+        len: u8,
+    },
+    Body {
+        left: usize,
+        packet: PacketType,
+    },
+}
+
+const BOUNDARY: State = State::Header {
+    bytes: [0; 5],
+    len: 0,
+};
+
+impl Downlink {
+    /// A stream of `version`.
+    #[must_use]
+    pub fn new(version: Version) -> Self {
+        Self {
+            version,
+            state: BOUNDARY,
+        }
+    }
+
+    /// Whether the last byte scanned was the last of a packet, so that a packet of the relay's own may follow.
+    #[must_use]
+    pub fn at_boundary(&self) -> bool {
+        matches!(self.state, State::Header { len: 0, .. })
+    }
+
+    /// Follows `input`.
+    pub fn scan(&mut self, input: &[u8]) -> Scanned {
+        let mut scanned = Scanned::default();
+        if let Err(violation) = self.advance(input, &mut scanned) {
+            scanned.violation = Some(violation);
+        }
+        scanned
+    }
+
+    fn advance(&mut self, input: &[u8], scanned: &mut Scanned) -> Result<(), Violation> {
+        while scanned.len < input.len() {
+            let rest = &input[scanned.len..];
+            match &mut self.state {
+                State::Header { len: 0, .. } => match FixedHeader::parse(rest)? {
+                    Some(header) => self.enter(&header, header.len, rest, scanned)?,
+                    None => {
+                        let mut bytes = [0; 5];
+                        bytes[..rest.len()].copy_from_slice(rest);
+                        self.state = State::Header {
+                            bytes,
+                            len: rest.len() as u8,
+                        };
+                        scanned.len = input.len();
+                    }
+                },
+                State::Header { bytes, len } => {
+                    let held = usize::from(*len);
+                    bytes[held] = rest[0];
+                    *len += 1;
+                    let header = FixedHeader::parse(&bytes[..=held])?;
+                    match header {
+                        Some(header) => self.enter(&header, 1, rest, scanned)?,
+                        None => scanned.len += 1,
+                    }
+                }
+                State::Body { left, packet } => {
+                    let packet = *packet;
+                    let n = rest.len().min(*left);
+                    *left -= n;
+                    scanned.len += n;
+                    if *left == 0 {
+                        self.complete(packet, scanned);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes on after a fixed header, whose last `taken` bytes are at the start of `rest`.
+    #[inline]
+    fn enter(
+        &mut self,
+        header: &FixedHeader,
+        taken: usize,
+        rest: &[u8],
+        scanned: &mut Scanned,
+    ) -> Result<(), Violation> {
+        self.check(header)?;
+        scanned.len += taken;
+        if header.packet == PacketType::Disconnect {
+            scanned.disconnect = Some(
+                rest.get(taken)
+                    .copied()
+                    .filter(|_| header.remaining > 0)
+                    .unwrap_or(0),
+            );
+        }
+        if header.remaining == 0 {
+            self.complete(header.packet, scanned);
+        } else {
+            self.state = State::Body {
+                left: header.remaining,
+                packet: header.packet,
+            };
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn complete(&mut self, packet: PacketType, scanned: &mut Scanned) {
+        scanned.requests += u32::from(packet.is_request());
+        self.state = BOUNDARY;
+    }
+
+    /// Whether a server may send this packet here at all (§2.1.2).
+    fn check(&self, header: &FixedHeader) -> Result<(), Violation> {
+        use PacketType as P;
+        let allowed = match header.packet {
+            P::Connect | P::Connack | P::Subscribe | P::Unsubscribe | P::Pingreq => false,
+            P::Disconnect | P::Auth => self.version == Version::V5,
+            _ => true,
+        };
+        if !allowed {
+            return Err(Violation::Unexpected(header.packet));
+        }
+        header.check(self.version)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stream() -> Vec<u8> {
+        let mut bytes = vec![0x90, 0x03, 0, 1, 0]; // SUBACK
+        bytes.extend_from_slice(&[0x30, 0x04, 0, 1, b't', b'x']); // PUBLISH
+        bytes.extend_from_slice(&[0x30, 0x84, 0x01]); // PUBLISH of 132 bytes
+        bytes.extend_from_slice(&[0, 1, b't']);
+        bytes.extend(std::iter::repeat_n(7, 129));
+        bytes.extend_from_slice(&[0xd0, 0x00]); // PINGRESP
+        bytes
+    }
+
+    #[test]
+    fn publishes_are_counted_however_the_stream_is_cut() {
+        let stream = stream();
+        for size in 1..=stream.len() {
+            let mut downlink = Downlink::new(Version::V311);
+            let (mut requests, mut len) = (0, 0);
+            for part in stream.chunks(size) {
+                let scanned = downlink.scan(part);
+                assert_eq!(scanned.violation, None, "parts of {size}");
+                requests += scanned.requests;
+                len += scanned.len;
+            }
+            assert_eq!((requests, len), (2, stream.len()), "parts of {size}");
+            assert!(downlink.at_boundary());
+        }
+    }
+
+    #[test]
+    fn a_packet_counts_with_its_last_byte() {
+        let mut downlink = Downlink::new(Version::V311);
+        assert_eq!(downlink.scan(&[0x30, 0x04, 0, 1, b't']).requests, 0);
+        assert!(!downlink.at_boundary());
+        assert_eq!(downlink.scan(b"x").requests, 1);
+    }
+
+    #[test]
+    fn what_a_broker_may_not_send_stops_before_it() {
+        for (version, bytes) in [
+            (Version::V311, &[0xe0, 0x00][..]),
+            (Version::V5, &[0x20, 0x02, 0, 0]),
+            (Version::V5, &[0x82, 0x06, 0, 1, 0, 1, b't', 0]),
+            (Version::V5, b"HTTP/1.1 400 Bad Request\r\n"),
+            (Version::V311, &[0x00, 0x00]),
+        ] {
+            let mut input = vec![0xd0, 0x00];
+            input.extend_from_slice(bytes);
+            let scanned = Downlink::new(version).scan(&input);
+            assert_eq!(scanned.len, 2, "{bytes:02x?}");
+            assert!(scanned.violation.is_some(), "{bytes:02x?}");
+        }
+    }
+
+    #[test]
+    fn the_reason_of_a_brokers_disconnect_is_seen() {
+        for (bytes, reason) in [
+            (&[0xe0, 0x00][..], 0),
+            (&[0xe0, 0x01, 0x8b], 0x8b),
+            (&[0xe0, 0x02, 0x8e, 0], 0x8e),
+        ] {
+            assert_eq!(Downlink::new(Version::V5).scan(bytes).disconnect, Some(reason));
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! MQTT 5 properties: a walk that checks every one and hands out its raw bytes (§2.2.2).
+
+use super::Violation;
+use super::reader::Reader;
+use std::ops::Range;
+
+pub(super) const RESPONSE_TOPIC: u32 = 0x08;
+pub(super) const SERVER_KEEP_ALIVE: u32 = 0x13;
+pub(super) const REASON_STRING: u32 = 0x1f;
+pub(super) const MAXIMUM_PACKET_SIZE: u32 = 0x27;
+pub(super) const AUTHENTICATION_METHOD: u32 = 0x15;
+const AUTHENTICATION_DATA: u32 = 0x16;
+const SUBSCRIPTION_IDENTIFIER: u32 = 0x0b;
+const USER_PROPERTY: u32 = 0x26;
+
+/// Where a property block stands, which decides what may be in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    Connect,
+    Will,
+    Connack,
+    /// PUBLISH from a client: no Subscription Identifier ([MQTT-3.3.4-6]).
+    Publish,
+    Subscribe,
+    Unsubscribe,
+}
+
+impl Place {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Connect => "CONNECT",
+            Self::Will => "the will",
+            Self::Connack => "CONNACK",
+            Self::Publish => "PUBLISH",
+            Self::Subscribe => "SUBSCRIBE",
+            Self::Unsubscribe => "UNSUBSCRIBE",
+        }
+    }
+
+    /// The table of §2.2.2.2, as far as packets that the relay reads go.
+    fn allows(self, id: u32) -> bool {
+        let allowed: &[u32] = match self {
+            Self::Connect => &[0x11, 0x15, 0x16, 0x17, 0x19, 0x21, 0x22, 0x26, 0x27],
+            Self::Will => &[0x01, 0x02, 0x03, 0x08, 0x09, 0x18, 0x26],
+            Self::Connack => &[
+                0x11, 0x12, 0x13, 0x15, 0x16, 0x1a, 0x1c, 0x1f, 0x21, 0x22, 0x24, 0x25, 0x26, 0x27, 0x28,
+                0x29, 0x2a,
+            ],
+            Self::Publish => &[0x01, 0x02, 0x03, 0x08, 0x09, 0x23, 0x26],
+            Self::Subscribe => &[SUBSCRIPTION_IDENTIFIER, USER_PROPERTY],
+            Self::Unsubscribe => &[USER_PROPERTY],
+        };
+        allowed.contains(&id)
+    }
+}
+
+/// The value of a property, as far as the relay wants to know it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Value<'a> {
+    Number(u32),
+    Text(&'a str),
+    Bytes,
+}
+
+/// One property.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Property<'a> {
+    pub(super) id: u32,
+    pub(super) value: Value<'a>,
+    /// Where identifier and value stand in the block.
+    pub(super) span: Range<usize>,
+}
+
+/// The properties of a block (without its length), each checked as it is reached.
+pub(super) struct Properties<'a> {
+    reader: Reader<'a>,
+    place: Place,
+    /// One bit an identifier: all of them are below 64.
+    seen: u64,
+}
+
+impl<'a> Properties<'a> {
+    pub(super) fn new(block: &'a [u8], place: Place) -> Self {
+        Self {
+            reader: Reader::new(block),
+            place,
+            seen: 0,
+        }
+    }
+
+    /// Checks the whole block and looks for one property.
+    pub(super) fn find(block: &'a [u8], place: Place, id: u32) -> Result<Option<Property<'a>>, Violation> {
+        let mut found = None;
+        for property in Self::new(block, place) {
+            let property = property?;
+            if property.id == id {
+                found = Some(property);
+            }
+        }
+        Ok(found)
+    }
+
+    fn read(&mut self) -> Result<Property<'a>, Violation> {
+        let start = self.reader.position();
+        let id = u32::try_from(self.reader.varint("property identifier")?).unwrap_or(u32::MAX);
+        if !self.place.allows(id) {
+            return Err(Violation::Property {
+                id,
+                place: self.place.name(),
+            });
+        }
+        let once = id != USER_PROPERTY;
+        if once && self.seen & (1 << id) != 0 {
+            return Err(Violation::DuplicateProperty(id));
+        }
+        self.seen |= 1 << id;
+        let value = self.value(id)?;
+        Ok(Property {
+            id,
+            value,
+            span: start..self.reader.position(),
+        })
+    }
+
+    fn value(&mut self, id: u32) -> Result<Value<'a>, Violation> {
+        const FIELD: &str = "a property";
+        let r = &mut self.reader;
+        let value = match id {
+            0x01 | 0x17 | 0x19 | 0x24 | 0x25 | 0x28 | 0x29 | 0x2a => Value::Number(r.u8(FIELD)?.into()),
+            0x13 | 0x21 | 0x22 | 0x23 => Value::Number(r.u16(FIELD)?.into()),
+            0x02 | 0x11 | 0x18 | 0x27 => Value::Number(r.u32(FIELD)?),
+            SUBSCRIPTION_IDENTIFIER => Value::Number(r.varint(FIELD)? as u32),
+            0x09 | AUTHENTICATION_DATA => r.binary(FIELD).map(|_| Value::Bytes)?,
+            USER_PROPERTY => {
+                r.text("a user property")?;
+                r.text("a user property")?;
+                Value::Bytes
+            }
+            RESPONSE_TOPIC => Value::Text(r.text("the response topic")?),
+            _ => Value::Text(r.text(FIELD)?),
+        };
+        match (id, value) {
+            // Flags are 0 or 1, these numbers are not 0, a response topic has no wildcard.
+            (0x01 | 0x17 | 0x19 | 0x24 | 0x25 | 0x28 | 0x29 | 0x2a, Value::Number(2..))
+            | (0x0b | 0x21 | 0x23 | 0x27, Value::Number(0)) => Err(Violation::PropertyValue(id)),
+            (RESPONSE_TOPIC, Value::Text(topic)) if topic.contains(['+', '#']) => {
+                Err(Violation::WildcardInTopic(topic.to_owned()))
+            }
+            _ => Ok(value),
+        }
+    }
+}
+
+impl<'a> Iterator for Properties<'a> {
+    type Item = Result<Property<'a>, Violation>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.reader.is_empty() {
+            return None;
+        }
+        let item = self.read();
+        if item.is_err() {
+            // An error ends the walk: what follows it cannot be told apart.
+            self.reader = Reader::new(&[]);
+        }
+        Some(item)
+    }
+}

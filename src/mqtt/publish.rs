@@ -1,0 +1,129 @@
+//! The head of a PUBLISH: topic name, packet identifier, properties (§3.3.1, §3.3.2).
+
+use super::frame::{FixedHeader, push_varint};
+use super::properties::{Place, Properties, RESPONSE_TOPIC, Value};
+use super::reader::{Reader, push_rewritten, text};
+use super::{MAX_REMAINING, PacketType, TopicRewrite, Version, Violation};
+
+/// How many bytes of the packet have to be there before its head can be judged and spliced: at least
+/// up to the packet identifier, and up to the end of the properties if one of them may be rewritten.
+#[inline]
+pub(super) fn head_len(header: &FixedHeader, bytes: &[u8], properties: bool) -> Result<usize, Violation> {
+    let topic_at = header.len + 2;
+    let Some(prefix) = bytes.get(header.len..topic_at) else {
+        return Ok(topic_at);
+    };
+    let topic_len = usize::from(u16::from_be_bytes([prefix[0], prefix[1]]));
+    let end = topic_at + topic_len + if header.qos() > 0 { 2 } else { 0 };
+    let len = if properties {
+        properties_end(header, bytes, end)?
+    } else {
+        end
+    };
+    if len > header.total() {
+        Err(Violation::Truncated("the topic name"))
+    } else {
+        Ok(len)
+    }
+}
+
+/// Where the property block that starts at `start` ends, or how far it takes to know.
+fn properties_end(header: &FixedHeader, bytes: &[u8], start: usize) -> Result<usize, Violation> {
+    const FIELD: &str = "the property length";
+    let there = bytes.get(start..).unwrap_or_default();
+    let mut length = Reader::new(there);
+    match length.varint(FIELD) {
+        Ok(block) => {
+            let end = start + length.position() + block;
+            if end > header.total() {
+                Err(Violation::Truncated(FIELD))
+            } else {
+                Ok(end)
+            }
+        }
+        Err(_) if there.len() < 4 && there.iter().all(|b| b & 0x80 != 0) => {
+            let more = start + there.len() + 1;
+            if more > header.total() {
+                Err(Violation::Truncated(FIELD))
+            } else {
+                Ok(more)
+            }
+        }
+        Err(violation) => Err(violation),
+    }
+}
+
+/// Checks a complete head. If a topic in it changes, `new` becomes what follows the fixed header of the
+/// new head, and the packet's new remaining length is returned.
+#[inline]
+pub(super) fn splice(
+    header: &FixedHeader,
+    head: &[u8],
+    version: Version,
+    rewrite: &impl TopicRewrite,
+    new: &mut Vec<u8>,
+) -> Result<Option<usize>, Violation> {
+    let mut reader = Reader::new(&head[header.len..]);
+    let topic = topic_name(reader.binary("the topic name")?, version)?;
+    let identifier = reader.take(if header.qos() > 0 { 2 } else { 0 }, "the packet identifier")?;
+    if identifier == [0, 0] {
+        return Err(Violation::PacketId(PacketType::Publish));
+    }
+    new.clear();
+    // With a topic alias there is no topic to change: the broker has the rewritten one under the alias.
+    let mut changed = push_rewritten(new, topic, |out| {
+        !topic.is_empty() && rewrite.topic_name(topic, out)
+    })?;
+    new.extend_from_slice(identifier);
+    if !reader.is_empty() {
+        reader.varint("the property length")?;
+        changed |= push_properties(new, reader.rest(), Place::Publish, rewrite)?;
+    }
+    if !changed {
+        return Ok(None);
+    }
+    let remaining = header.remaining + header.len + new.len() - head.len();
+    if remaining > MAX_REMAINING {
+        return Err(Violation::TooLarge {
+            packet: PacketType::Publish,
+            size: remaining,
+            limit: MAX_REMAINING,
+        });
+    }
+    Ok(Some(remaining))
+}
+
+/// A topic name as a client may send it (§4.7). Only MQTT 5 allows an empty one, for a topic alias.
+#[inline]
+pub(super) fn topic_name(bytes: &[u8], version: Version) -> Result<&str, Violation> {
+    let topic = text(bytes, "the topic name")?;
+    if topic.is_empty() && version != Version::V5 {
+        return Err(Violation::EmptyTopic);
+    }
+    if memchr::memchr2(b'+', b'#', bytes).is_some() {
+        return Err(Violation::WildcardInTopic(topic.to_owned()));
+    }
+    Ok(topic)
+}
+
+/// Appends a property block with its length, its Response Topic rewritten. Returns whether it was.
+pub(super) fn push_properties(
+    out: &mut Vec<u8>,
+    block: &[u8],
+    place: Place,
+    rewrite: &impl TopicRewrite,
+) -> Result<bool, Violation> {
+    let response = Properties::find(block, place, RESPONSE_TOPIC)?;
+    let Some((span, Value::Text(topic))) = response.map(|p| (p.span.clone(), p.value)) else {
+        push_varint(out, block.len());
+        out.extend_from_slice(block);
+        return Ok(false);
+    };
+    let mut rewritten = vec![RESPONSE_TOPIC as u8];
+    let changed = push_rewritten(&mut rewritten, topic, |out| rewrite.response_topic(topic, out))?;
+    push_varint(out, block.len() - span.len() + rewritten.len());
+    out.extend_from_slice(&block[..span.start]);
+    out.extend_from_slice(&rewritten);
+    out.extend_from_slice(&block[span.end..]);
+    Ok(changed)
+}

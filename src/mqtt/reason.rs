@@ -1,0 +1,71 @@
+//! Reason codes that the relay itself gives to a device.
+
+use super::Version;
+
+/// Why the relay refuses or ends a connection, as MQTT can say it (MQTT 5 §2.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Reason {
+    /// 0x81: the packet does not follow the specification.
+    MalformedPacket = 0x81,
+    /// 0x82: out of order, or a value that is not allowed.
+    ProtocolError = 0x82,
+    /// 0x84: protocol name or level that the relay does not carry.
+    UnsupportedProtocolVersion = 0x84,
+    /// 0x87: the SIM may not do this.
+    NotAuthorized = 0x87,
+    /// 0x88: the broker cannot be reached.
+    ServerUnavailable = 0x88,
+    /// 0x8B: the relay is shutting down.
+    ServerShuttingDown = 0x8B,
+    /// 0x8D: nothing came within 1.5 times the keep alive.
+    KeepAliveTimeout = 0x8D,
+    /// 0x8F: a topic filter is not accepted.
+    TopicFilterInvalid = 0x8F,
+    /// 0x90: a topic name is not accepted.
+    TopicNameInvalid = 0x90,
+    /// 0x95: larger than the relay holds.
+    PacketTooLarge = 0x95,
+    /// 0x98: an administrator closed the connection.
+    AdministrativeAction = 0x98,
+}
+
+impl Reason {
+    /// The reason code of MQTT 5.
+    #[must_use]
+    pub fn code(self) -> u8 {
+        self as u8
+    }
+
+    /// The CONNACK return code of `version`, or `None` where the specification gives none and the
+    /// connection is closed without a word (MQTT 3.1.1 §3.2.2.3).
+    #[must_use]
+    pub fn connack_code(self, version: Version) -> Option<u8> {
+        match (version, self) {
+            (Version::V5, reason) => Some(reason.code()),
+            (_, Self::UnsupportedProtocolVersion) => Some(1),
+            (_, Self::ServerUnavailable | Self::ServerShuttingDown) => Some(3),
+            (_, Self::NotAuthorized | Self::AdministrativeAction) => Some(5),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn old_versions_get_the_return_code_that_means_the_same() {
+        for (reason, v311, v5) in [
+            (Reason::UnsupportedProtocolVersion, Some(1), 0x84),
+            (Reason::ServerUnavailable, Some(3), 0x88),
+            (Reason::NotAuthorized, Some(5), 0x87),
+            (Reason::MalformedPacket, None, 0x81),
+        ] {
+            assert_eq!(reason.connack_code(Version::V311), v311, "{reason:?}");
+            assert_eq!(reason.connack_code(Version::V31), v311, "{reason:?}");
+            assert_eq!(reason.connack_code(Version::V5), Some(v5), "{reason:?}");
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! SUBSCRIBE and UNSUBSCRIBE, whole, with their topic filters rewritten (§3.8, §3.10).
+
+use super::frame::{FixedHeader, push_varint};
+use super::properties::{Place, Properties};
+use super::reader::{Reader, push_rewritten};
+use super::{MAX_REMAINING, PacketType, TopicRewrite, Version, Violation};
+
+/// Checks a whole packet. If a filter in it changes, `body` becomes what follows the new fixed header,
+/// and the packet's new remaining length is returned.
+pub(super) fn splice(
+    header: &FixedHeader,
+    packet: &[u8],
+    version: Version,
+    rewrite: &impl TopicRewrite,
+    body: &mut Vec<u8>,
+) -> Result<Option<usize>, Violation> {
+    let mut reader = Reader::new(&packet[header.len..]);
+    body.clear();
+    push_preamble(header.packet, version, &mut reader, body)?;
+    if reader.is_empty() {
+        return Err(Violation::NoFilter(header.packet));
+    }
+    let mut changed = false;
+    while !reader.is_empty() {
+        let filter = reader.text("a topic filter")?;
+        if filter.is_empty() {
+            return Err(Violation::EmptyFilter);
+        }
+        changed |= push_rewritten(body, filter, |out| rewrite.topic_filter(filter, out))?;
+        if header.packet == PacketType::Subscribe {
+            body.push(options(reader.u8("the subscription options")?, version)?);
+        }
+    }
+    if !changed {
+        return Ok(None);
+    }
+    if body.len() > MAX_REMAINING {
+        return Err(Violation::TooLarge {
+            packet: header.packet,
+            size: body.len(),
+            limit: MAX_REMAINING,
+        });
+    }
+    Ok(Some(body.len()))
+}
+
+/// Copies packet identifier and properties.
+fn push_preamble(
+    packet: PacketType,
+    version: Version,
+    reader: &mut Reader<'_>,
+    body: &mut Vec<u8>,
+) -> Result<(), Violation> {
+    let identifier = reader.u16("the packet identifier")?;
+    if identifier == 0 {
+        return Err(Violation::PacketId(packet));
+    }
+    body.extend_from_slice(&identifier.to_be_bytes());
+    if version == Version::V5 {
+        let place = if packet == PacketType::Subscribe {
+            Place::Subscribe
+        } else {
+            Place::Unsubscribe
+        };
+        let len = reader.varint("the property length")?;
+        let block = reader.take(len, "the properties")?;
+        for property in Properties::new(block, place) {
+            property?;
+        }
+        push_varint(body, len);
+        body.extend_from_slice(block);
+    }
+    Ok(())
+}
+
+/// Requested QoS, and in MQTT 5 No Local, Retain As Published and Retain Handling (§3.8.3.1).
+fn options(byte: u8, version: Version) -> Result<u8, Violation> {
+    let reserved = if version == Version::V5 { 0xc0 } else { 0xfc };
+    let legal = byte & reserved == 0 && byte & 3 != 3 && byte & 0x30 != 0x30;
+    if legal {
+        Ok(byte)
+    } else {
+        Err(Violation::SubscribeOptions(byte))
+    }
+}

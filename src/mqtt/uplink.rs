@@ -1,0 +1,329 @@
+//! The stream from device to broker: framed, checked, counted, topics spliced.
+
+use super::frame::{FixedHeader, push_varint};
+use super::{PacketType, TopicRewrite, Version, Violation, publish, subscribe};
+
+/// The most bytes of one packet that are held before any of it moves on: a SUBSCRIBE or UNSUBSCRIBE
+/// whose filters may change, or topic and properties of a PUBLISH. The specification sets no limit.
+pub const MAX_HEAD: usize = 1024 * 1024;
+
+/// Buffers that every connection of a worker shares; nothing stays in them between two calls.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    out: Vec<u8>,
+    field: Vec<u8>,
+}
+
+/// What became of some bytes.
+#[derive(Debug)]
+pub struct Passed<'a> {
+    /// To be sent on: the input itself where nothing had to change.
+    pub bytes: &'a [u8],
+    /// Requests whose last byte is in `bytes`.
+    pub requests: u32,
+    /// The device said DISCONNECT; nothing after it is sent on.
+    pub disconnect: bool,
+    /// What ended the stream; `bytes` holds what came before it.
+    pub violation: Option<Violation>,
+}
+
+/// Takes the device's bytes after its CONNECT, cut anywhere, and gives what the broker shall see.
+#[derive(Debug)]
+pub struct Uplink<R> {
+    state: State,
+    version: Version,
+    rewrite: R,
+}
+
+#[derive(Debug)]
+enum State {
+    /// At a packet boundary, or with the first bytes of a packet whose head is not there whole.
+    Head(Vec<u8>),
+    /// Inside a packet whose head has been sent on.
+    Body { left: usize, packet: PacketType },
+    /// After DISCONNECT or a violation.
+    Ended,
+}
+
+/// What happened to the packet at the start of some bytes.
+enum Head {
+    /// It takes this many bytes to go on.
+    Needs(usize),
+    /// The head, of this many bytes, may pass.
+    Complete(FixedHeader, usize),
+}
+
+impl<R: TopicRewrite> Uplink<R> {
+    /// A stream of `version` whose topics `rewrite` rules.
+    pub fn new(version: Version, rewrite: R) -> Self {
+        Self {
+            state: State::Head(Vec::new()),
+            version,
+            rewrite,
+        }
+    }
+
+    /// Whether the last byte passed was the last of a packet.
+    #[must_use]
+    pub fn at_boundary(&self) -> bool {
+        matches!(&self.state, State::Head(held) if held.is_empty())
+    }
+
+    /// Passes `input` on.
+    pub fn pass<'a>(&mut self, input: &'a [u8], scratch: &'a mut Scratch) -> Passed<'a> {
+        scratch.out.clear();
+        let mut run = Run::new(input, scratch);
+        let ended = self.advance(&mut run);
+        let (disconnect, violation) = match ended {
+            Ok(disconnect) => (disconnect, None),
+            Err(violation) => (false, Some(violation)),
+        };
+        if disconnect || violation.is_some() {
+            self.state = State::Ended;
+        }
+        let requests = run.requests;
+        Passed {
+            bytes: run.finish(),
+            requests,
+            disconnect,
+            violation,
+        }
+    }
+
+    /// Works through the input; `true` after a DISCONNECT.
+    fn advance(&mut self, run: &mut Run<'_>) -> Result<bool, Violation> {
+        loop {
+            match &mut self.state {
+                State::Ended => {
+                    run.drop_rest();
+                    return Ok(false);
+                }
+                State::Body { left, packet } => {
+                    let packet = *packet;
+                    let n = run.rest().len().min(*left);
+                    run.pass_on(n);
+                    *left -= n;
+                    if *left > 0 {
+                        return Ok(false);
+                    }
+                    self.state = State::Head(Vec::new());
+                    if run.complete(packet) {
+                        return Ok(true);
+                    }
+                }
+                State::Head(held) if held.is_empty() => match self.head(run.rest())? {
+                    Head::Complete(header, len) => {
+                        let head = &run.rest()[..len];
+                        match self.splice(&header, head, &mut run.scratch.field)? {
+                            Some(remaining) => run.replace_head(len, header.first, remaining),
+                            None => run.pass_on(len),
+                        }
+                        if self.enter_body(run, &header, len) {
+                            return Ok(true);
+                        }
+                    }
+                    Head::Needs(_) => {
+                        let held = run.rest().to_vec();
+                        run.drop_rest();
+                        self.state = State::Head(held);
+                        return Ok(false);
+                    }
+                },
+                State::Head(held) => {
+                    let mut held = std::mem::take(held);
+                    let Some((header, len)) = self.gather(&mut held, run)? else {
+                        self.state = State::Head(held);
+                        return Ok(false);
+                    };
+                    match self.splice(&header, &held, &mut run.scratch.field)? {
+                        Some(remaining) => run.replace_head(0, header.first, remaining),
+                        None => run.scratch.out.extend_from_slice(&held),
+                    }
+                    if self.enter_body(run, &header, len) {
+                        return Ok(true);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Adds input to a head that has begun, until it is whole.
+    fn gather(
+        &self,
+        held: &mut Vec<u8>,
+        run: &mut Run<'_>,
+    ) -> Result<Option<(FixedHeader, usize)>, Violation> {
+        loop {
+            match self.head(held)? {
+                Head::Complete(header, len) => return Ok(Some((header, len))),
+                Head::Needs(len) => {
+                    let more = run.swallow(len - held.len());
+                    if more.is_empty() {
+                        return Ok(None);
+                    }
+                    held.extend_from_slice(more);
+                }
+            }
+        }
+    }
+
+    /// Looks at the packet at the start of `bytes`.
+    #[inline]
+    fn head(&self, bytes: &[u8]) -> Result<Head, Violation> {
+        let Some(header) = FixedHeader::parse(bytes)? else {
+            return Ok(Head::Needs(bytes.len() + 1));
+        };
+        let len = match header.packet {
+            PacketType::Publish => {
+                header.check(self.version)?;
+                let properties = self.version == Version::V5 && self.rewrite.rewrites_response_topics();
+                publish::head_len(&header, bytes, properties)?
+            }
+            packet => {
+                self.check_other(&header)?;
+                let rewritten = matches!(packet, PacketType::Subscribe | PacketType::Unsubscribe)
+                    && self.rewrite.rewrites_filters();
+                if rewritten { header.total() } else { header.len }
+            }
+        };
+        if len > MAX_HEAD {
+            return Err(Violation::TooLarge {
+                packet: header.packet,
+                size: len,
+                limit: MAX_HEAD,
+            });
+        }
+        Ok(if len > bytes.len() {
+            Head::Needs(len)
+        } else {
+            Head::Complete(header, len)
+        })
+    }
+
+    /// Whether a client may send this packet here at all (§2.1.2).
+    fn check_other(&self, header: &FixedHeader) -> Result<(), Violation> {
+        use PacketType as P;
+        let allowed = match header.packet {
+            P::Connect | P::Connack | P::Suback | P::Unsuback | P::Pingresp => false,
+            P::Auth => self.version == Version::V5,
+            _ => true,
+        };
+        if !allowed {
+            return Err(Violation::Unexpected(header.packet));
+        }
+        header.check(self.version)
+    }
+
+    /// Puts what follows the fixed header of the new head into `new` and gives the new remaining length,
+    /// or gives `None` if the head stays as it is.
+    #[inline]
+    fn splice(
+        &self,
+        header: &FixedHeader,
+        head: &[u8],
+        new: &mut Vec<u8>,
+    ) -> Result<Option<usize>, Violation> {
+        match header.packet {
+            PacketType::Publish => publish::splice(header, head, self.version, &self.rewrite, new),
+            PacketType::Subscribe | PacketType::Unsubscribe if self.rewrite.rewrites_filters() => {
+                subscribe::splice(header, head, self.version, &self.rewrite, new)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Goes on after a head; `true` if that was all of a DISCONNECT.
+    #[inline]
+    fn enter_body(&mut self, run: &mut Run<'_>, header: &FixedHeader, head: usize) -> bool {
+        let left = header.total() - head;
+        if left == 0 {
+            self.state = State::Head(Vec::new());
+            return run.complete(header.packet);
+        }
+        self.state = State::Body {
+            left,
+            packet: header.packet,
+        };
+        false
+    }
+}
+
+/// One call's way through its input. What stays as it is, is copied in runs, or not at all if
+/// nothing changes.
+struct Run<'a> {
+    input: &'a [u8],
+    /// Start of the bytes that pass as they are and are not in `out` yet.
+    run: usize,
+    /// Input dealt with; the run reaches up to here.
+    at: usize,
+    /// Input beyond `at` that was held back or dropped.
+    ended: bool,
+    requests: u32,
+    scratch: &'a mut Scratch,
+}
+
+impl<'a> Run<'a> {
+    fn new(input: &'a [u8], scratch: &'a mut Scratch) -> Self {
+        Self {
+            input,
+            run: 0,
+            at: 0,
+            ended: false,
+            requests: 0,
+            scratch,
+        }
+    }
+
+    /// Input not dealt with yet.
+    #[inline]
+    fn rest(&self) -> &'a [u8] {
+        if self.ended { &[] } else { &self.input[self.at..] }
+    }
+
+    /// Passes the next `n` bytes as they are.
+    #[inline]
+    fn pass_on(&mut self, n: usize) {
+        self.at += n;
+    }
+
+    /// Takes up to `n` bytes out of the stream. Only before anything was passed on.
+    fn swallow(&mut self, n: usize) -> &'a [u8] {
+        let taken = &self.rest()[..n.min(self.input.len() - self.at)];
+        self.at += taken.len();
+        self.run = self.at;
+        taken
+    }
+
+    /// Sends the head in `scratch.field` in place of the next `old` bytes.
+    #[inline]
+    fn replace_head(&mut self, old: usize, first: u8, remaining: usize) {
+        let out = &mut self.scratch.out;
+        out.extend_from_slice(&self.input[self.run..self.at]);
+        out.push(first);
+        push_varint(out, remaining);
+        out.extend_from_slice(&self.scratch.field);
+        self.at += old;
+        self.run = self.at;
+    }
+
+    /// A packet's last byte has passed; `true` if the stream ends with it.
+    #[inline]
+    fn complete(&mut self, packet: PacketType) -> bool {
+        self.requests += u32::from(packet.is_request());
+        packet == PacketType::Disconnect
+    }
+
+    /// Sends nothing of the input that is left.
+    fn drop_rest(&mut self) {
+        self.ended = true;
+    }
+
+    fn finish(self) -> &'a [u8] {
+        let run = &self.input[self.run..self.at];
+        if self.scratch.out.is_empty() {
+            return run;
+        }
+        self.scratch.out.extend_from_slice(run);
+        &self.scratch.out
+    }
+}
