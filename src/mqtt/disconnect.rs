@@ -58,6 +58,6 @@ mod tests {
     fn a_long_text_is_cut_between_characters() {
         let packet = packet(Reason::AdministrativeAction, &"設".repeat(400), None);
         assert!(packet.len() < 530);
-        assert!(std::str::from_utf8(&packet[8..]).is_ok());
+        assert!(std::str::from_utf8(&packet[9..]).is_ok());
     }
 }

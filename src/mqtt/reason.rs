@@ -6,6 +6,8 @@ use super::Version;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Reason {
+    /// 0x80: none of the others.
+    UnspecifiedError = 0x80,
     /// 0x81: the packet does not follow the specification.
     MalformedPacket = 0x81,
     /// 0x82: out of order, or a value that is not allowed.

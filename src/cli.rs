@@ -1,0 +1,64 @@
+//! The command line.
+
+use crate::settings::Settings;
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+
+/// A self-hosted cellular MQTT relay in the style of SORACOM Beam.
+#[derive(Debug, Parser)]
+#[command(
+    name = "simrelay",
+    version,
+    about = "A self-hosted cellular MQTT relay in the style of SORACOM Beam",
+    long_about = "A self-hosted cellular MQTT relay in the style of SORACOM Beam.\n\n\
+        A device publishes plain MQTT to port 1883. The relay knows from the source address which SIM calls, \
+        rewrites topics, puts in credentials, and forwards to the broker that the SIM's entry point names.\n\n\
+        Without a command it runs. Every setting is also an environment variable: SIMRELAY_ and the flag's name."
+)]
+pub struct Cli {
+    /// What to do; `run` if nothing is said.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// Settings of all commands.
+    #[command(flatten)]
+    pub settings: Settings,
+}
+
+/// What simrelay can do.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Command {
+    /// Run the relay, the admin API and the embedded broker (the default)
+    Run,
+    /// Check a configuration file; exit code 0 if it can be used, 1 if not
+    Check {
+        /// The file to check
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Print what a PUBLISH and a SUBSCRIBE of a topic become for a SIM, and why
+    Topic {
+        /// IMSI of a SIM in the configuration file
+        imsi: String,
+        /// The topic as the device sends it
+        topic: String,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn settings_may_stand_before_and_behind_a_command() {
+        for line in ["simrelay --data d run", "simrelay run --data d", "simrelay --data d"] {
+            let cli = Cli::try_parse_from(line.split(' ')).unwrap();
+            assert_eq!(cli.settings.data, PathBuf::from("d"), "{line}");
+        }
+    }
+}

@@ -1,0 +1,365 @@
+//! The steady state of a connection: both directions in one poll, and the idle rule.
+
+use super::admission::IdleRule;
+use super::outbox::Outbox;
+use super::registry::Connection;
+use super::{Administrative, Ending};
+use crate::mqtt::{Downlink, Scratch, TopicRewrite, Uplink};
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// How much is read at once, into the one buffer that a worker's connections share.
+const READ: usize = 64 * 1024;
+/// Reads of one direction before other connections get their turn.
+const TURN: usize = 8;
+/// How long the other side may take once one has ended.
+const LINGER: Duration = Duration::from_secs(10);
+
+thread_local! {
+    static SCRATCH: RefCell<(Vec<u8>, Scratch)> = RefCell::new((vec![0; READ], Scratch::default()));
+}
+
+/// A connection whose CONNACK said yes.
+pub(super) struct Carry<D, B, R> {
+    device: D,
+    broker: B,
+    uplink: Uplink<R>,
+    downlink: Downlink,
+    to_broker: Outbox,
+    to_device: Outbox,
+    connection: Arc<Connection>,
+    idle: IdleRule,
+    /// When the idle rule last saw life.
+    seen: Instant,
+    /// What the connection will have ended with, once what is on its way has arrived.
+    ending: Option<Ending>,
+    /// No more comes from the device.
+    device_done: bool,
+    /// The device cannot be written to any more.
+    device_gone: bool,
+    /// The broker was told that no more comes.
+    broker_told: bool,
+    /// No more comes from the broker.
+    broker_done: bool,
+}
+
+/// What is left when a connection is over.
+pub(super) struct Remains<D> {
+    pub(super) device: D,
+    pub(super) connection: Arc<Connection>,
+    pub(super) ending: Ending,
+    /// Whether a packet of the relay's own may follow what the device got.
+    pub(super) at_boundary: bool,
+}
+
+impl<D, B, R> Carry<D, B, R>
+where
+    D: AsyncRead + AsyncWrite + Unpin,
+    B: AsyncRead + AsyncWrite + Unpin,
+    R: TopicRewrite,
+{
+    pub(super) fn new(device: D, broker: B, rewrite: R, connection: Arc<Connection>, idle: IdleRule) -> Self {
+        Self {
+            device,
+            broker,
+            uplink: Uplink::new(connection.version, rewrite),
+            downlink: Downlink::new(connection.version),
+            to_broker: Outbox::default(),
+            to_device: Outbox::default(),
+            connection,
+            idle,
+            seen: Instant::now(),
+            ending: None,
+            device_done: false,
+            device_gone: false,
+            broker_told: false,
+            broker_done: false,
+        }
+    }
+
+    /// Takes in what came during the handshake: the device's first packets, the broker's CONNACK, and what
+    /// the broker sent behind it.
+    pub(super) fn take_in(&mut self, from_device: &[u8], connack: &[u8], from_broker: &[u8]) {
+        let mut scratch = Scratch::default();
+        let passed = self.uplink.pass(from_device, &mut scratch);
+        self.to_broker.hold(passed.bytes, passed.requests);
+        self.connection.counters.from_device(from_device.len(), passed.requests);
+        let (disconnect, violation) = (passed.disconnect, passed.violation);
+        self.after_uplink(disconnect, violation);
+        let scanned = self.downlink.scan(from_broker);
+        self.to_device.hold(connack, 0);
+        self.to_device.hold(&from_broker[..scanned.len], scanned.requests);
+        self.connection.counters.from_broker(from_broker.len(), scanned.requests);
+        self.after_downlink(scanned.disconnect, scanned.violation);
+    }
+
+    /// Carries until the connection is over. The broker's stream is dropped then, without a DISCONNECT of
+    /// the relay's own: if the device did not send one, the broker publishes the will.
+    pub(super) async fn run(mut self) -> Remains<D> {
+        let ending = {
+            let mut timer = pin!(sleep_until(self.seen + self.idle.limit()));
+            let mut timer_armed = false;
+            poll_fn(|cx| self.poll(cx, timer.as_mut(), &mut timer_armed)).await
+        };
+        let at_boundary = self.downlink.at_boundary() && self.to_device.is_clear() && !self.device_gone;
+        Remains { device: self.device, connection: self.connection, ending, at_boundary }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>, timer: Pin<&mut Sleep>, timer_armed: &mut bool) -> Poll<Ending> {
+        if let Some(reason) = self.connection.poll_close(cx) {
+            return Poll::Ready(self.ended_by(reason));
+        }
+        if let Err(ending) = self.poll_up(cx).and_then(|()| self.poll_down(cx)) {
+            return Poll::Ready(ending);
+        }
+        if self.is_over() {
+            return Poll::Ready(self.ending.take().unwrap_or(Ending::BrokerClosed));
+        }
+        self.poll_timer(cx, timer, timer_armed)
+    }
+
+    /// An administrator's word comes second to a DISCONNECT that the device has sent already.
+    fn ended_by(&mut self, reason: Administrative) -> Ending {
+        self.ending.take().unwrap_or(Ending::Administrative(reason))
+    }
+
+    /// Device to broker.
+    fn poll_up(&mut self, cx: &mut Context<'_>) -> Result<(), Ending> {
+        for _ in 0..TURN {
+            match self.to_broker.poll_clear(&mut self.broker, cx) {
+                Poll::Pending => return Ok(()),
+                Poll::Ready(Ok(requests)) => self.sent_up(requests),
+                Poll::Ready(Err(error)) => return Err(self.broker_lost(error)),
+            }
+            if self.device_done {
+                return self.poll_tell_broker(cx);
+            }
+            match self.read_up(cx) {
+                Poll::Pending => return Ok(()),
+                Poll::Ready(result) => result?,
+            }
+        }
+        cx.waker().wake_by_ref();
+        Ok(())
+    }
+
+    /// One read from the device, passed on.
+    #[inline]
+    fn read_up(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
+        SCRATCH.with_borrow_mut(|(input, scratch)| {
+            let mut buf = ReadBuf::new(input);
+            if let Err(error) = ready!(Pin::new(&mut self.device).poll_read(cx, &mut buf)) {
+                return Poll::Ready(Err(Ending::DeviceLost(error)));
+            }
+            let input = buf.filled();
+            if input.is_empty() {
+                self.device_done = true;
+                self.end_with(Ending::DeviceClosed);
+                return Poll::Ready(Ok(()));
+            }
+            self.seen = Instant::now();
+            let passed = self.uplink.pass(input, scratch);
+            self.connection.counters.from_device(input.len(), passed.requests);
+            let sent = self.to_broker.send(&mut self.broker, cx, passed.bytes, passed.requests);
+            let (disconnect, violation) = (passed.disconnect, passed.violation);
+            log_requests(&self.connection, "uplink", "device", passed.requests);
+            match sent {
+                Ok(requests) => self.sent_up(requests),
+                Err(error) => return Poll::Ready(Err(self.broker_lost(error))),
+            }
+            self.after_uplink(disconnect, violation);
+            Poll::Ready(Ok(()))
+        })
+    }
+
+    #[inline]
+    fn sent_up(&self, requests: u32) {
+        self.connection.counters.to_broker(requests);
+        log_requests(&self.connection, "uplink", "broker", requests);
+    }
+
+    fn after_uplink(&mut self, disconnect: bool, violation: Option<crate::mqtt::Violation>) {
+        if disconnect {
+            // The broker has to close now ([MQTT-3.14.4-3]), so it need not be told by a FIN as well.
+            self.device_done = true;
+            self.broker_told = true;
+            self.end_with(Ending::DeviceDisconnected);
+        }
+        if let Some(violation) = violation {
+            self.device_done = true;
+            self.end_with(Ending::DeviceViolation(violation));
+        }
+    }
+
+    fn after_downlink(&mut self, disconnect: Option<u8>, violation: Option<crate::mqtt::Violation>) {
+        if let Some(violation) = violation {
+            self.broker_done = true;
+            self.end_with(Ending::BrokerViolation(violation));
+        } else if let Some(code) = disconnect {
+            self.end_with(Ending::BrokerDisconnected(code));
+        }
+    }
+
+    /// The first reason stands; from then on the other side has [`LINGER`] to take what is on its way.
+    fn end_with(&mut self, ending: Ending) {
+        if self.ending.is_none() {
+            self.ending = Some(ending);
+            self.idle = IdleRule::Device(LINGER);
+            self.seen = Instant::now();
+        }
+    }
+
+    /// Passes the device's end of stream on, as half a close: the broker may still have answers.
+    fn poll_tell_broker(&mut self, cx: &mut Context<'_>) -> Result<(), Ending> {
+        if !self.broker_told && matches!(self.ending, Some(Ending::DeviceClosed)) {
+            match Pin::new(&mut self.broker).poll_shutdown(cx) {
+                Poll::Pending => return Ok(()),
+                Poll::Ready(Ok(())) => self.broker_told = true,
+                Poll::Ready(Err(error)) => return Err(self.broker_lost(error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Broker to device.
+    fn poll_down(&mut self, cx: &mut Context<'_>) -> Result<(), Ending> {
+        for _ in 0..TURN {
+            match self.to_device.poll_clear(&mut self.device, cx) {
+                Poll::Pending => return Ok(()),
+                Poll::Ready(sent) => self.sent_down(sent)?,
+            }
+            if self.broker_done {
+                return Ok(());
+            }
+            match self.read_down(cx) {
+                Poll::Pending => return Ok(()),
+                Poll::Ready(result) => result?,
+            }
+        }
+        cx.waker().wake_by_ref();
+        Ok(())
+    }
+
+    /// One read from the broker, passed on.
+    #[inline]
+    fn read_down(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
+        SCRATCH.with_borrow_mut(|(input, _)| {
+            let mut buf = ReadBuf::new(input);
+            if let Err(error) = ready!(Pin::new(&mut self.broker).poll_read(cx, &mut buf)) {
+                return Poll::Ready(Err(self.broker_lost(error)));
+            }
+            let input = buf.filled();
+            if input.is_empty() {
+                self.broker_done = true;
+                self.end_with(Ending::BrokerClosed);
+                return Poll::Ready(Ok(()));
+            }
+            if matches!(self.idle, IdleRule::Both(_)) {
+                self.seen = Instant::now();
+            }
+            let scanned = self.downlink.scan(input);
+            self.connection.counters.from_broker(input.len(), scanned.requests);
+            log_requests(&self.connection, "downlink", "broker", scanned.requests);
+            let bytes = if self.device_gone { &[] } else { &input[..scanned.len] };
+            let sent = self.to_device.send(&mut self.device, cx, bytes, scanned.requests);
+            if let Err(ending) = self.sent_down(sent) {
+                return Poll::Ready(Err(ending));
+            }
+            self.after_downlink(scanned.disconnect, scanned.violation);
+            Poll::Ready(Ok(()))
+        })
+    }
+
+    /// After its DISCONNECT a device may be gone before the broker has closed. What it sent still has to
+    /// arrive, so then the broker is read on and its bytes dropped.
+    #[inline]
+    fn sent_down(&mut self, sent: io::Result<u32>) -> Result<(), Ending> {
+        match sent {
+            Ok(_) if self.device_gone => {}
+            Ok(requests) => {
+                self.connection.counters.to_device(requests);
+                log_requests(&self.connection, "downlink", "device", requests);
+            }
+            Err(_) if self.device_done => {
+                self.device_gone = true;
+                self.to_device = Outbox::default();
+            }
+            Err(error) => return Err(Ending::DeviceLost(error)),
+        }
+        Ok(())
+    }
+
+    /// Brokers may reset rather than close after a DISCONNECT.
+    fn broker_lost(&mut self, error: io::Error) -> Ending {
+        self.ending.take().unwrap_or(Ending::BrokerLost(error))
+    }
+
+    /// Whether everything that was on its way has arrived, or never will.
+    fn is_over(&self) -> bool {
+        match self.ending {
+            None => false,
+            Some(Ending::DeviceViolation(_)) => self.to_broker.is_clear(),
+            Some(_) => self.broker_done && self.to_device.is_clear(),
+        }
+    }
+
+    /// The idle rule. The timer is armed once and looks at [`Self::seen`] when it fires; until then a poll
+    /// costs a comparison.
+    fn poll_timer(&mut self, cx: &mut Context<'_>, mut timer: Pin<&mut Sleep>, armed: &mut bool) -> Poll<Ending> {
+        let due = self.seen + self.idle.limit();
+        if due < timer.deadline() {
+            // Lingering began.
+            timer.as_mut().reset(due);
+            *armed = false;
+        }
+        if *armed && Instant::now() < timer.deadline() {
+            return Poll::Pending;
+        }
+        loop {
+            *armed = true;
+            if timer.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            let due = self.seen + self.idle.limit();
+            if due <= Instant::now() {
+                return Poll::Ready(self.idled_out());
+            }
+            timer.as_mut().reset(due);
+        }
+    }
+
+    fn idled_out(&mut self) -> Ending {
+        let limit = self.idle.limit();
+        match (self.ending.take(), self.idle) {
+            (Some(ending), _) => ending,
+            (None, IdleRule::Both(_)) => Ending::Quiet { limit },
+            (None, IdleRule::Device(_)) if self.to_broker.is_clear() => Ending::DeviceIdle { limit },
+            // The device is not read while the broker takes nothing, so its silence is not its own.
+            (None, IdleRule::Device(_)) => Ending::BrokerStalled { limit },
+        }
+    }
+}
+
+/// One line for each counted request, at level debug.
+#[inline]
+fn log_requests(connection: &Connection, direction: &'static str, leg: &'static str, requests: u32) {
+    if requests > 0 && tracing::enabled!(tracing::Level::DEBUG) {
+        for _ in 0..requests {
+            tracing::debug!(
+                event = "request",
+                imsi = %connection.admission.session.sim.imsi,
+                client_id = %connection.client_id,
+                direction,
+                leg,
+                "request"
+            );
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Why a connection is over, in words for the log and for an MQTT 5 device.
+
+use crate::mqtt::{Reason, Violation};
+use std::io;
+use std::time::Duration;
+
+/// Why the relay itself closes a connection that works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[repr(u8)]
+pub enum Administrative {
+    /// Its entry point was disabled or deleted.
+    #[error("the entry point was disabled or deleted")]
+    EntryPointGone = 1,
+    /// Its SIM was deleted, or the address belongs to another SIM now.
+    #[error("the SIM was deleted, or its address belongs to another SIM now")]
+    SessionGone,
+    /// Its SIM was put into another group.
+    #[error("the SIM was put into another group")]
+    GroupChanged,
+    /// The relay shuts down.
+    #[error("the relay is shutting down")]
+    Shutdown,
+}
+
+impl Administrative {
+    pub(super) fn from_code(code: u8) -> Option<Self> {
+        [Self::EntryPointGone, Self::SessionGone, Self::GroupChanged, Self::Shutdown]
+            .into_iter()
+            .find(|reason| *reason as u8 == code)
+    }
+}
+
+/// Why a connection is over.
+#[derive(Debug, thiserror::Error)]
+pub enum Ending {
+    /// The device said DISCONNECT.
+    #[error("the device disconnected")]
+    DeviceDisconnected,
+    /// The device closed without DISCONNECT.
+    #[error("the device closed the connection without DISCONNECT")]
+    DeviceClosed,
+    /// The device's TCP connection broke.
+    #[error("the connection to the device broke: {0}")]
+    DeviceLost(io::Error),
+    /// Nothing came from the device for 1.5 times its keep alive.
+    #[error("nothing came from the device for {} s, 1.5 times its keep alive", limit.as_secs_f32())]
+    DeviceIdle {
+        /// The limit.
+        limit: Duration,
+    },
+    /// Keep alive is 0 and nothing came from either side.
+    #[error("keep alive is 0 and nothing passed either way for {} min", limit.as_secs() / 60)]
+    Quiet {
+        /// The limit.
+        limit: Duration,
+    },
+    /// The device broke the protocol.
+    #[error("the device broke the protocol: {0}")]
+    DeviceViolation(Violation),
+    /// The broker said DISCONNECT.
+    #[error("the broker disconnected with reason {0:#04x}")]
+    BrokerDisconnected(u8),
+    /// The broker closed.
+    #[error("the broker closed the connection")]
+    BrokerClosed,
+    /// The broker's TCP connection broke.
+    #[error("the connection to the broker broke: {0}")]
+    BrokerLost(io::Error),
+    /// The broker does not take what the device sends.
+    #[error("the broker took nothing of what the device sent for {} s", limit.as_secs_f32())]
+    BrokerStalled {
+        /// The limit.
+        limit: Duration,
+    },
+    /// The broker broke the protocol.
+    #[error("the broker broke the protocol: {0}")]
+    BrokerViolation(Violation),
+    /// The relay closed it.
+    #[error("{0}")]
+    Administrative(Administrative),
+}
+
+impl Ending {
+    /// What an MQTT 5 device is told with DISCONNECT; `None` where it knows, or cannot hear.
+    #[must_use]
+    pub fn reason(&self) -> Option<Reason> {
+        match self {
+            Self::DeviceIdle { .. } | Self::Quiet { .. } => Some(Reason::KeepAliveTimeout),
+            Self::DeviceViolation(violation) => Some(violation.reason()),
+            Self::Administrative(Administrative::Shutdown) => Some(Reason::ServerShuttingDown),
+            Self::Administrative(_) => Some(Reason::AdministrativeAction),
+            Self::BrokerLost(_) | Self::BrokerStalled { .. } | Self::BrokerViolation(_) => {
+                Some(Reason::UnspecifiedError)
+            }
+            Self::DeviceDisconnected
+            | Self::DeviceClosed
+            | Self::DeviceLost(_)
+            | Self::BrokerDisconnected(_)
+            | Self::BrokerClosed => None,
+        }
+    }
+
+    /// Whether the device may still be there to read what comes.
+    #[must_use]
+    pub(super) fn device_listens(&self) -> bool {
+        !matches!(self, Self::DeviceDisconnected | Self::DeviceClosed | Self::DeviceLost(_))
+    }
+
+    /// Whether an operator should look at it.
+    #[must_use]
+    pub fn is_odd(&self) -> bool {
+        !matches!(self, Self::DeviceDisconnected | Self::DeviceClosed | Self::Administrative(_))
+    }
+}

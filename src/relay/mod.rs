@@ -1,0 +1,34 @@
+//! The data plane: from a device's TCP connection to its end.
+//!
+//! | part | what it does |
+//! |---|---|
+//! | `listen` | sockets that several threads share |
+//! | `worker` | a thread, its listeners and its connections |
+//! | `admission` | may this SIM connect, where to and how: no I/O |
+//! | `handshake` | from accept to the broker's CONNACK |
+//! | `carry` | the steady state: both directions in one poll, and the idle rule |
+//! | `outbox` | what a socket did not take yet |
+//! | `registry` | who is connected, seen from outside |
+//! | `service` | the relay as a whole: started, watched, shut down |
+//! | `journal` | the log lines of a connection |
+//! | `farewell` | the last packet to a device, and a close that lets it arrive |
+//! | `refusal`, `ending` | why a connection did not come about, why it is over; in words for the log |
+
+mod admission;
+mod carry;
+mod ending;
+mod farewell;
+mod handshake;
+mod journal;
+mod listen;
+mod outbox;
+mod refusal;
+mod registry;
+mod service;
+mod worker;
+
+pub use admission::{Admission, IDLE_WITHOUT_KEEP_ALIVE, IdleRule, idle_rule};
+pub use ending::{Administrative, Ending};
+pub use refusal::Refusal;
+pub use registry::{Connection, Registry};
+pub use service::{Relay, RelayError, RelaySettings};

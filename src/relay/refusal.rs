@@ -1,0 +1,182 @@
+//! Why a device was not let in, in words that help the person who has to mend it.
+
+use crate::entrypoint::Destination;
+use crate::mqtt::{ConnectError, Connack, Reason, Version, Violation};
+use crate::sim::{GroupId, Imsi};
+use crate::store::CredentialError;
+use crate::upstream::UpstreamError;
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// Why no connection came about.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// The device said nothing, or not all of its CONNECT, in time.
+    #[error("no complete CONNECT within {} s", limit.as_secs())]
+    NoConnect {
+        /// The deadline.
+        limit: Duration,
+    },
+    /// The device went away before its CONNECT was answered.
+    #[error("the device closed the connection before it was answered")]
+    DeviceLeft,
+    /// The first bytes are not a CONNECT.
+    #[error("the first packet is not a CONNECT ({0})")]
+    NotConnect(&'static str),
+    /// The CONNECT is larger than any legal one needs to be.
+    #[error("a CONNECT of {size} bytes, over the limit of {limit}")]
+    ConnectTooLarge {
+        /// Bytes that its header announces.
+        size: usize,
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// The CONNECT cannot be read, or is of a version that is not carried.
+    #[error("{0}")]
+    Connect(#[from] ConnectError),
+    /// No SIM has this source address.
+    #[error("source address {0} belongs to no SIM")]
+    UnknownAddress(IpAddr),
+    /// The SIM is in no group.
+    #[error("SIM {0} is in no group")]
+    NoGroup(Imsi),
+    /// The group has no MQTT entry point.
+    #[error("group {0} has no MQTT entry point")]
+    NoEntryPoint(GroupId),
+    /// The entry point is switched off.
+    #[error("the MQTT entry point of group {0} is disabled")]
+    Disabled(GroupId),
+    /// Keep alive outside Beam's range.
+    #[error("keep alive {0} s is neither 0 nor 5 to 1200")]
+    KeepAlive(u16),
+    /// The credential for this SIM cannot be used.
+    #[error("{0}")]
+    Credential(#[from] CredentialError),
+    /// No credential is named for this SIM.
+    #[error("clientCerts has neither an entry for IMSI {0} nor a default")]
+    NoCredential(Imsi),
+    /// A user name, password or will topic becomes too long for this SIM.
+    #[error("{0}")]
+    Unfit(String),
+    /// What the device sent before it was let in breaks the protocol.
+    #[error("{0}")]
+    Violation(#[from] Violation),
+    /// The broker cannot be reached.
+    #[error("{0}")]
+    Upstream(#[from] UpstreamError),
+    /// The broker took the connection and went away without an answer.
+    #[error("{destination} closed the connection before CONNACK{detail}")]
+    BrokerClosed {
+        /// The broker.
+        destination: Destination,
+        /// The socket's error, where there was one.
+        detail: String,
+    },
+    /// The broker took the connection and never answered.
+    #[error("{destination} sent no CONNACK within {} s", limit.as_secs())]
+    BrokerSilent {
+        /// The broker.
+        destination: Destination,
+        /// The deadline.
+        limit: Duration,
+    },
+    /// The broker answered with something that is not MQTT.
+    #[error("{destination} answered with something that is no CONNACK: {violation}")]
+    BrokerAnswer {
+        /// The broker.
+        destination: Destination,
+        /// What is wrong with it.
+        violation: Violation,
+    },
+    /// The broker refused; its CONNACK went to the device as it was.
+    #[error("{destination} refuses: {} ({:#04x}){}", connack.code_in_words(), connack.code, said(connack))]
+    ByBroker {
+        /// The broker.
+        destination: Destination,
+        /// Its answer.
+        connack: Connack,
+    },
+    /// The relay is shutting down.
+    #[error("the relay is shutting down")]
+    Shutdown,
+}
+
+fn said(connack: &Connack) -> String {
+    connack.reason_string.as_deref().map(|text| format!(", it says: {text}")).unwrap_or_default()
+}
+
+impl Refusal {
+    /// The MQTT reason; `None` where the broker's own answer went to the device, or nobody is there to read one.
+    #[must_use]
+    pub fn reason(&self) -> Option<Reason> {
+        Some(match self {
+            Self::DeviceLeft | Self::NoConnect { .. } | Self::NotConnect(_) | Self::ByBroker { .. } => return None,
+            Self::ConnectTooLarge { .. } => Reason::PacketTooLarge,
+            Self::Connect(ConnectError::Protocol { .. }) => Reason::UnsupportedProtocolVersion,
+            Self::Connect(ConnectError::Malformed { violation, .. }) | Self::Violation(violation) => violation.reason(),
+            Self::UnknownAddress(_)
+            | Self::NoGroup(_)
+            | Self::NoEntryPoint(_)
+            | Self::Disabled(_)
+            | Self::KeepAlive(_) => Reason::NotAuthorized,
+            Self::Credential(_)
+            | Self::NoCredential(_)
+            | Self::Unfit(_)
+            | Self::Upstream(_)
+            | Self::BrokerClosed { .. }
+            | Self::BrokerSilent { .. }
+            | Self::BrokerAnswer { .. } => Reason::ServerUnavailable,
+            Self::Shutdown => Reason::ServerShuttingDown,
+        })
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub fn advice(&self) -> &'static str {
+        match self {
+            Self::NoConnect { .. } => "something else than an MQTT client connects here, or the link is too slow for a CONNECT",
+            Self::DeviceLeft => "the device's own connect time-out may be shorter than the broker takes to answer",
+            Self::NotConnect("TLS") => "the device speaks TLS: give it plain MQTT (mqtt://) towards the relay",
+            Self::NotConnect("HTTP") => "an HTTP client calls the MQTT port: check the port it was given",
+            Self::NotConnect(_) => "check that the device speaks MQTT and sends CONNECT first",
+            Self::ConnectTooLarge { .. } => "shorten will, user name, password or properties",
+            Self::Connect(ConnectError::Protocol { .. }) => "set the device to MQTT 3.1, 3.1.1 or 5",
+            Self::Connect(_) | Self::Violation(_) => "the device's MQTT library breaks the specification: update or replace it",
+            Self::UnknownAddress(_) => "add the address to the addresses of its SIM",
+            Self::NoGroup(_) => "give the SIM a groupId",
+            Self::NoEntryPoint(_) => "put an entry point mqtt://beam.soracom.io:1883 into the group's SoracomBeam configuration",
+            Self::Disabled(_) => "set enabled to true in the group's entry point",
+            Self::KeepAlive(_) => "set the device's keep alive to 0 or to 5 to 1200 s",
+            Self::Credential(_) => "put the credential into the credential store, or correct $credentialsId",
+            Self::NoCredential(_) => "add the IMSI or default to clientCerts",
+            Self::Unfit(_) => "shorten the value in the entry point or in the device's will",
+            Self::Upstream(error) => error.advice(),
+            Self::BrokerClosed { .. } => {
+                "check the broker's log: it may want another MQTT version, TLS (mqtts://), or a client certificate"
+            }
+            Self::BrokerSilent { .. } => "check that an MQTT broker answers on that port, and whether it wants TLS",
+            Self::BrokerAnswer { .. } => "check that an MQTT broker answers on that port",
+            Self::ByBroker { connack, .. } => broker_advice(connack.code),
+            Self::Shutdown => "the device may connect again when the relay is back",
+        }
+    }
+
+    /// The MQTT 3 return code or MQTT 5 reason code that the device gets.
+    #[must_use]
+    pub fn code(&self, version: Option<Version>) -> Option<u8> {
+        match self {
+            Self::ByBroker { connack, .. } => Some(connack.code),
+            _ => self.reason()?.connack_code(version?),
+        }
+    }
+}
+
+fn broker_advice(code: u8) -> &'static str {
+    match code {
+        1 | 0x84 => "the broker does not carry the device's MQTT version: change it on the device",
+        2 | 0x85 => "the broker does not take this client id: change it on the device",
+        4 | 0x86 => "check username, password and useClientCredentials of the entry point",
+        5 | 0x87 => "check the broker's access rules for this client id, user name and certificate",
+        _ => "check the broker's log",
+    }
+}

@@ -1,0 +1,198 @@
+//! The relay as a whole: started, watched, shut down.
+
+use super::registry::Registry;
+use super::{Administrative, Connection, listen, worker};
+use crate::store::{CredentialStore, Snapshot, Store};
+use crate::upstream::Upstream;
+use crate::usage::Meter;
+use std::io;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// Where the relay listens, and with how many threads.
+#[derive(Debug, Clone)]
+pub struct RelaySettings {
+    /// Addresses for devices.
+    pub listen: Vec<SocketAddr>,
+    /// Threads of the data plane.
+    pub workers: NonZeroUsize,
+    /// Seconds between two usage lines of a SIM.
+    pub usage_interval: NonZeroUsize,
+    /// How long open connections may take to close when the relay shuts down.
+    pub grace: Duration,
+}
+
+/// Why the relay did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum RelayError {
+    /// An address cannot be had.
+    #[error("cannot listen on {address}: {source}{}", hint(source))]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A thread cannot be had.
+    #[error("cannot start a worker thread: {0}")]
+    Thread(#[from] io::Error),
+}
+
+fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "; another program has the port: stop it or choose another with --relay-listen",
+        io::ErrorKind::PermissionDenied => "; ports below 1024 need the capability CAP_NET_BIND_SERVICE",
+        io::ErrorKind::AddrNotAvailable => "; no interface of this machine has that address",
+        _ => "",
+    }
+}
+
+/// What every connection needs.
+#[derive(Debug)]
+pub(super) struct Context {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) credentials: Arc<CredentialStore>,
+    pub(super) upstream: Upstream,
+    pub(super) registry: Arc<Registry>,
+    pub(super) shutdown: watch::Receiver<bool>,
+}
+
+/// The running relay.
+#[derive(Debug)]
+pub struct Relay {
+    addresses: Vec<SocketAddr>,
+    registry: Arc<Registry>,
+    meter: Meter,
+    shutdown: watch::Sender<bool>,
+    workers: Vec<JoinHandle<io::Result<()>>>,
+    watchers: Vec<tokio::task::JoinHandle<()>>,
+}
+
+impl Relay {
+    /// Binds all addresses, then starts the workers. The caller's runtime runs what is not on the data
+    /// plane: usage lines and the watch over configuration changes.
+    ///
+    /// # Errors
+    /// [`RelayError`] names the address that cannot be had.
+    pub fn start(
+        settings: &RelaySettings,
+        store: Arc<dyn Store>,
+        credentials: Arc<CredentialStore>,
+        upstream: Upstream,
+    ) -> Result<Self, RelayError> {
+        let count = settings.workers.get();
+        let mut shares: Vec<_> = (0..count).map(|_| Vec::new()).collect();
+        let mut addresses = Vec::new();
+        for &address in &settings.listen {
+            let listeners = listen::bind(address, count).map_err(|source| RelayError::Listen { address, source })?;
+            addresses.push(listeners[0].local_addr()?);
+            for (share, listener) in shares.iter_mut().zip(listeners) {
+                share.push(listener);
+            }
+        }
+        let meter = Meter::default();
+        let registry = Arc::new(Registry::new(count, meter.clone()));
+        let (shutdown, down) = watch::channel(false);
+        let context = Arc::new(Context {
+            store: Arc::clone(&store),
+            credentials,
+            upstream,
+            registry: Arc::clone(&registry),
+            shutdown: down,
+        });
+        let mut workers = Vec::new();
+        for (number, listeners) in shares.into_iter().enumerate() {
+            let (context, grace) = (Arc::clone(&context), settings.grace);
+            let thread = std::thread::Builder::new().name(format!("relay-{number}"));
+            workers.push(thread.spawn(move || worker::run(listeners, &context, number, grace))?);
+        }
+        let watchers = vec![
+            tokio::spawn(log_usage(Arc::clone(&registry), meter.clone(), settings.usage_interval.get() as u64)),
+            tokio::spawn(close_what_lost_its_ground(Arc::clone(&registry), store)),
+        ];
+        Ok(Self { addresses, registry, meter, shutdown, workers, watchers })
+    }
+
+    /// Where it listens, with the ports that were given for port 0.
+    #[must_use]
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Who is connected.
+    #[must_use]
+    pub fn registry(&self) -> &Arc<Registry> {
+        &self.registry
+    }
+
+    /// Stops accepting, closes every connection without a DISCONNECT to its broker, waits for the grace
+    /// period at most, and writes the last usage lines.
+    pub async fn shut_down(self) {
+        for task in self.watchers {
+            task.abort();
+        }
+        let _ = self.shutdown.send(true);
+        let registry = Arc::clone(&self.registry);
+        let closing = tokio::spawn(async move {
+            // Again and again, for those whose handshake was just ending.
+            loop {
+                registry.for_each(|connection| connection.close(Administrative::Shutdown));
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        });
+        let workers = self.workers;
+        let joined = tokio::task::spawn_blocking(move || {
+            workers.into_iter().for_each(|worker| {
+                if let Ok(Err(error)) = worker.join() {
+                    tracing::error!(%error, "a worker failed");
+                }
+            });
+        });
+        let _ = joined.await;
+        closing.abort();
+        self.registry.report();
+        self.meter.log(0);
+    }
+}
+
+async fn log_usage(registry: Arc<Registry>, meter: Meter, interval: u64) {
+    let mut ticks = tokio::time::interval(Duration::from_secs(interval));
+    ticks.tick().await;
+    loop {
+        ticks.tick().await;
+        registry.report();
+        meter.log(interval);
+    }
+}
+
+/// A disabled or deleted entry point, a deleted SIM and a moved SIM close their connections at once.
+async fn close_what_lost_its_ground(registry: Arc<Registry>, store: Arc<dyn Store>) {
+    let mut changes = store.changes();
+    while changes.changed().await.is_ok() {
+        let snapshot = store.snapshot();
+        registry.for_each(|connection| {
+            if let Some(reason) = lost_ground(connection, &snapshot) {
+                connection.close(reason);
+            }
+        });
+    }
+}
+
+fn lost_ground(connection: &Connection, snapshot: &Snapshot) -> Option<Administrative> {
+    let was = &connection.admission;
+    let Some(now) = snapshot.session(was.session.address) else { return Some(Administrative::SessionGone) };
+    if now.sim.imsi != was.session.sim.imsi {
+        return Some(Administrative::SessionGone);
+    }
+    if now.sim.group_id.as_ref() != Some(&was.group_id) {
+        return Some(Administrative::GroupChanged);
+    }
+    match snapshot.entry_point(&was.group_id) {
+        Some(entry_point) if entry_point.enabled => None,
+        _ => Some(Administrative::EntryPointGone),
+    }
+}

@@ -1,0 +1,159 @@
+//! Settings: flags and environment variables of the same names.
+
+use clap::Args;
+use std::fmt;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// Where a service listens, or `off`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listen {
+    /// The service does not run.
+    Off,
+    /// Address and port; port 0 takes a free one.
+    On(SocketAddr),
+}
+
+impl FromStr for Listen {
+    type Err = String;
+
+    fn from_str(value: &str) -> Result<Self, Self::Err> {
+        if value == "off" {
+            return Ok(Self::Off);
+        }
+        value
+            .parse()
+            .map(Self::On)
+            .map_err(|_| "give an address and a port, as in 127.0.0.1:8090 or [::1]:8090, or off".to_owned())
+    }
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Off => f.write_str("off"),
+            Self::On(address) => address.fmt(f),
+        }
+    }
+}
+
+/// The form of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Everything that can be set. Lists that admins edit are files; these say where they are.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Settings")]
+pub struct Settings {
+    /// Where devices connect; may be given several times (in the environment: separated by commas)
+    #[arg(
+        long,
+        env = "SIMRELAY_RELAY_LISTEN",
+        default_value = "0.0.0.0:1883",
+        value_delimiter = ',',
+        value_name = "ADDRESS",
+        global = true
+    )]
+    pub relay_listen: Vec<Listen>,
+
+    /// Threads that carry connections [default: number of cores]
+    #[arg(long, env = "SIMRELAY_RELAY_WORKERS", value_name = "N", global = true)]
+    pub relay_workers: Option<NonZeroUsize>,
+
+    /// Admin API, or off
+    #[arg(
+        long,
+        env = "SIMRELAY_API_LISTEN",
+        default_value = "127.0.0.1:8090",
+        value_name = "ADDRESS",
+        global = true
+    )]
+    pub api_listen: Listen,
+
+    /// Embedded broker (loopback only), or off
+    #[arg(
+        long,
+        env = "SIMRELAY_BROKER_LISTEN",
+        default_value = "127.0.0.1:1884",
+        value_name = "ADDRESS",
+        global = true
+    )]
+    pub broker_listen: Listen,
+
+    /// Groups with their configuration, and SIMs [default: entrypoints.json]
+    #[arg(long, env = "SIMRELAY_ENTRYPOINTS", value_name = "FILE", global = true)]
+    pub entrypoints: Option<PathBuf>,
+
+    /// Credential store: one folder a credential
+    #[arg(long, env = "SIMRELAY_CERTS", default_value = "certs", value_name = "FOLDER", global = true)]
+    pub certs: PathBuf,
+
+    /// What the program keeps: the admin token
+    #[arg(long, env = "SIMRELAY_DATA", default_value = "data", value_name = "FOLDER", global = true)]
+    pub data: PathBuf,
+
+    /// Form of the log [default: human on a terminal, else json]
+    #[arg(long, env = "SIMRELAY_LOG", value_enum, value_name = "FORM", global = true)]
+    pub log: Option<LogFormat>,
+
+    /// What is logged: error, warn, info, debug, trace, or a filter such as simrelay::relay=debug
+    #[arg(long, env = "SIMRELAY_LOG_LEVEL", default_value = "info", value_name = "LEVEL", global = true)]
+    pub log_level: String,
+
+    /// Seconds between two usage lines of an active SIM
+    #[arg(long, env = "SIMRELAY_USAGE_INTERVAL", default_value = "60", value_name = "SECONDS", global = true)]
+    pub usage_interval: NonZeroUsize,
+
+    /// Seconds that open connections may take to close on SIGTERM
+    #[arg(long, env = "SIMRELAY_GRACE", default_value = "5", value_name = "SECONDS", global = true)]
+    pub grace: u64,
+}
+
+impl Settings {
+    /// The configuration file, and whether its path was given rather than the default.
+    #[must_use]
+    pub fn entrypoints(&self) -> (PathBuf, bool) {
+        match &self.entrypoints {
+            Some(path) => (path.clone(), true),
+            None => (PathBuf::from("entrypoints.json"), false),
+        }
+    }
+
+    /// Addresses for devices; none if the relay is switched off.
+    #[must_use]
+    pub fn relay_addresses(&self) -> Vec<SocketAddr> {
+        let on = |listen: &Listen| match listen {
+            Listen::Off => None,
+            Listen::On(address) => Some(*address),
+        };
+        self.relay_listen.iter().filter_map(on).collect()
+    }
+
+    /// Threads of the data plane.
+    #[must_use]
+    pub fn workers(&self) -> NonZeroUsize {
+        self.relay_workers.or_else(|| std::thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_an_address_with_a_port_or_off() {
+        assert_eq!("off".parse(), Ok(Listen::Off));
+        assert_eq!("127.0.0.1:0".parse(), Ok(Listen::On("127.0.0.1:0".parse().unwrap())));
+        assert_eq!("[::]:1883".parse::<Listen>().unwrap().to_string(), "[::]:1883");
+        for bad in ["", "1883", "127.0.0.1", "localhost:1883", "OFF", "::1:1883x"] {
+            assert!(bad.parse::<Listen>().is_err(), "{bad:?}");
+        }
+    }
+}

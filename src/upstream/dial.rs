@@ -1,0 +1,135 @@
+//! Dialling a destination.
+
+use super::resolve::Resolver;
+use super::tls::TlsClients;
+use super::{BrokerStream, UpstreamError};
+use crate::store::X509Credential;
+use crate::entrypoint::{Destination, Host, Scheme};
+use rustls::pki_types::ServerName;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+/// How long each step towards a broker may take. A device's modem has often given up after 30 s, so the
+/// sum stays below that wherever the name has one address.
+#[derive(Debug, Clone, Copy)]
+pub struct Deadlines {
+    /// For the name, 5 s.
+    pub resolve: Duration,
+    /// For TCP, on each address, 5 s.
+    pub dial: Duration,
+    /// For the TLS handshake, 10 s.
+    pub tls: Duration,
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        Self { resolve: Duration::from_secs(5), dial: Duration::from_secs(5), tls: Duration::from_secs(10) }
+    }
+}
+
+/// Reaches brokers. Nothing in it is held while one destination is waited for, so a dead one delays no other.
+#[derive(Debug)]
+pub struct Upstream {
+    resolver: Resolver,
+    tls: TlsClients,
+    deadlines: Deadlines,
+}
+
+impl Upstream {
+    /// With empty caches.
+    #[must_use]
+    pub fn new(deadlines: Deadlines) -> Self {
+        Self { resolver: Resolver::new(deadlines.resolve), tls: TlsClients::new(), deadlines }
+    }
+
+    /// A stream to `destination`, ready for the CONNECT. `credential` is looked at for `mqtts` only.
+    ///
+    /// # Errors
+    /// [`UpstreamError`] says which step failed, with whom and why.
+    pub async fn connect(
+        &self,
+        destination: &Destination,
+        credential: Option<&X509Credential>,
+    ) -> Result<BrokerStream, UpstreamError> {
+        // A credential that cannot work is found before anything is dialled.
+        let config = match destination.scheme {
+            Scheme::Mqtt => None,
+            Scheme::Mqtts => Some(self.tls.config(destination, credential)?),
+        };
+        let stream = self.dial(destination).await?;
+        match config {
+            None => Ok(BrokerStream::Plain(stream)),
+            Some(config) => self.handshake(destination, config, stream).await,
+        }
+    }
+
+    async fn dial(&self, destination: &Destination) -> Result<TcpStream, UpstreamError> {
+        match &destination.host {
+            Host::Ip(ip) => self.dial_address(SocketAddr::new(*ip, destination.port)).await,
+            Host::Dns(name) => {
+                let addresses = self.resolver.resolve(name, destination.port).await?;
+                let mut last = None;
+                for &address in addresses.iter() {
+                    match self.dial_address(address).await {
+                        Ok(stream) => return Ok(stream),
+                        Err(error) => last = Some(error),
+                    }
+                }
+                Err(last.unwrap_or_else(|| UpstreamError::Resolve {
+                    host: name.to_string(),
+                    reason: "the name has no address".to_owned(),
+                }))
+            }
+        }
+    }
+
+    async fn dial_address(&self, address: SocketAddr) -> Result<TcpStream, UpstreamError> {
+        let limit = self.deadlines.dial;
+        let stream = timeout(limit, TcpStream::connect(address))
+            .await
+            .map_err(|_| UpstreamError::DialTimeout { address, limit })?
+            .and_then(|stream| stream.set_nodelay(true).map(|()| stream))
+            .map_err(|source| UpstreamError::Dial { address, source })?;
+        Ok(stream)
+    }
+
+    async fn handshake(
+        &self,
+        destination: &Destination,
+        config: Arc<rustls::ClientConfig>,
+        stream: TcpStream,
+    ) -> Result<BrokerStream, UpstreamError> {
+        let server = destination.host.to_string();
+        let limit = self.deadlines.tls;
+        let failed = |reason: String| UpstreamError::Tls { server: server.clone(), reason };
+        let name = match &destination.host {
+            Host::Ip(ip) => ServerName::IpAddress((*ip).into()),
+            Host::Dns(name) => ServerName::try_from(name.to_string()).map_err(|e| failed(e.to_string()))?,
+        };
+        match timeout(limit, TlsConnector::from(config).connect(name, stream)).await {
+            Ok(Ok(stream)) => Ok(BrokerStream::Tls(Box::new(stream))),
+            Ok(Err(error)) => Err(failed(tls_reason(&error))),
+            Err(_) => Err(UpstreamError::TlsTimeout { server, limit }),
+        }
+    }
+}
+
+/// rustls's own words where it has some; a plain socket error otherwise.
+fn tls_reason(error: &io::Error) -> String {
+    match error.get_ref() {
+        Some(inner) => format!("{inner}{}", inner.downcast_ref::<rustls::Error>().map(kind).unwrap_or_default()),
+        None => error.to_string(),
+    }
+}
+
+/// The name of rustls's error, which its message does not always hold.
+fn kind(error: &rustls::Error) -> String {
+    let debug = format!("{error:?}");
+    let name: String = debug.chars().take_while(|c| c.is_alphanumeric() || matches!(c, '(' | ')')).collect();
+    format!(" [{name}]")
+}

@@ -1,0 +1,101 @@
+//! The way to a broker: name, address, TCP, TLS, each with a deadline of its own.
+//!
+//! | part | what it does |
+//! |---|---|
+//! | `resolve` | names to addresses, cached, asked once however many connections wait |
+//! | `tls` | one client configuration per credential and destination, with its session tickets |
+//! | `dial` | the addresses in turn, then TLS |
+//! | [`BrokerStream`] | what comes out: plain or TLS |
+
+mod dial;
+mod resolve;
+mod stream;
+mod tickets;
+mod tls;
+
+pub use dial::{Deadlines, Upstream};
+pub use stream::BrokerStream;
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// Why a broker could not be reached. Every variant says with whom it failed.
+#[derive(Debug, thiserror::Error)]
+pub enum UpstreamError {
+    /// The name has no address.
+    #[error("cannot resolve {host}: {reason}")]
+    Resolve {
+        /// The name that was asked for.
+        host: String,
+        /// What the resolver said.
+        reason: String,
+    },
+    /// No address took the connection.
+    #[error("cannot connect to {address}: {source}")]
+    Dial {
+        /// The address tried last.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// No address answered in time.
+    #[error("{address} did not answer within {} s", limit.as_secs())]
+    DialTimeout {
+        /// The address tried last.
+        address: SocketAddr,
+        /// The deadline.
+        limit: Duration,
+    },
+    /// The TLS handshake failed.
+    #[error("TLS with {server} failed: {reason}")]
+    Tls {
+        /// Name that the certificate was checked against.
+        server: String,
+        /// What rustls said.
+        reason: String,
+    },
+    /// The TLS handshake did not end in time.
+    #[error("TLS with {server} did not end within {} s", limit.as_secs())]
+    TlsTimeout {
+        /// Name that the certificate was to be checked against.
+        server: String,
+        /// The deadline.
+        limit: Duration,
+    },
+    /// The client certificate or the trust anchors cannot be used.
+    #[error("credential {credential:?} cannot be used for TLS: {reason}")]
+    Credential {
+        /// The credentials id.
+        credential: String,
+        /// What rustls said.
+        reason: String,
+    },
+}
+
+impl UpstreamError {
+    /// What an admin can do about it.
+    #[must_use]
+    pub fn advice(&self) -> &'static str {
+        match self {
+            Self::Resolve { .. } => "check the host name in destination and this machine's DNS",
+            Self::Dial { source, .. } if source.kind() == io::ErrorKind::AddrNotAvailable => {
+                "this machine has no free local port towards that address: spread the connections over several brokers"
+            }
+            Self::Dial { .. } => "check host and port in destination, that the broker runs, and firewalls on the way",
+            Self::DialTimeout { .. } => "check host and port in destination, and firewalls on the way",
+            Self::Tls { reason, .. } if reason.contains("UnknownIssuer") => {
+                "the broker's certificate comes from a CA that is not trusted: put that CA into ca.pem of the entry point's credential"
+            }
+            Self::Tls { reason, .. } if reason.contains("InvalidContentType") => {
+                "the broker does not speak TLS on that port: use mqtt:// or its MQTTS port (8883)"
+            }
+            Self::Tls { reason, .. } if reason.contains("CertificateRequired") || reason.contains("HandshakeFailure") => {
+                "the broker wants a client certificate: set useClientCert and clientCerts"
+            }
+            Self::Tls { .. } => "check the broker's certificate: name, validity, issuer, and whether it takes the client certificate",
+            Self::TlsTimeout { .. } => "check that the broker speaks TLS on that port",
+            Self::Credential { .. } => "check the credential's cert.pem, key.pem and ca.pem",
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! The counters of one connection.
+
+use std::ops::{AddAssign, Sub};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// Requests and bytes of one connection, by leg and direction.
+///
+/// Only the connection's own task writes, so an increment is a load and a store, no locked instruction;
+/// any thread may read.
+#[derive(Debug, Default)]
+pub struct Counters {
+    device_up: AtomicU64,
+    broker_up: AtomicU64,
+    broker_down: AtomicU64,
+    device_down: AtomicU64,
+    bytes_up: AtomicU64,
+    bytes_down: AtomicU64,
+}
+
+/// What [`Counters`] held at one moment, or a sum or difference of such.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Counts {
+    /// Requests from device to relay: PUBLISH, SUBSCRIBE, UNSUBSCRIBE.
+    pub device_up: u64,
+    /// The same from relay to broker.
+    pub broker_up: u64,
+    /// PUBLISH from broker to relay.
+    pub broker_down: u64,
+    /// PUBLISH from relay to device.
+    pub device_down: u64,
+    /// Bytes of MQTT that came from the device after its CONNECT.
+    pub bytes_up: u64,
+    /// Bytes of MQTT that came from the broker after its CONNACK.
+    pub bytes_down: u64,
+}
+
+#[inline]
+fn add(counter: &AtomicU64, n: u64) {
+    if n > 0 {
+        counter.store(counter.load(Relaxed) + n, Relaxed);
+    }
+}
+
+impl Counters {
+    /// Some bytes came from the device, in which these requests ended.
+    #[inline]
+    pub fn from_device(&self, bytes: usize, requests: u32) {
+        add(&self.bytes_up, bytes as u64);
+        add(&self.device_up, requests.into());
+    }
+
+    /// The last byte of these requests went to the broker.
+    #[inline]
+    pub fn to_broker(&self, requests: u32) {
+        add(&self.broker_up, requests.into());
+    }
+
+    /// Some bytes came from the broker, in which these requests ended.
+    #[inline]
+    pub fn from_broker(&self, bytes: usize, requests: u32) {
+        add(&self.bytes_down, bytes as u64);
+        add(&self.broker_down, requests.into());
+    }
+
+    /// The last byte of these requests went to the device.
+    #[inline]
+    pub fn to_device(&self, requests: u32) {
+        add(&self.device_down, requests.into());
+    }
+
+    /// The counts now.
+    #[must_use]
+    pub fn read(&self) -> Counts {
+        Counts {
+            device_up: self.device_up.load(Relaxed),
+            broker_up: self.broker_up.load(Relaxed),
+            broker_down: self.broker_down.load(Relaxed),
+            device_down: self.device_down.load(Relaxed),
+            bytes_up: self.bytes_up.load(Relaxed),
+            bytes_down: self.bytes_down.load(Relaxed),
+        }
+    }
+}
+
+impl Counts {
+    /// Requests on the device leg, both ways: Beam's `inMqtt`.
+    #[must_use]
+    pub fn device_leg(&self) -> u64 {
+        self.device_up + self.device_down
+    }
+
+    /// Requests on the broker leg, both ways: Beam's `outMqtt` or `outMqtts`.
+    #[must_use]
+    pub fn broker_leg(&self) -> u64 {
+        self.broker_up + self.broker_down
+    }
+
+    /// Whether nothing was counted at all.
+    #[must_use]
+    pub fn is_zero(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        self.device_up += other.device_up;
+        self.broker_up += other.broker_up;
+        self.broker_down += other.broker_down;
+        self.device_down += other.device_down;
+        self.bytes_up += other.bytes_up;
+        self.bytes_down += other.bytes_down;
+    }
+}
+
+impl Sub for Counts {
+    type Output = Self;
+
+    fn sub(self, earlier: Self) -> Self {
+        Self {
+            device_up: self.device_up - earlier.device_up,
+            broker_up: self.broker_up - earlier.broker_up,
+            broker_down: self.broker_down - earlier.broker_down,
+            device_down: self.device_down - earlier.device_down,
+            bytes_up: self.bytes_up - earlier.bytes_up,
+            bytes_down: self.bytes_down - earlier.bytes_down,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_publish_that_passes_is_two_requests() {
+        let counters = Counters::default();
+        counters.from_device(20, 1);
+        counters.to_broker(1);
+        let counts = counters.read();
+        assert_eq!((counts.device_leg(), counts.broker_leg()), (1, 1));
+        assert_eq!((counts.bytes_up, counts.bytes_down), (20, 0));
+    }
+
+    #[test]
+    fn both_directions_of_a_leg_are_one_sum() {
+        let counters = Counters::default();
+        counters.from_device(0, 3);
+        counters.to_broker(2);
+        counters.from_broker(9, 5);
+        counters.to_device(4);
+        let counts = counters.read();
+        assert_eq!((counts.device_leg(), counts.broker_leg()), (7, 7));
+        assert!((counts - counts).is_zero());
+    }
+}
