@@ -1,4 +1,6 @@
 //! simrelay: a self-hosted cellular MQTT relay in the style of SORACOM Beam.
 
+pub mod entrypoint;
 pub mod mqtt;
 pub mod sim;
+pub mod store;

@@ -124,11 +124,21 @@ mod tests {
     #[test]
     fn identifiers_take_what_the_networks_use_and_refuse_the_rest() {
         assert_eq!(Imsi::new("440103000000001").unwrap().as_str(), "440103000000001");
-        assert_eq!(SimId::new("8981100000000000017").unwrap().to_string(), "8981100000000000017");
+        assert_eq!(
+            SimId::new("8981100000000000017").unwrap().to_string(),
+            "8981100000000000017"
+        );
         for imei in ["352709570000018", "3527095700000180"] {
             assert!(Imei::new(imei).is_ok(), "{imei}");
         }
-        for bad in ["", "44010", "4401030000000012", "44010300000000x", "440103000000001", " 44010300000001"] {
+        for bad in [
+            "",
+            "44010",
+            "4401030000000012",
+            "44010300000000x",
+            "440103000000001",
+            " 44010300000001",
+        ] {
             assert_eq!(Imsi::new(bad).is_ok(), bad == "440103000000001", "{bad:?}");
         }
         for bad in ["", "a/b", "グループ", &"x".repeat(65)] {
