@@ -2,6 +2,7 @@
 
 use crate::settings::Settings;
 use clap::{Parser, Subcommand};
+use std::io::Write;
 use std::path::PathBuf;
 
 /// A self-hosted cellular MQTT relay in the style of SORACOM Beam.
@@ -42,6 +43,12 @@ pub enum Command {
         /// The topic as the device sends it
         topic: String,
     },
+}
+
+/// Prints an error that ends the program.
+pub fn say_error(message: &str) {
+    // Nothing is left to do if standard error is closed.
+    let _ = writeln!(std::io::stderr(), "simrelay: {message}");
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ pub mod entrypoint;
 pub mod logging;
 pub mod mqtt;
 pub mod relay;
+pub mod serve;
 pub mod settings;
 pub mod sim;
 pub mod store;

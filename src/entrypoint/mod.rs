@@ -1,0 +1,84 @@
+//! The Beam object of the MQTT entry point: its JSON, checked once, and what it asks for.
+//!
+//! The fields are those of SORACOM's page "MQTT エントリポイント". Where that page says "the behaviour of
+//! unexpected values is undefined", this module refuses the value and says what is allowed.
+
+mod credentials;
+mod destination;
+mod login;
+mod placeholder;
+mod problem;
+pub(crate) mod reader;
+mod template;
+mod topics;
+mod wire;
+
+pub use credentials::{ClientCerts, CredentialsId, CredentialsTemplate, InvalidCredentialsId};
+pub use destination::{Destination, Host, InvalidDestination, Scheme};
+pub use login::Login;
+pub use placeholder::UNKNOWN_IMEI;
+pub use problem::{Problem, Segment};
+pub(crate) use problem::{quote, unknown};
+pub use template::{InvalidTemplate, SecretTemplate, Template};
+pub use topics::{TopicPlan, TopicRules};
+
+/// The key of the only entry point that this relay serves.
+pub const MQTT_ENTRY_POINT: &str = "mqtt://beam.soracom.io:1883";
+
+/// The namespace of a group's configuration that holds entry points.
+pub const BEAM_NAMESPACE: &str = "SoracomBeam";
+
+/// By which of Beam's rules MQTT is relayed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PlatformVersion {
+    /// The device's own MQTT version, QoS and will go to the broker.
+    V201912,
+}
+
+/// A valid entry point: what to do with the connections of a group's SIMs.
+///
+/// Omitted fields take their defaults: `name` empty, `enabled` true (the Beam page names no default, and an
+/// entry point is written to be used), every other switch false, `version` "201912". Only `destination`
+/// has to be there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EntryPoint {
+    /// What the admin calls it; need not be unique.
+    pub name: String,
+    /// Whether SIMs may connect through it.
+    pub enabled: bool,
+    /// The broker it forwards to.
+    pub destination: Destination,
+    /// Which user name and password the broker sees.
+    pub login: Login,
+    /// Credentials with the client certificate and the trusted CA, by SIM.
+    pub client_certs: ClientCerts,
+    /// Whether the client certificate is shown to the broker. The CA of the credential counts either way.
+    pub use_client_cert: bool,
+    /// What is done to topics.
+    pub topics: TopicRules,
+    /// By which of Beam's rules MQTT is relayed.
+    pub version: PlatformVersion,
+}
+
+/// An entry point, and what its author should know about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parsed {
+    /// What was understood.
+    pub entry_point: EntryPoint,
+    /// Fields that are kept and echoed but have no effect here.
+    pub unused: Vec<String>,
+    /// Combinations that are allowed but hardly meant, one sentence each.
+    pub warnings: Vec<String>,
+}
+
+impl EntryPoint {
+    /// Checks the JSON value of an entry point.
+    ///
+    /// # Errors
+    /// Every problem of the value, in the order of its fields; paths begin inside the value.
+    pub fn from_value(value: &serde_json::Value) -> Result<Parsed, Vec<Problem>> {
+        wire::parse(value, &reader::Path::ROOT)
+    }
+}
+
+pub(crate) use wire::parse as parse_at;

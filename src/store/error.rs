@@ -1,0 +1,130 @@
+//! What can go wrong with the store, in words for the admin who has to act.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use super::namespaces::NAMESPACES;
+use crate::entrypoint::Problem;
+
+/// How many problems an error prints; the first ones are the cause of the rest more often than not.
+const PRINTED: usize = 20;
+
+/// A problem and the line on which it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Located {
+    /// Counted from 1.
+    pub line: usize,
+    /// What is wrong, and where inside the document.
+    pub problem: Problem,
+}
+
+/// The file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// It is not there, or may not be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It is not JSON.
+    #[error("{}:{}:{}: not valid JSON: {reason}", path.display(), line, column)]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// Counted from 1.
+        line: usize,
+        /// Counted from 1, in bytes.
+        column: usize,
+        /// What the parser expected.
+        reason: String,
+    },
+    /// It is JSON, but says what cannot be.
+    #[error("{}", Listing(path, problems))]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// Everything that is wrong, in the order of the file.
+        problems: Vec<Located>,
+    },
+}
+
+struct Listing<'a>(&'a PathBuf, &'a [Located]);
+
+impl fmt::Display for Listing<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(path, problems) = self;
+        for (number, Located { line, problem }) in problems.iter().take(PRINTED).enumerate() {
+            let separator = if number == 0 { "" } else { "\n" };
+            write!(f, "{separator}{}:{line}: {problem}", path.display())?;
+        }
+        match problems.len().saturating_sub(PRINTED) {
+            0 => Ok(()),
+            more => write!(f, "\nand {more} more"),
+        }
+    }
+}
+
+/// A change was not made; nothing is different from before.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangeError {
+    /// No group has this id.
+    #[error("there is no group {0:?}")]
+    NoSuchGroup(String),
+    /// SORACOM has no such namespace.
+    #[error("{0:?} is not a namespace; allowed are {list}", list = NAMESPACES.join(", "))]
+    UnknownNamespace(String),
+    /// The group has nothing in this namespace.
+    #[error("group {group:?} has no namespace {namespace:?}")]
+    NoSuchNamespace {
+        /// The group.
+        group: String,
+        /// What was named.
+        namespace: String,
+    },
+    /// The namespace has no such key.
+    #[error("namespace {namespace:?} of group {group:?} has no key {key:?}")]
+    NoSuchKey {
+        /// The group.
+        group: String,
+        /// The namespace.
+        namespace: String,
+        /// What was named.
+        key: String,
+    },
+    /// A value is not allowed.
+    #[error("{}", Joined(.0))]
+    Invalid(Vec<Problem>),
+    /// Somebody has edited the file by hand and left it broken; a change would destroy their work.
+    #[error("the configuration file was edited by hand and is broken, correct it first: {0}")]
+    BrokenFile(#[from] StoreError),
+    /// Somebody edits the file by hand at this moment.
+    #[error("{} is being edited by hand at this moment; try again", .0.display())]
+    Busy(PathBuf),
+    /// The file system refused.
+    #[error("cannot write {}: {source}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The program is shutting down.
+    #[error("the change was interrupted by the end of the program")]
+    Interrupted,
+}
+
+struct Joined<'a>(&'a [Problem]);
+
+impl fmt::Display for Joined<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, problem) in self.0.iter().take(PRINTED).enumerate() {
+            let separator = if number == 0 { "" } else { "; " };
+            write!(f, "{separator}{problem}")?;
+        }
+        Ok(())
+    }
+}

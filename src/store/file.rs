@@ -1,0 +1,265 @@
+//! The store of one node: `entrypoints.json`, which admins and the API both edit.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use serde_json::Value;
+use tokio::sync::{Mutex, OwnedMutexGuard, watch};
+use tokio::task::spawn_blocking;
+
+use super::document::{self, Document};
+use super::error::{ChangeError, Located, StoreError};
+use super::locator::line_of;
+use super::stamp::Stamp;
+use super::{Change, Changed, Pending, Snapshot, Store, atomic, edit};
+use crate::sim::GroupId;
+
+/// How often the file is looked at for hand edits.
+const POLL: Duration = Duration::from_secs(1);
+
+/// How long a changed file has to stay as it is before it is read, so that it is not taken half written.
+const SETTLE: Duration = Duration::from_millis(150);
+
+/// How often a change starts again because somebody edited the file meanwhile.
+const ATTEMPTS: usize = 5;
+
+/// A store in one JSON file. Clones are the same store.
+#[derive(Debug, Clone)]
+pub struct FileStore(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    path: PathBuf,
+    current: ArcSwap<Snapshot>,
+    revision: watch::Sender<u64>,
+    /// Held by whoever reads the file in order to swap the snapshot: one at a time.
+    writer: Arc<Mutex<Seen>>,
+}
+
+/// The file as it was last looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Seen {
+    /// `None` if it could not be found.
+    stamp: Option<Stamp>,
+    /// Of the content that became the snapshot.
+    content: u64,
+}
+
+/// A file that was read whole and is valid.
+struct Loaded {
+    text: String,
+    stamp: Stamp,
+    value: Value,
+    document: Document,
+}
+
+impl FileStore {
+    /// Reads the file at `path`. Blocks; meant for the start of the program.
+    ///
+    /// # Errors
+    /// The file cannot be read, or everything that is wrong in it.
+    pub fn open(path: impl Into<PathBuf>) -> Result<Self, StoreError> {
+        let path = path.into();
+        let loaded = load(&path)?;
+        log_notes(&path, &loaded.document.notes);
+        let seen = Seen {
+            stamp: Some(loaded.stamp),
+            content: hash(&loaded.text),
+        };
+        Ok(Self(Arc::new(Inner {
+            path,
+            current: ArcSwap::from_pointee(loaded.document.snapshot),
+            revision: watch::Sender::new(0),
+            writer: Arc::new(Mutex::new(seen)),
+        })))
+    }
+
+    /// Reads the file again, at once (SIGHUP). Logs what came of it. Returns whether the content is new.
+    ///
+    /// # Errors
+    /// The file cannot be used; the old state runs on.
+    pub async fn reload(&self) -> Result<bool, StoreError> {
+        let mut seen = Arc::clone(&self.0.writer).lock_owned().await;
+        let inner = Arc::clone(&self.0);
+        let reloaded = spawn_blocking(move || inner.reload(&mut seen)).await;
+        // The blocking task ends early only when the runtime does.
+        reloaded.unwrap_or(Ok(false))
+    }
+
+    /// Follows hand edits until it is dropped. A broken one is logged once and has no effect.
+    pub async fn watch(&self) {
+        loop {
+            tokio::time::sleep(POLL).await;
+            let seen = self.0.writer.lock().await.stamp;
+            if self.stamp().await != seen && self.settled().await {
+                // Its log says what is to be said.
+                let _ = self.reload().await;
+            }
+        }
+    }
+
+    async fn stamp(&self) -> Option<Stamp> {
+        let metadata = tokio::fs::metadata(&self.0.path).await;
+        metadata.and_then(|metadata| Stamp::from_metadata(&metadata)).ok()
+    }
+
+    async fn settled(&self) -> bool {
+        let before = self.stamp().await;
+        tokio::time::sleep(SETTLE).await;
+        self.stamp().await == before
+    }
+}
+
+impl Store for FileStore {
+    fn snapshot(&self) -> Arc<Snapshot> {
+        self.0.current.load_full()
+    }
+
+    fn changes(&self) -> watch::Receiver<u64> {
+        self.0.revision.subscribe()
+    }
+
+    fn change<'a>(&'a self, group: &'a str, change: Change) -> Pending<'a, Result<Changed, ChangeError>> {
+        Box::pin(async move {
+            let notes = edit::validate(&change)?;
+            let mut seen: OwnedMutexGuard<Seen> = Arc::clone(&self.0.writer).lock_owned().await;
+            let (inner, group) = (Arc::clone(&self.0), group.to_owned());
+            // On its own thread, lock included: a caller who goes away does not stop a change half way.
+            let changed = spawn_blocking(move || inner.change(&mut seen, &group, change, notes)).await;
+            changed.unwrap_or(Err(ChangeError::Interrupted))
+        })
+    }
+}
+
+impl Inner {
+    fn reload(&self, seen: &mut Seen) -> Result<bool, StoreError> {
+        let stamp = Stamp::of(&self.path).ok();
+        let loaded = load(&self.path).inspect_err(|error| {
+            seen.stamp = stamp;
+            tracing::error!(file = %self.path.display(), "configuration refused, the old one runs on: {error}");
+        })?;
+        let content = hash(&loaded.text);
+        let is_new = content != seen.content;
+        *seen = Seen {
+            stamp: Some(loaded.stamp),
+            content,
+        };
+        if is_new {
+            log_notes(&self.path, &loaded.document.notes);
+            self.publish(loaded.document.snapshot);
+            tracing::info!(file = %self.path.display(), snapshot = ?self.current.load(), "configuration loaded");
+        }
+        Ok(is_new)
+    }
+
+    /// Starts from the file and not from memory, so that a hand edit of the last second is not lost.
+    fn change(
+        &self,
+        seen: &mut Seen,
+        group: &str,
+        change: Change,
+        notes: Vec<String>,
+    ) -> Result<Changed, ChangeError> {
+        for _ in 0..ATTEMPTS {
+            let mut loaded = load(&self.path)?;
+            edit::apply(&mut loaded.value, group, change.clone())?;
+            let document = document::parse(&loaded.value).map_err(ChangeError::Invalid)?;
+            let mut text = format!("{:#}", loaded.value);
+            text.push('\n');
+            let write = |source| ChangeError::Write {
+                path: self.path.clone(),
+                source,
+            };
+            if Stamp::of(&self.path).map_err(write)? != loaded.stamp {
+                continue;
+            }
+            let stamp = atomic::replace_file(&self.path, text.as_bytes()).map_err(write)?;
+            *seen = Seen {
+                stamp: Some(stamp),
+                content: hash(&text),
+            };
+            let id = GroupId::new(group).ok();
+            let changed = id.and_then(|id| document.snapshot.group(&id).cloned());
+            self.publish(document.snapshot);
+            let group = changed.ok_or_else(|| ChangeError::NoSuchGroup(group.to_owned()))?;
+            return Ok(Changed { group, notes });
+        }
+        Err(ChangeError::Busy(self.path.clone()))
+    }
+
+    fn publish(&self, snapshot: Snapshot) {
+        self.current.store(Arc::new(snapshot));
+        self.revision.send_modify(|revision| *revision += 1);
+    }
+}
+
+/// Reads and checks the file.
+fn load(path: &Path) -> Result<Loaded, StoreError> {
+    let read = |source| StoreError::Read {
+        path: path.to_owned(),
+        source,
+    };
+    // Before the content: if the file changes in between, the stamp is too old and the file is read again.
+    let stamp = Stamp::of(path).map_err(read)?;
+    let text = std::fs::read_to_string(path).map_err(read)?;
+    let value: Value = serde_json::from_str(without_mark(&text)).map_err(|error| StoreError::Syntax {
+        path: path.to_owned(),
+        line: error.line(),
+        column: error.column(),
+        reason: reason(&error),
+    })?;
+    match document::parse(&value) {
+        Ok(document) => Ok(Loaded {
+            text,
+            stamp,
+            value,
+            document,
+        }),
+        Err(problems) => {
+            let locate = |problem| located(without_mark(&text), problem);
+            Err(StoreError::Invalid {
+                path: path.to_owned(),
+                problems: problems.into_iter().map(locate).collect(),
+            })
+        }
+    }
+}
+
+fn located(text: &str, problem: crate::entrypoint::Problem) -> Located {
+    Located {
+        line: line_of(text, &problem.path),
+        problem,
+    }
+}
+
+/// Some editors put a byte order mark before UTF-8.
+fn without_mark(text: &str) -> &str {
+    text.strip_prefix('\u{feff}').unwrap_or(text)
+}
+
+/// The parser's message without the place, which stands in front already.
+fn reason(error: &serde_json::Error) -> String {
+    let message = error.to_string();
+    message
+        .rsplit_once(" at line ")
+        .map_or(message.clone(), |(reason, _)| reason.to_owned())
+}
+
+fn hash(text: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish()
+}
+
+fn log_notes(path: &Path, notes: &[String]) {
+    for note in notes {
+        tracing::warn!(file = %path.display(), "{note}");
+    }
+}
+
+#[cfg(test)]
+#[path = "file_tests.rs"]
+mod tests;
