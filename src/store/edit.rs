@@ -116,9 +116,9 @@ mod tests {
             { "groupId": "b" } ] })
     }
 
-    fn applied(group: &str, change: Change) -> Result<Value, String> {
+    fn applied(group: &str, change: &Change) -> Result<Value, String> {
         let mut document = document();
-        apply(&mut document, group, &change).map_err(|error| error.to_string())?;
+        apply(&mut document, group, change).map_err(|error| error.to_string())?;
         let group = document["groups"]
             .as_array_mut()
             .unwrap()
@@ -151,27 +151,27 @@ mod tests {
     fn a_put_overwrites_its_keys_whole_keeps_the_others_and_their_order() {
         let changed = applied(
             "a",
-            put("SoracomAir", &[("y", json!({ "new": [] })), ("w", json!("any"))]),
+            &put("SoracomAir", &[("y", json!({ "new": [] })), ("w", json!("any"))]),
         )
         .unwrap();
         assert_eq!(
             changed.to_string(),
             r#"{"SoracomAir":{"z":1,"y":{"new":[]},"x":3,"w":"any"}}"#
         );
-        let made = applied("b", put("SoracomFunk", &[("k", json!(null))])).unwrap();
+        let made = applied("b", &put("SoracomFunk", &[("k", json!(null))])).unwrap();
         assert_eq!(made, json!({ "SoracomFunk": { "k": null } }));
     }
 
     #[test]
     fn deletions_take_what_is_there_and_say_what_is_not() {
         assert_eq!(
-            applied("a", delete("SoracomAir", "y")).unwrap().to_string(),
+            applied("a", &delete("SoracomAir", "y")).unwrap().to_string(),
             r#"{"SoracomAir":{"z":1,"x":3}}"#
         );
         let namespace = |name: &str| Change::DeleteNamespace {
             namespace: name.to_owned(),
         };
-        assert_eq!(applied("a", namespace("SoracomAir")).unwrap(), json!({}));
+        assert_eq!(applied("a", &namespace("SoracomAir")).unwrap(), json!({}));
         let cases = [
             (
                 "a",
@@ -191,7 +191,7 @@ mod tests {
             ("c", namespace("SoracomAir"), "there is no group \"c\""),
         ];
         for (group, change, expected) in cases {
-            assert_eq!(applied(group, change).unwrap_err(), expected);
+            assert_eq!(applied(group, &change).unwrap_err(), expected);
         }
     }
 

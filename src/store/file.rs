@@ -14,7 +14,7 @@ use super::document::{self, Document};
 use super::error::{ChangeError, Located, StoreError};
 use super::locator::line_of;
 use super::stamp::Stamp;
-use super::{Change, Changed, Pending, Snapshot, Store, atomic, edit};
+use super::{Change, Changed, Pending, Snapshot, Store, atomic, edit, strict_json};
 use crate::sim::GroupId;
 
 /// How often the file is looked at for hand edits.
@@ -215,7 +215,7 @@ fn load(path: &Path) -> Result<Loaded, StoreError> {
     // Before the content: if the file changes in between, the stamp is too old and the file is read again.
     let stamp = Stamp::of(path).map_err(read)?;
     let text = std::fs::read_to_string(path).map_err(read)?;
-    let value: Value = serde_json::from_str(without_mark(&text)).map_err(|error| StoreError::Syntax {
+    let value = strict_json::parse(without_mark(&text)).map_err(|error| StoreError::Syntax {
         path: path.to_owned(),
         line: error.line(),
         column: error.column(),

@@ -71,7 +71,7 @@ fn a_file_that_cannot_be_used_is_refused_with_name_line_and_reason() {
     );
     assert_eq!(
         refusal("{\n \"groups\": [\n}"),
-        "entrypoints.json:3:1: not valid JSON: expected value"
+        "entrypoints.json:3:1: not usable JSON: expected value"
     );
     assert_eq!(
         refusal(&SHIPPED.replace("\"enabled\": true", "\"enabled\": \"yes\"")),

@@ -10,6 +10,7 @@ mod locator;
 mod namespaces;
 mod snapshot;
 mod stamp;
+mod strict_json;
 
 use std::future::Future;
 use std::pin::Pin;
