@@ -11,7 +11,9 @@ const MAX_PACKET: usize = 268_435_455;
 #[derive(Debug, thiserror::Error)]
 pub enum BrokerError {
     /// Anybody may connect to it, so it stays on this machine.
-    #[error("{0} is not a loopback address: the embedded broker takes everybody in and listens on loopback only; use a real broker instead")]
+    #[error(
+        "{0} is not a loopback address: the embedded broker takes everybody in and listens on loopback only; use a real broker instead"
+    )]
     NotLoopback(SocketAddr),
     /// It cannot listen.
     #[error("cannot listen on {address}: {reason}; choose another address with --broker-listen, or off")]
@@ -40,14 +42,19 @@ impl Broker {
             return Err(BrokerError::NotLoopback(address));
         }
         // Memory with persistence on keeps messages for sessions that are offline; nothing reaches a disk.
-        let storage =
-            StorageConfig { backend: StorageBackend::Memory, enable_persistence: true, ..StorageConfig::default() };
+        let storage = StorageConfig {
+            backend: StorageBackend::Memory,
+            enable_persistence: true,
+            ..StorageConfig::default()
+        };
         let config = BrokerConfig::default()
             .with_bind_address(address)
             .with_max_packet_size(MAX_PACKET)
             .with_storage(storage);
         let listen = |reason: String| BrokerError::Listen { address, reason };
-        let broker = MqttBroker::with_config(config).await.map_err(|error| listen(error.to_string()))?;
+        let broker = MqttBroker::with_config(config)
+            .await
+            .map_err(|error| listen(error.to_string()))?;
         let address = broker.local_addr().unwrap_or(address);
         Ok(Self { broker, address })
     }

@@ -45,6 +45,14 @@ pub enum Command {
     },
 }
 
+/// Prints the answer of a command.
+///
+/// # Errors
+/// Those of standard output.
+pub fn say(answer: &str) -> std::io::Result<()> {
+    writeln!(std::io::stdout(), "{}", answer.trim_end())
+}
+
 /// Prints an error that ends the program.
 pub fn say_error(message: &str) {
     // Nothing is left to do if standard error is closed.
@@ -63,7 +71,11 @@ mod tests {
 
     #[test]
     fn settings_may_stand_before_and_behind_a_command() {
-        for line in ["simrelay --data d run", "simrelay run --data d", "simrelay --data d"] {
+        for line in [
+            "simrelay --data d run",
+            "simrelay run --data d",
+            "simrelay --data d",
+        ] {
             let cli = Cli::try_parse_from(line.split(' ')).unwrap();
             assert_eq!(cli.settings.data, PathBuf::from("d"), "{line}");
         }

@@ -1,8 +1,35 @@
 //! simrelay: a self-hosted cellular MQTT relay in the style of SORACOM Beam.
+//!
+//! A field device speaks plain MQTT to port 1883 and knows nothing else. The relay knows from the source
+//! address which SIM calls, applies Beam's rules and the entry point of the SIM's group, and carries the
+//! connection to the broker named there, over MQTT or MQTTS.
+//!
+//! # The house
+//!
+//! A module imports only what stands on lower floors.
+//!
+//! | floor | module | owns |
+//! |---|---|---|
+//! | 0 | [`mqtt`] | the wire: framing, CONNECT and CONNACK patched, topics spliced; sans-io, knows no SIM |
+//! | 0 | [`sim`] | who is calling: identifiers, SIMs, SIM sessions |
+//! | 0 | [`credential`] | what a credential is, with its secrets hidden |
+//! | 1 | [`entrypoint`] | the Beam object: JSON checked into an `EntryPoint`; placeholders and topics |
+//! | 1 | [`usage`] | what is counted for the bill |
+//! | 2 | [`store`] | groups, SIMs, credentials: snapshots, changes, files |
+//! | 2 | [`upstream`] | the way to a broker: names, TCP, TLS |
+//! | 3 | [`relay`] | the data plane: accept, handshake, steady state, end |
+//! | 3 | `broker` | the embedded broker of a first run (feature `embedded-broker`) |
+//! | 3 | [`explain`] | what a configuration means, in words: `simrelay check`, `simrelay topic` |
+//! | 4 | [`api`] | the admin API |
+//! | 5 | [`serve`], [`cli`], [`settings`], [`logging`] | wiring, signals, the command line, logs |
+
+pub mod api;
 #[cfg(feature = "embedded-broker")]
 pub mod broker;
 pub mod cli;
+pub mod credential;
 pub mod entrypoint;
+pub mod explain;
 pub mod logging;
 pub mod mqtt;
 pub mod relay;

@@ -77,13 +77,19 @@ impl Queue {
                 std::thread::sleep(GATHER);
                 waiting = self.lock();
             }
-            let (bytes, dropped) = (std::mem::take(&mut waiting.bytes), std::mem::take(&mut waiting.dropped));
+            let (bytes, dropped) = (
+                std::mem::take(&mut waiting.bytes),
+                std::mem::take(&mut waiting.dropped),
+            );
             let closed = waiting.closed;
             drop(waiting);
             // There is nobody to tell that the log cannot be written.
             let _ = to.write_all(&bytes);
             if dropped > 0 {
-                let _ = writeln!(to, "{{\"level\":\"WARN\",\"message\":\"log lines dropped\",\"lines\":{dropped}}}");
+                let _ = writeln!(
+                    to,
+                    "{{\"level\":\"WARN\",\"message\":\"log lines dropped\",\"lines\":{dropped}}}"
+                );
             }
             if closed && bytes.is_empty() {
                 return;
@@ -131,7 +137,11 @@ impl<'a> MakeWriter<'a> for Writer {
 /// The form that fits where standard error goes.
 #[must_use]
 pub fn default_format() -> LogFormat {
-    if io::stderr().is_terminal() { LogFormat::Human } else { LogFormat::Json }
+    if io::stderr().is_terminal() {
+        LogFormat::Human
+    } else {
+        LogFormat::Json
+    }
 }
 
 /// Starts logging for the whole process. `filter` is a level or a filter by module.
@@ -139,10 +149,12 @@ pub fn default_format() -> LogFormat {
 /// # Errors
 /// [`InvalidFilter`] quotes a filter that cannot be read.
 pub fn init(format: LogFormat, filter: &str) -> Result<LogGuard, InvalidFilter> {
-    let env_filter = EnvFilter::builder().parse(quieted(filter)).map_err(|error| InvalidFilter {
-        filter: filter.to_owned(),
-        reason: error.to_string(),
-    })?;
+    let env_filter = EnvFilter::builder()
+        .parse(quieted(filter))
+        .map_err(|error| InvalidFilter {
+            filter: filter.to_owned(),
+            reason: error.to_string(),
+        })?;
     let queue = Arc::new(Queue::default());
     let builder = tracing_subscriber::fmt()
         .with_env_filter(env_filter)
@@ -151,7 +163,12 @@ pub fn init(format: LogFormat, filter: &str) -> Result<LogGuard, InvalidFilter> 
     match format {
         LogFormat::Human => builder.with_ansi(io::stderr().is_terminal()).init(),
         LogFormat::Json => {
-            builder.json().flatten_event(true).with_current_span(false).with_span_list(false).init();
+            builder
+                .json()
+                .flatten_event(true)
+                .with_current_span(false)
+                .with_span_list(false)
+                .init();
         }
     }
     let writing = Arc::clone(&queue);
@@ -164,7 +181,11 @@ pub fn init(format: LogFormat, filter: &str) -> Result<LogGuard, InvalidFilter> 
 
 /// Below debug, the embedded broker speaks of problems only: its connections are in the relay's own lines.
 fn quieted(filter: &str) -> String {
-    if filter.contains("mqtt5") { filter.to_owned() } else { format!("mqtt5=warn,{filter}") }
+    if filter.contains("mqtt5") {
+        filter.to_owned()
+    } else {
+        format!("mqtt5=warn,{filter}")
+    }
 }
 
 #[cfg(test)]

@@ -2,15 +2,16 @@
 
 use anyhow::Context;
 use clap::Parser;
-use simrelay::cli::{Cli, Command};
-use simrelay::serve;
+use simrelay::cli::{Cli, Command, say, say_error};
+use simrelay::store::{FileStore, Store};
+use simrelay::{explain, serve};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     match run(Cli::parse()) {
         Ok(code) => code,
         Err(error) => {
-            simrelay::cli::say_error(&format!("{error:#}"));
+            say_error(&format!("{error:#}"));
             ExitCode::FAILURE
         }
     }
@@ -18,7 +19,10 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     // Other crates bring ring as well; with two providers rustls would not choose by itself.
-    if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
+    if rustls::crypto::aws_lc_rs::default_provider()
+        .install_default()
+        .is_err()
+    {
         anyhow::bail!("a TLS provider was installed before main");
     }
     let settings = cli.settings;
@@ -26,16 +30,32 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Run => {
             let format = settings.log.unwrap_or_else(simrelay::logging::default_format);
             let _log = simrelay::logging::init(format, &settings.log_level)?;
-            let runtime = tokio::runtime::Builder::new_multi_thread()
-                .worker_threads(2)
-                .thread_name("services")
-                .enable_all()
-                .build()
-                .context("cannot start threads")?;
-            runtime.block_on(serve::run(&settings, format))?;
+            runtime()?.block_on(serve::run(&settings, format))?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::Check { file: _ } => Ok(ExitCode::SUCCESS),
-        Command::Topic { imsi: _, topic: _ } => Ok(ExitCode::SUCCESS),
+        Command::Check { file } => {
+            let report = runtime()?.block_on(explain::check(&file, &settings.certs))?;
+            say(&report.to_string())?;
+            Ok(if report.is_good() {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            })
+        }
+        Command::Topic { imsi, topic } => {
+            let (store, _) = FileStore::open_with_notes(settings.entrypoints().0)?;
+            say(&explain::topic(&store.snapshot(), &imsi.parse()?, &topic)?)?;
+            Ok(ExitCode::SUCCESS)
+        }
     }
+}
+
+/// Threads of everything that is not the data plane.
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("services")
+        .enable_all()
+        .build()
+        .context("cannot start threads")
 }

@@ -92,11 +92,23 @@ pub struct Settings {
     pub entrypoints: Option<PathBuf>,
 
     /// Credential store: one folder a credential
-    #[arg(long, env = "SIMRELAY_CERTS", default_value = "certs", value_name = "FOLDER", global = true)]
+    #[arg(
+        long,
+        env = "SIMRELAY_CERTS",
+        default_value = "certs",
+        value_name = "FOLDER",
+        global = true
+    )]
     pub certs: PathBuf,
 
     /// What the program keeps: the admin token
-    #[arg(long, env = "SIMRELAY_DATA", default_value = "data", value_name = "FOLDER", global = true)]
+    #[arg(
+        long,
+        env = "SIMRELAY_DATA",
+        default_value = "data",
+        value_name = "FOLDER",
+        global = true
+    )]
     pub data: PathBuf,
 
     /// Form of the log [default: human on a terminal, else json]
@@ -104,15 +116,33 @@ pub struct Settings {
     pub log: Option<LogFormat>,
 
     /// What is logged: error, warn, info, debug, trace, or a filter such as simrelay::relay=debug
-    #[arg(long, env = "SIMRELAY_LOG_LEVEL", default_value = "info", value_name = "LEVEL", global = true)]
+    #[arg(
+        long,
+        env = "SIMRELAY_LOG_LEVEL",
+        default_value = "info",
+        value_name = "LEVEL",
+        global = true
+    )]
     pub log_level: String,
 
     /// Seconds between two usage lines of an active SIM
-    #[arg(long, env = "SIMRELAY_USAGE_INTERVAL", default_value = "60", value_name = "SECONDS", global = true)]
+    #[arg(
+        long,
+        env = "SIMRELAY_USAGE_INTERVAL",
+        default_value = "60",
+        value_name = "SECONDS",
+        global = true
+    )]
     pub usage_interval: NonZeroUsize,
 
     /// Seconds that open connections may take to close on SIGTERM
-    #[arg(long, env = "SIMRELAY_GRACE", default_value = "5", value_name = "SECONDS", global = true)]
+    #[arg(
+        long,
+        env = "SIMRELAY_GRACE",
+        default_value = "5",
+        value_name = "SECONDS",
+        global = true
+    )]
     pub grace: u64,
 }
 
@@ -139,7 +169,9 @@ impl Settings {
     /// Threads of the data plane.
     #[must_use]
     pub fn workers(&self) -> NonZeroUsize {
-        self.relay_workers.or_else(|| std::thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN)
+        self.relay_workers
+            .or_else(|| std::thread::available_parallelism().ok())
+            .unwrap_or(NonZeroUsize::MIN)
     }
 }
 
@@ -150,7 +182,10 @@ mod tests {
     #[test]
     fn an_address_is_an_address_with_a_port_or_off() {
         assert_eq!("off".parse(), Ok(Listen::Off));
-        assert_eq!("127.0.0.1:0".parse(), Ok(Listen::On("127.0.0.1:0".parse().unwrap())));
+        assert_eq!(
+            "127.0.0.1:0".parse(),
+            Ok(Listen::On("127.0.0.1:0".parse().unwrap()))
+        );
         assert_eq!("[::]:1883".parse::<Listen>().unwrap().to_string(), "[::]:1883");
         for bad in ["", "1883", "127.0.0.1", "localhost:1883", "OFF", "::1:1883x"] {
             assert!(bad.parse::<Listen>().is_err(), "{bad:?}");

@@ -1,46 +1,10 @@
 //! References from an entry point into the credential store.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use super::template;
+use crate::credential::{CredentialsId, InvalidCredentialsId};
 use crate::sim::{Imsi, Sim};
-
-/// A text that cannot be the id of a credential.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a credentials id: 1 to 128 letters, digits, '.', '_', '@' or '-', and not '.' or '..'")]
-pub struct InvalidCredentialsId(pub String);
-
-/// The id of a credential. It is the name of a folder, so it cannot name any other place.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct CredentialsId(Box<str>);
-
-impl CredentialsId {
-    /// Checks and wraps `id`.
-    ///
-    /// # Errors
-    /// [`InvalidCredentialsId`] quotes it and says what it has to be.
-    pub fn new(id: &str) -> Result<Self, InvalidCredentialsId> {
-        let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'@' | b'-');
-        if (1..=128).contains(&id.len()) && id.bytes().all(allowed) && id != "." && id != ".." {
-            Ok(Self(id.into()))
-        } else {
-            Err(InvalidCredentialsId(id.to_owned()))
-        }
-    }
-
-    /// The id as it is written.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for CredentialsId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
 
 /// A credentials id that may hold `#{imsi}` and the like, so that one group serves a certificate a SIM.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,13 +25,13 @@ impl CredentialsTemplate {
     /// The id for `sim`.
     #[must_use]
     pub fn render(&self, sim: &Sim) -> CredentialsId {
-        CredentialsId(template::render(&self.0, sim).into())
+        CredentialsId::of_template(template::render(&self.0, sim))
     }
 
     /// The id, if it is the same for every SIM.
     #[must_use]
     pub fn literal(&self) -> Option<CredentialsId> {
-        (!template::has_placeholder(&self.0)).then(|| CredentialsId(self.0.clone()))
+        (!template::has_placeholder(&self.0)).then(|| CredentialsId::of_template(self.0.to_string()))
     }
 }
 

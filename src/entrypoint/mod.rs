@@ -13,7 +13,7 @@ mod template;
 mod topics;
 mod wire;
 
-pub use credentials::{ClientCerts, CredentialsId, CredentialsTemplate, InvalidCredentialsId};
+pub use credentials::{ClientCerts, CredentialsTemplate};
 pub use destination::{Destination, Host, InvalidDestination, Scheme};
 pub use login::Login;
 pub use placeholder::UNKNOWN_IMEI;

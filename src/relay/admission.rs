@@ -28,18 +28,28 @@ impl Admission {
     /// # Errors
     /// [`Refusal`] names the SIM or the address and what is missing.
     pub fn find(snapshot: &Snapshot, address: IpAddr, keep_alive: u16) -> Result<Self, Refusal> {
-        let session = snapshot.session(address).ok_or(Refusal::UnknownAddress(address.to_canonical()))?;
+        let session = snapshot
+            .session(address)
+            .ok_or(Refusal::UnknownAddress(address.to_canonical()))?;
         let sim = &session.sim;
-        let group_id = sim.group_id.clone().ok_or_else(|| Refusal::NoGroup(sim.imsi.clone()))?;
-        let entry_point =
-            snapshot.entry_point(&group_id).ok_or_else(|| Refusal::NoEntryPoint(group_id.clone()))?;
+        let group_id = sim
+            .group_id
+            .clone()
+            .ok_or_else(|| Refusal::NoGroup(sim.imsi.clone()))?;
+        let entry_point = snapshot
+            .entry_point(&group_id)
+            .ok_or_else(|| Refusal::NoEntryPoint(group_id.clone()))?;
         if !entry_point.enabled {
             return Err(Refusal::Disabled(group_id));
         }
         if !matches!(keep_alive, 0 | 5..=1200) {
             return Err(Refusal::KeepAlive(keep_alive));
         }
-        Ok(Self { session, group_id, entry_point })
+        Ok(Self {
+            session,
+            group_id,
+            entry_point,
+        })
     }
 }
 

@@ -90,13 +90,17 @@ where
         let mut scratch = Scratch::default();
         let passed = self.uplink.pass(from_device, &mut scratch);
         self.to_broker.hold(passed.bytes, passed.requests);
-        self.connection.counters.from_device(from_device.len(), passed.requests);
+        self.connection
+            .counters
+            .from_device(from_device.len(), passed.requests);
         let (disconnect, violation) = (passed.disconnect, passed.violation);
         self.after_uplink(disconnect, violation);
         let scanned = self.downlink.scan(from_broker);
         self.to_device.hold(connack, 0);
         self.to_device.hold(&from_broker[..scanned.len], scanned.requests);
-        self.connection.counters.from_broker(from_broker.len(), scanned.requests);
+        self.connection
+            .counters
+            .from_broker(from_broker.len(), scanned.requests);
         self.after_downlink(scanned.disconnect, scanned.violation);
     }
 
@@ -109,7 +113,12 @@ where
             poll_fn(|cx| self.poll(cx, timer.as_mut(), &mut timer_armed)).await
         };
         let at_boundary = self.downlink.at_boundary() && self.to_device.is_clear() && !self.device_gone;
-        Remains { device: self.device, connection: self.connection, ending, at_boundary }
+        Remains {
+            device: self.device,
+            connection: self.connection,
+            ending,
+            at_boundary,
+        }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>, timer: Pin<&mut Sleep>, timer_armed: &mut bool) -> Poll<Ending> {
@@ -167,7 +176,9 @@ where
             self.seen = Instant::now();
             let passed = self.uplink.pass(input, scratch);
             self.connection.counters.from_device(input.len(), passed.requests);
-            let sent = self.to_broker.send(&mut self.broker, cx, passed.bytes, passed.requests);
+            let sent = self
+                .to_broker
+                .send(&mut self.broker, cx, passed.bytes, passed.requests);
             let (disconnect, violation) = (passed.disconnect, passed.violation);
             log_requests(&self.connection, "uplink", "device", passed.requests);
             match sent {
@@ -265,9 +276,15 @@ where
                 self.seen = Instant::now();
             }
             let scanned = self.downlink.scan(input);
-            self.connection.counters.from_broker(input.len(), scanned.requests);
+            self.connection
+                .counters
+                .from_broker(input.len(), scanned.requests);
             log_requests(&self.connection, "downlink", "broker", scanned.requests);
-            let bytes = if self.device_gone { &[] } else { &input[..scanned.len] };
+            let bytes = if self.device_gone {
+                &[]
+            } else {
+                &input[..scanned.len]
+            };
             let sent = self.to_device.send(&mut self.device, cx, bytes, scanned.requests);
             if let Err(ending) = self.sent_down(sent) {
                 return Poll::Ready(Err(ending));
@@ -312,7 +329,12 @@ where
 
     /// The idle rule. The timer is armed once and looks at [`Self::seen`] when it fires; until then a poll
     /// costs a comparison.
-    fn poll_timer(&mut self, cx: &mut Context<'_>, mut timer: Pin<&mut Sleep>, armed: &mut bool) -> Poll<Ending> {
+    fn poll_timer(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut timer: Pin<&mut Sleep>,
+        armed: &mut bool,
+    ) -> Poll<Ending> {
         let due = self.seen + self.idle.limit();
         if due < timer.deadline() {
             // Lingering began.

@@ -24,9 +24,14 @@ pub enum Administrative {
 
 impl Administrative {
     pub(super) fn from_code(code: u8) -> Option<Self> {
-        [Self::EntryPointGone, Self::SessionGone, Self::GroupChanged, Self::Shutdown]
-            .into_iter()
-            .find(|reason| *reason as u8 == code)
+        [
+            Self::EntryPointGone,
+            Self::SessionGone,
+            Self::GroupChanged,
+            Self::Shutdown,
+        ]
+        .into_iter()
+        .find(|reason| *reason as u8 == code)
     }
 }
 
@@ -103,12 +108,18 @@ impl Ending {
     /// Whether the device may still be there to read what comes.
     #[must_use]
     pub(super) fn device_listens(&self) -> bool {
-        !matches!(self, Self::DeviceDisconnected | Self::DeviceClosed | Self::DeviceLost(_))
+        !matches!(
+            self,
+            Self::DeviceDisconnected | Self::DeviceClosed | Self::DeviceLost(_)
+        )
     }
 
     /// Whether an operator should look at it.
     #[must_use]
     pub fn is_odd(&self) -> bool {
-        !matches!(self, Self::DeviceDisconnected | Self::DeviceClosed | Self::Administrative(_))
+        !matches!(
+            self,
+            Self::DeviceDisconnected | Self::DeviceClosed | Self::Administrative(_)
+        )
     }
 }

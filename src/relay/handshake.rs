@@ -6,11 +6,12 @@ use super::farewell::farewell;
 use super::registry::{Connection, Seat};
 use super::service::Context;
 use super::{Refusal, journal};
-use crate::store::X509Credential;
 use crate::entrypoint::{Login as Rule, Scheme, TopicPlan};
-use crate::mqtt::{Connack, Connect, ConnectError, FixedHeader, Login, MAX_CONNECT, PacketType, Version, connack};
+use crate::mqtt::{
+    Connack, Connect, ConnectError, FixedHeader, Login, MAX_CONNECT, PacketType, Version, connack,
+};
 use crate::sim::Sim;
-use crate::upstream::BrokerStream;
+use crate::upstream::{BrokerStream, TlsCredential};
 use std::future::pending;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -53,10 +54,25 @@ struct Device {
 }
 
 /// Lets a device in, or tells it why not.
-pub(super) async fn open(stream: TcpStream, peer: SocketAddr, context: &Context, worker: usize) -> Option<Opened> {
-    let mut caller =
-        Caller { peer, version: None, client_id: None, sim: None, keep_alive: None, maximum_packet_size: None };
-    let mut device = Device { stream, ahead: Vec::new(), closed: false };
+pub(super) async fn open(
+    stream: TcpStream,
+    peer: SocketAddr,
+    context: &Context,
+    worker: usize,
+) -> Option<Opened> {
+    let mut caller = Caller {
+        peer,
+        version: None,
+        client_id: None,
+        sim: None,
+        keep_alive: None,
+        maximum_packet_size: None,
+    };
+    let mut device = Device {
+        stream,
+        ahead: Vec::new(),
+        closed: false,
+    };
     let mut shutdown = context.shutdown.clone();
     let established = tokio::select! {
         biased;
@@ -69,7 +85,12 @@ pub(super) async fn open(stream: TcpStream, peer: SocketAddr, context: &Context,
             journal::refused(&caller, &refusal);
             let own = || {
                 let text = format!("{refusal}: {}", refusal.advice());
-                connack::refusal(caller.version?, refusal.reason()?, &text, caller.maximum_packet_size)
+                connack::refusal(
+                    caller.version?,
+                    refusal.reason()?,
+                    &text,
+                    caller.maximum_packet_size,
+                )
             };
             farewell(device.stream, &answer.or_else(own).unwrap_or_default()).await;
             None
@@ -93,7 +114,10 @@ struct Accepted {
 
 impl Accepted {
     fn enter(self, device: Device, peer: SocketAddr, context: &Context, worker: usize) -> Opened {
-        let rewrite = TopicPlan::new(Arc::clone(&self.admission.session.sim), self.admission.entry_point.topics);
+        let rewrite = TopicPlan::new(
+            Arc::clone(&self.admission.session.sim),
+            self.admission.entry_point.topics,
+        );
         let connection = Arc::new(Connection::new(
             self.admission,
             peer,
@@ -118,7 +142,9 @@ async fn establish(device: &mut Device, caller: &mut Caller, context: &Context) 
     let none = |refusal: Refusal| (refusal, None);
     let packet = timeout(CONNECT_WITHIN, device.read_connect())
         .await
-        .unwrap_or(Err(Refusal::NoConnect { limit: CONNECT_WITHIN }))
+        .unwrap_or(Err(Refusal::NoConnect {
+            limit: CONNECT_WITHIN,
+        }))
         .map_err(none)?;
     let snapshot = context.store.snapshot();
     caller.sim = snapshot.session(caller.peer.ip()).map(|session| session.sim);
@@ -128,13 +154,16 @@ async fn establish(device: &mut Device, caller: &mut Caller, context: &Context) 
         }
         // A refused protocol level above 4 is most likely a later MQTT, which reads answers like 5 does.
         if let ConnectError::Protocol { level, .. } = &error {
-            caller.version = Some(if *level > 4 && *level < 0x80 { Version::V5 } else { Version::V311 });
+            caller.version = Some(if *level > 4 && *level < 0x80 {
+                Version::V5
+            } else {
+                Version::V311
+            });
         }
         none(error.into())
     })?;
     caller.learn(&connect);
-    let admission =
-        Admission::find(&snapshot, caller.peer.ip(), connect.keep_alive).map_err(none)?;
+    let admission = Admission::find(&snapshot, caller.peer.ip(), connect.keep_alive).map_err(none)?;
     drop(snapshot);
     let reached = device.while_waiting(reach(&admission, &connect, context)).await;
     let broker = reached.map_err(none)?.map_err(none)?;
@@ -151,11 +180,18 @@ impl Caller {
 }
 
 /// Dials the broker and sends the patched CONNECT.
-async fn reach(admission: &Admission, connect: &Connect<'_>, context: &Context) -> Result<BrokerStream, Refusal> {
+async fn reach(
+    admission: &Admission,
+    connect: &Connect<'_>,
+    context: &Context,
+) -> Result<BrokerStream, Refusal> {
     let entry_point = &admission.entry_point;
     let credential = credential(admission, context).await?;
     let packet = patched(admission, connect)?;
-    let mut broker = context.upstream.connect(&entry_point.destination, credential.as_deref()).await?;
+    let mut broker = context
+        .upstream
+        .connect(&entry_point.destination, credential.as_ref())
+        .await?;
     let sent = async {
         broker.write_all(&packet).await?;
         broker.flush().await
@@ -166,20 +202,29 @@ async fn reach(admission: &Admission, connect: &Connect<'_>, context: &Context) 
             destination: entry_point.destination.clone(),
             detail: format!(" ({error})"),
         }),
-        Err(_) => Err(Refusal::BrokerSilent { destination: entry_point.destination.clone(), limit: CONNACK_WITHIN }),
+        Err(_) => Err(Refusal::BrokerSilent {
+            destination: entry_point.destination.clone(),
+            limit: CONNACK_WITHIN,
+        }),
     }
 }
 
 /// The credential of this SIM, where the broker leg has a use for one: its certificate if the entry point
 /// says so, else only the `ca` that the broker's certificate is checked against.
-async fn credential(admission: &Admission, context: &Context) -> Result<Option<Arc<X509Credential>>, Refusal> {
+async fn credential(admission: &Admission, context: &Context) -> Result<Option<TlsCredential>, Refusal> {
     let entry_point = &admission.entry_point;
     let sim = &admission.session.sim;
     if entry_point.destination.scheme == Scheme::Mqtt {
         return Ok(None);
     }
     match entry_point.client_certs.credentials_id(sim) {
-        Some(id) => Ok(Some(context.credentials.x509(&id).await?)),
+        Some(id) => {
+            let x509 = context.credentials.x509(&id).await?;
+            Ok(Some(TlsCredential {
+                x509,
+                present: entry_point.use_client_cert,
+            }))
+        }
         None if entry_point.use_client_cert => Err(Refusal::NoCredential(sim.imsi.clone())),
         None => Ok(None),
     }
@@ -220,12 +265,23 @@ async fn await_connack(
             if packet.0 == PacketType::Connack {
                 return Ok((packet.1, behind));
             }
-            device.relay_auth(&mut broker, &packet.1, connect).await.map_err(|f| f.refusal(&destination))?;
+            device
+                .relay_auth(&mut broker, &packet.1, connect)
+                .await
+                .map_err(|f| f.refusal(&destination))?;
         }
     };
     let (packet, behind) = match timeout(CONNACK_WITHIN, answer).await {
         Ok(answer) => answer.map_err(|refusal| (refusal, None))?,
-        Err(_) => return Err((Refusal::BrokerSilent { destination, limit: CONNACK_WITHIN }, None)),
+        Err(_) => {
+            return Err((
+                Refusal::BrokerSilent {
+                    destination,
+                    limit: CONNACK_WITHIN,
+                },
+                None,
+            ));
+        }
     };
     match Connack::parse(&packet, connect.version) {
         Ok(connack) if connack.accepted() => Ok(Accepted {
@@ -239,7 +295,13 @@ async fn await_connack(
             behind,
         }),
         Ok(connack) => Err((Refusal::ByBroker { destination, connack }, Some(packet))),
-        Err(violation) => Err((Refusal::BrokerAnswer { destination, violation }, None)),
+        Err(violation) => Err((
+            Refusal::BrokerAnswer {
+                destination,
+                violation,
+            },
+            None,
+        )),
     }
 }
 
@@ -255,7 +317,10 @@ impl Failed {
         let destination = destination.clone();
         match self {
             Self::Closed(detail) => Refusal::BrokerClosed { destination, detail },
-            Self::Answer(violation) => Refusal::BrokerAnswer { destination, violation },
+            Self::Answer(violation) => Refusal::BrokerAnswer {
+                destination,
+                violation,
+            },
             Self::Device => Refusal::DeviceLeft,
         }
     }
@@ -298,13 +363,17 @@ impl Device {
     async fn read_connect(&mut self) -> Result<Vec<u8>, Refusal> {
         self.ahead.reserve(512);
         loop {
-            let header = FixedHeader::parse(&self.ahead).map_err(|_| Refusal::NotConnect(guess(&self.ahead)))?;
+            let header =
+                FixedHeader::parse(&self.ahead).map_err(|_| Refusal::NotConnect(guess(&self.ahead)))?;
             if let Some(header) = header {
                 if header.packet != PacketType::Connect || header.first & 0x0f != 0 {
                     return Err(Refusal::NotConnect(guess(&self.ahead)));
                 }
                 if header.total() > MAX_CONNECT {
-                    return Err(Refusal::ConnectTooLarge { size: header.total(), limit: MAX_CONNECT });
+                    return Err(Refusal::ConnectTooLarge {
+                        size: header.total(),
+                        limit: MAX_CONNECT,
+                    });
                 }
                 if self.ahead.len() >= header.total() {
                     let ahead = self.ahead.split_off(header.total());
@@ -377,7 +446,11 @@ impl Device {
 fn guess(bytes: &[u8]) -> &'static str {
     match bytes {
         [0x16, 0x03, ..] => "TLS",
-        [b'G', b'E', b'T', ..] | [b'P', b'O', ..] | [b'P', b'U', ..] | [b'H', b'E', ..] | [b'O', b'P', ..] => "HTTP",
+        [b'G', b'E', b'T', ..]
+        | [b'P', b'O', ..]
+        | [b'P', b'U', ..]
+        | [b'H', b'E', ..]
+        | [b'O', b'P', ..] => "HTTP",
         [first, ..] if first >> 4 == 1 => "CONNECT with reserved flags",
         [first, ..] if (2..=15).contains(&(first >> 4)) => "another MQTT packet",
         _ => "not MQTT",

@@ -13,8 +13,13 @@ const BACKLOG: i32 = 4096;
 /// Those of the system, `AddrInUse` among them.
 pub(super) fn bind(address: SocketAddr, workers: usize) -> io::Result<Vec<TcpListener>> {
     // SO_REUSEPORT would also let a second simrelay in beside the first. A socket without it tells.
-    let first = socket(address, false)?.local_addr()?.as_socket().unwrap_or(address);
-    (0..workers).map(|_| socket(first, true).map(TcpListener::from)).collect()
+    let first = socket(address, false)?
+        .local_addr()?
+        .as_socket()
+        .unwrap_or(address);
+    (0..workers)
+        .map(|_| socket(first, true).map(TcpListener::from))
+        .collect()
 }
 
 fn socket(address: SocketAddr, shared: bool) -> io::Result<Socket> {

@@ -1,7 +1,7 @@
 //! Why a device was not let in, in words that help the person who has to mend it.
 
 use crate::entrypoint::Destination;
-use crate::mqtt::{ConnectError, Connack, Reason, Version, Violation};
+use crate::mqtt::{Connack, ConnectError, Reason, Version, Violation};
 use crate::sim::{GroupId, Imsi};
 use crate::store::CredentialError;
 use crate::upstream::UpstreamError;
@@ -102,7 +102,11 @@ pub enum Refusal {
 }
 
 fn said(connack: &Connack) -> String {
-    connack.reason_string.as_deref().map(|text| format!(", it says: {text}")).unwrap_or_default()
+    connack
+        .reason_string
+        .as_deref()
+        .map(|text| format!(", it says: {text}"))
+        .unwrap_or_default()
 }
 
 impl Refusal {
@@ -110,10 +114,14 @@ impl Refusal {
     #[must_use]
     pub fn reason(&self) -> Option<Reason> {
         Some(match self {
-            Self::DeviceLeft | Self::NoConnect { .. } | Self::NotConnect(_) | Self::ByBroker { .. } => return None,
+            Self::DeviceLeft | Self::NoConnect { .. } | Self::NotConnect(_) | Self::ByBroker { .. } => {
+                return None;
+            }
             Self::ConnectTooLarge { .. } => Reason::PacketTooLarge,
             Self::Connect(ConnectError::Protocol { .. }) => Reason::UnsupportedProtocolVersion,
-            Self::Connect(ConnectError::Malformed { violation, .. }) | Self::Violation(violation) => violation.reason(),
+            Self::Connect(ConnectError::Malformed { violation, .. }) | Self::Violation(violation) => {
+                violation.reason()
+            }
             Self::UnknownAddress(_)
             | Self::NoGroup(_)
             | Self::NoEntryPoint(_)
@@ -134,17 +142,27 @@ impl Refusal {
     #[must_use]
     pub fn advice(&self) -> &'static str {
         match self {
-            Self::NoConnect { .. } => "something else than an MQTT client connects here, or the link is too slow for a CONNECT",
-            Self::DeviceLeft => "the device's own connect time-out may be shorter than the broker takes to answer",
-            Self::NotConnect("TLS") => "the device speaks TLS: give it plain MQTT (mqtt://) towards the relay",
+            Self::NoConnect { .. } => {
+                "something else than an MQTT client connects here, or the link is too slow for a CONNECT"
+            }
+            Self::DeviceLeft => {
+                "the device's own connect time-out may be shorter than the broker takes to answer"
+            }
+            Self::NotConnect("TLS") => {
+                "the device speaks TLS: give it plain MQTT (mqtt://) towards the relay"
+            }
             Self::NotConnect("HTTP") => "an HTTP client calls the MQTT port: check the port it was given",
             Self::NotConnect(_) => "check that the device speaks MQTT and sends CONNECT first",
             Self::ConnectTooLarge { .. } => "shorten will, user name, password or properties",
             Self::Connect(ConnectError::Protocol { .. }) => "set the device to MQTT 3.1, 3.1.1 or 5",
-            Self::Connect(_) | Self::Violation(_) => "the device's MQTT library breaks the specification: update or replace it",
+            Self::Connect(_) | Self::Violation(_) => {
+                "the device's MQTT library breaks the specification: update or replace it"
+            }
             Self::UnknownAddress(_) => "add the address to the addresses of its SIM",
             Self::NoGroup(_) => "give the SIM a groupId",
-            Self::NoEntryPoint(_) => "put an entry point mqtt://beam.soracom.io:1883 into the group's SoracomBeam configuration",
+            Self::NoEntryPoint(_) => {
+                "put an entry point mqtt://beam.soracom.io:1883 into the group's SoracomBeam configuration"
+            }
             Self::Disabled(_) => "set enabled to true in the group's entry point",
             Self::KeepAlive(_) => "set the device's keep alive to 0 or to 5 to 1200 s",
             Self::Credential(_) => "put the credential into the credential store, or correct $credentialsId",
@@ -154,7 +172,9 @@ impl Refusal {
             Self::BrokerClosed { .. } => {
                 "check the broker's log: it may want another MQTT version, TLS (mqtts://), or a client certificate"
             }
-            Self::BrokerSilent { .. } => "check that an MQTT broker answers on that port, and whether it wants TLS",
+            Self::BrokerSilent { .. } => {
+                "check that an MQTT broker answers on that port, and whether it wants TLS"
+            }
             Self::BrokerAnswer { .. } => "check that an MQTT broker answers on that port",
             Self::ByBroker { connack, .. } => broker_advice(connack.code),
             Self::Shutdown => "the device may connect again when the relay is back",

@@ -97,7 +97,10 @@ pub struct Registry {
 
 impl Registry {
     pub(super) fn new(workers: usize, meter: Meter) -> Self {
-        Self { tables: (0..workers).map(|_| Mutex::default()).collect(), meter }
+        Self {
+            tables: (0..workers).map(|_| Mutex::default()).collect(),
+            meter,
+        }
     }
 
     fn table(&self, worker: usize) -> MutexGuard<'_, Slab<Arc<Connection>>> {
@@ -107,13 +110,19 @@ impl Registry {
     /// Enters a connection; it is out again when the seat is dropped.
     pub(super) fn enter(self: &Arc<Self>, worker: usize, connection: &Arc<Connection>) -> Seat {
         let key = self.table(worker).insert(Arc::clone(connection));
-        Seat { registry: Arc::clone(self), worker: worker as u32, key: key as u32 }
+        Seat {
+            registry: Arc::clone(self),
+            worker: worker as u32,
+            key: key as u32,
+        }
     }
 
     /// How many connections there are now.
     #[must_use]
     pub fn len(&self) -> usize {
-        (0..self.tables.len()).map(|worker| self.table(worker).len()).sum()
+        (0..self.tables.len())
+            .map(|worker| self.table(worker).len())
+            .sum()
     }
 
     /// Whether there is none.
@@ -147,7 +156,10 @@ pub(super) struct Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        let left = self.registry.table(self.worker as usize).try_remove(self.key as usize);
+        let left = self
+            .registry
+            .table(self.worker as usize)
+            .try_remove(self.key as usize);
         if let Some(connection) = left {
             connection.report(&self.registry.meter);
         }

@@ -44,7 +44,9 @@ pub enum RelayError {
 
 fn hint(error: &io::Error) -> &'static str {
     match error.kind() {
-        io::ErrorKind::AddrInUse => "; another program has the port: stop it or choose another with --relay-listen",
+        io::ErrorKind::AddrInUse => {
+            "; another program has the port: stop it or choose another with --relay-listen"
+        }
         io::ErrorKind::PermissionDenied => "; ports below 1024 need the capability CAP_NET_BIND_SERVICE",
         io::ErrorKind::AddrNotAvailable => "; no interface of this machine has that address",
         _ => "",
@@ -88,7 +90,8 @@ impl Relay {
         let mut shares: Vec<_> = (0..count).map(|_| Vec::new()).collect();
         let mut addresses = Vec::new();
         for &address in &settings.listen {
-            let listeners = listen::bind(address, count).map_err(|source| RelayError::Listen { address, source })?;
+            let listeners =
+                listen::bind(address, count).map_err(|source| RelayError::Listen { address, source })?;
             addresses.push(listeners[0].local_addr()?);
             for (share, listener) in shares.iter_mut().zip(listeners) {
                 share.push(listener);
@@ -111,10 +114,21 @@ impl Relay {
             workers.push(thread.spawn(move || worker::run(listeners, &context, number, grace))?);
         }
         let watchers = vec![
-            tokio::spawn(log_usage(Arc::clone(&registry), meter.clone(), settings.usage_interval.get() as u64)),
+            tokio::spawn(log_usage(
+                Arc::clone(&registry),
+                meter.clone(),
+                settings.usage_interval.get() as u64,
+            )),
             tokio::spawn(close_what_lost_its_ground(Arc::clone(&registry), store)),
         ];
-        Ok(Self { addresses, registry, meter, shutdown, workers, watchers })
+        Ok(Self {
+            addresses,
+            registry,
+            meter,
+            shutdown,
+            workers,
+            watchers,
+        })
     }
 
     /// Where it listens, with the ports that were given for port 0.
@@ -184,7 +198,9 @@ async fn close_what_lost_its_ground(registry: Arc<Registry>, store: Arc<dyn Stor
 
 fn lost_ground(connection: &Connection, snapshot: &Snapshot) -> Option<Administrative> {
     let was = &connection.admission;
-    let Some(now) = snapshot.session(was.session.address) else { return Some(Administrative::SessionGone) };
+    let Some(now) = snapshot.session(was.session.address) else {
+        return Some(Administrative::SessionGone);
+    };
     if now.sim.imsi != was.session.sim.imsi {
         return Some(Administrative::SessionGone);
     }

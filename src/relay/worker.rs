@@ -22,14 +22,21 @@ pub(super) fn run(
     worker: usize,
     grace: Duration,
 ) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(async {
         // Every connection holds a sender; when the last one is gone there is none left.
         let (alive, mut all_gone) = mpsc::channel::<()>(1);
         let mut accepting = Vec::new();
         for listener in listeners {
             let listener = TcpListener::from_std(listener)?;
-            accepting.push(tokio::spawn(accept(listener, Arc::clone(context), worker, alive.clone())));
+            accepting.push(tokio::spawn(accept(
+                listener,
+                Arc::clone(context),
+                worker,
+                alive.clone(),
+            )));
         }
         let _ = context.shutdown.clone().wait_for(|down| *down).await;
         for task in accepting {
@@ -68,7 +75,9 @@ async fn serve(
     alive: mpsc::Sender<()>,
 ) {
     let _ = stream.set_nodelay(true);
-    let Some(opened) = Box::pin(handshake::open(stream, peer, &context, worker)).await else { return };
+    let Some(opened) = Box::pin(handshake::open(stream, peer, &context, worker)).await else {
+        return;
+    };
     drop(context);
     let seat = opened.seat;
     let remains = opened.carry.run().await;
@@ -76,7 +85,11 @@ async fn serve(
     drop(seat);
     let last = match remains.ending.reason() {
         Some(reason) if remains.connection.version == Version::V5 && remains.at_boundary => {
-            disconnect::packet(reason, &remains.ending.to_string(), remains.connection.maximum_packet_size)
+            disconnect::packet(
+                reason,
+                &remains.ending.to_string(),
+                remains.connection.maximum_packet_size,
+            )
         }
         _ => Vec::new(),
     };

@@ -1,6 +1,5 @@
 //! The credential store: a folder a credential, with `cert.pem`, `key.pem` and `ca.pem` in it.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,7 +11,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::task::spawn_blocking;
 
 use super::stamp::Stamp;
-use crate::entrypoint::CredentialsId;
+use crate::credential::{CredentialsId, X509Credential};
 
 const CERT: &str = "cert.pem";
 const KEY: &str = "key.pem";
@@ -26,32 +25,6 @@ const IDLE: Duration = Duration::from_secs(600);
 
 /// The most parsed credentials that are kept; a few kilobytes each.
 const KEPT: u64 = 20_000;
-
-/// A client certificate with its key, a CA to trust, or both.
-pub struct X509Credential {
-    /// Its name in the store.
-    pub id: CredentialsId,
-    /// The client certificate first, then those that lead to its CA. Empty if there is only a CA.
-    pub chain: Vec<CertificateDer<'static>>,
-    /// The key of the client certificate; there if and only if `chain` is not empty.
-    pub key: Option<Arc<PrivateKeyDer<'static>>>,
-    /// What to trust instead of the system's CAs; empty if the system's are meant.
-    pub ca: Vec<CertificateDer<'static>>,
-    /// Another number each time the files were read: part of the key of whatever is made of them.
-    pub generation: u64,
-}
-
-impl fmt::Debug for X509Credential {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("X509Credential")
-            .field("id", &self.id)
-            .field("chain", &self.chain.len())
-            .field("key", &self.key.as_ref().map(|_| "***"))
-            .field("ca", &self.ca.len())
-            .field("generation", &self.generation)
-            .finish()
-    }
-}
 
 /// A credential that cannot be used, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

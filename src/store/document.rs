@@ -42,10 +42,10 @@ pub(super) fn parse(document: &Value) -> Result<Document, Vec<Problem>> {
     if let Some(mut object) = Object::new(document, &Path::ROOT, &mut problems) {
         object.refuse_unknown(DOCUMENT_FIELDS);
         object.member("groups", |value, path, problems| {
-            groups = read_groups(value, path, &mut notes, problems)
+            groups = read_groups(value, path, &mut notes, problems);
         });
         object.member("sims", |value, path, problems| {
-            sims = read_sims(value, path, &groups, problems)
+            sims = read_sims(value, path, &groups, problems);
         });
     }
     if problems.is_empty() {

@@ -40,54 +40,42 @@ pub(super) fn validate(change: &Change) -> Result<Vec<String>, ChangeError> {
 ///
 /// # Errors
 /// A group, namespace or key that is not there.
-pub(super) fn apply(document: &mut Value, group_id: &str, change: Change) -> Result<(), ChangeError> {
+pub(super) fn apply(document: &mut Value, group_id: &str, change: &Change) -> Result<(), ChangeError> {
     let group =
         find_group(document, group_id).ok_or_else(|| ChangeError::NoSuchGroup(group_id.to_owned()))?;
     let configuration = object_in(group, "configuration");
     match change {
         Change::Put { namespace, entries } => {
-            if let Some(values) = configuration.map(|map| map.entry(namespace).or_insert_with(empty)) {
-                values
-                    .as_object_mut()
-                    .into_iter()
-                    .for_each(|values| values.extend(entries.iter().cloned()));
-            }
+            let values =
+                configuration.and_then(|map| map.entry(namespace).or_insert_with(empty).as_object_mut());
+            values
+                .into_iter()
+                .for_each(|values| values.extend(entries.iter().cloned()));
         }
         Change::DeleteNamespace { namespace } => {
-            let removed = configuration.and_then(|map| map.shift_remove(&namespace));
-            removed.ok_or_else(|| no_namespace(group_id, namespace))?;
+            let removed = configuration.and_then(|map| map.shift_remove(namespace));
+            removed.ok_or_else(|| ChangeError::NoSuchNamespace {
+                group: group_id.to_owned(),
+                namespace: namespace.clone(),
+            })?;
         }
         Change::DeleteKey { namespace, key } => {
-            let Some(values) = configuration
-                .and_then(|map| map.get_mut(&namespace))
-                .and_then(Value::as_object_mut)
-            else {
-                return Err(ChangeError::NoSuchKey {
+            let values = configuration
+                .and_then(|map| map.get_mut(namespace))
+                .and_then(Value::as_object_mut);
+            values
+                .and_then(|values| values.shift_remove(key))
+                .ok_or_else(|| ChangeError::NoSuchKey {
                     group: group_id.to_owned(),
-                    namespace,
-                    key,
-                });
-            };
-            if values.shift_remove(&key).is_none() {
-                return Err(ChangeError::NoSuchKey {
-                    group: group_id.to_owned(),
-                    namespace,
-                    key,
-                });
-            }
+                    namespace: namespace.clone(),
+                    key: key.clone(),
+                })?;
         }
     }
     if let Some(group) = group.as_object_mut() {
         group.insert("lastModifiedTime".to_owned(), now().into());
     }
     Ok(())
-}
-
-fn no_namespace(group: &str, namespace: String) -> ChangeError {
-    ChangeError::NoSuchNamespace {
-        group: group.to_owned(),
-        namespace,
-    }
 }
 
 fn empty() -> Value {
@@ -128,7 +116,7 @@ mod tests {
             { "groupId": "b" } ] })
     }
 
-    fn applied(group: &str, change: Change) -> Result<Value, String> {
+    fn applied(group: &str, change: &Change) -> Result<Value, String> {
         let mut document = document();
         apply(&mut document, group, change).map_err(|error| error.to_string())?;
         let group = document["groups"]
@@ -163,27 +151,27 @@ mod tests {
     fn a_put_overwrites_its_keys_whole_keeps_the_others_and_their_order() {
         let changed = applied(
             "a",
-            put("SoracomAir", &[("y", json!({ "new": [] })), ("w", json!("any"))]),
+            &put("SoracomAir", &[("y", json!({ "new": [] })), ("w", json!("any"))]),
         )
         .unwrap();
         assert_eq!(
             changed.to_string(),
             r#"{"SoracomAir":{"z":1,"y":{"new":[]},"x":3,"w":"any"}}"#
         );
-        let made = applied("b", put("SoracomFunk", &[("k", json!(null))])).unwrap();
+        let made = applied("b", &put("SoracomFunk", &[("k", json!(null))])).unwrap();
         assert_eq!(made, json!({ "SoracomFunk": { "k": null } }));
     }
 
     #[test]
     fn deletions_take_what_is_there_and_say_what_is_not() {
         assert_eq!(
-            applied("a", delete("SoracomAir", "y")).unwrap().to_string(),
+            applied("a", &delete("SoracomAir", "y")).unwrap().to_string(),
             r#"{"SoracomAir":{"z":1,"x":3}}"#
         );
         let namespace = |name: &str| Change::DeleteNamespace {
             namespace: name.to_owned(),
         };
-        assert_eq!(applied("a", namespace("SoracomAir")).unwrap(), json!({}));
+        assert_eq!(applied("a", &namespace("SoracomAir")).unwrap(), json!({}));
         let cases = [
             (
                 "a",
@@ -203,7 +191,7 @@ mod tests {
             ("c", namespace("SoracomAir"), "there is no group \"c\""),
         ];
         for (group, change, expected) in cases {
-            assert_eq!(applied(group, change).unwrap_err(), expected);
+            assert_eq!(applied(group, &change).unwrap_err(), expected);
         }
     }
 

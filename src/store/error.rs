@@ -30,8 +30,8 @@ pub enum StoreError {
         /// Why.
         source: io::Error,
     },
-    /// It is not JSON.
-    #[error("{}:{}:{}: not valid JSON: {reason}", path.display(), line, column)]
+    /// It is not JSON, or has a key twice.
+    #[error("{}:{}:{}: not usable JSON: {reason}", path.display(), line, column)]
     Syntax {
         /// The file.
         path: PathBuf,

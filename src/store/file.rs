@@ -14,7 +14,7 @@ use super::document::{self, Document};
 use super::error::{ChangeError, Located, StoreError};
 use super::locator::line_of;
 use super::stamp::Stamp;
-use super::{Change, Changed, Pending, Snapshot, Store, atomic, edit};
+use super::{Change, Changed, Pending, Snapshot, Store, atomic, edit, strict_json};
 use crate::sim::GroupId;
 
 /// How often the file is looked at for hand edits.
@@ -57,24 +57,34 @@ struct Loaded {
 }
 
 impl FileStore {
-    /// Reads the file at `path`. Blocks; meant for the start of the program.
+    /// Reads the file at `path` and logs what its author should know. Blocks; meant for the start of the program.
     ///
     /// # Errors
     /// The file cannot be read, or everything that is wrong in it.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, StoreError> {
+        let (store, notes) = Self::open_with_notes(path)?;
+        log_notes(&store.0.path, &notes);
+        Ok(store)
+    }
+
+    /// Like [`Self::open`], but returns the notes instead of logging them.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_with_notes(path: impl Into<PathBuf>) -> Result<(Self, Vec<String>), StoreError> {
         let path = path.into();
         let loaded = load(&path)?;
-        log_notes(&path, &loaded.document.notes);
         let seen = Seen {
             stamp: Some(loaded.stamp),
             content: hash(&loaded.text),
         };
-        Ok(Self(Arc::new(Inner {
+        let inner = Inner {
             path,
             current: ArcSwap::from_pointee(loaded.document.snapshot),
             revision: watch::Sender::new(0),
             writer: Arc::new(Mutex::new(seen)),
-        })))
+        };
+        Ok((Self(Arc::new(inner)), loaded.document.notes))
     }
 
     /// Reads the file again, at once (SIGHUP). Logs what came of it. Returns whether the content is new.
@@ -128,7 +138,7 @@ impl Store for FileStore {
             let mut seen: OwnedMutexGuard<Seen> = Arc::clone(&self.0.writer).lock_owned().await;
             let (inner, group) = (Arc::clone(&self.0), group.to_owned());
             // On its own thread, lock included: a caller who goes away does not stop a change half way.
-            let changed = spawn_blocking(move || inner.change(&mut seen, &group, change, notes)).await;
+            let changed = spawn_blocking(move || inner.change(&mut seen, &group, &change, notes)).await;
             changed.unwrap_or(Err(ChangeError::Interrupted))
         })
     }
@@ -160,12 +170,12 @@ impl Inner {
         &self,
         seen: &mut Seen,
         group: &str,
-        change: Change,
+        change: &Change,
         notes: Vec<String>,
     ) -> Result<Changed, ChangeError> {
         for _ in 0..ATTEMPTS {
             let mut loaded = load(&self.path)?;
-            edit::apply(&mut loaded.value, group, change.clone())?;
+            edit::apply(&mut loaded.value, group, change)?;
             let document = document::parse(&loaded.value).map_err(ChangeError::Invalid)?;
             let mut text = format!("{:#}", loaded.value);
             text.push('\n');
@@ -205,7 +215,7 @@ fn load(path: &Path) -> Result<Loaded, StoreError> {
     // Before the content: if the file changes in between, the stamp is too old and the file is read again.
     let stamp = Stamp::of(path).map_err(read)?;
     let text = std::fs::read_to_string(path).map_err(read)?;
-    let value: Value = serde_json::from_str(without_mark(&text)).map_err(|error| StoreError::Syntax {
+    let value = strict_json::parse(without_mark(&text)).map_err(|error| StoreError::Syntax {
         path: path.to_owned(),
         line: error.line(),
         column: error.column(),

@@ -10,6 +10,7 @@ mod locator;
 mod namespaces;
 mod snapshot;
 mod stamp;
+mod strict_json;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -17,7 +18,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-pub use credentials::{CredentialError, CredentialStore, X509Credential};
+pub use credentials::{CredentialError, CredentialStore};
 pub use error::{ChangeError, Located, StoreError};
 pub use file::FileStore;
 pub use namespaces::NAMESPACES;

@@ -1,9 +1,8 @@
 //! Dialling a destination.
 
 use super::resolve::Resolver;
-use super::tls::TlsClients;
+use super::tls::{TlsClients, TlsCredential};
 use super::{BrokerStream, UpstreamError};
-use crate::store::X509Credential;
 use crate::entrypoint::{Destination, Host, Scheme};
 use rustls::pki_types::ServerName;
 use std::io;
@@ -28,7 +27,11 @@ pub struct Deadlines {
 
 impl Default for Deadlines {
     fn default() -> Self {
-        Self { resolve: Duration::from_secs(5), dial: Duration::from_secs(5), tls: Duration::from_secs(10) }
+        Self {
+            resolve: Duration::from_secs(5),
+            dial: Duration::from_secs(5),
+            tls: Duration::from_secs(10),
+        }
     }
 }
 
@@ -44,7 +47,11 @@ impl Upstream {
     /// With empty caches.
     #[must_use]
     pub fn new(deadlines: Deadlines) -> Self {
-        Self { resolver: Resolver::new(deadlines.resolve), tls: TlsClients::new(), deadlines }
+        Self {
+            resolver: Resolver::new(deadlines.resolve),
+            tls: TlsClients::new(),
+            deadlines,
+        }
     }
 
     /// A stream to `destination`, ready for the CONNECT. `credential` is looked at for `mqtts` only.
@@ -54,7 +61,7 @@ impl Upstream {
     pub async fn connect(
         &self,
         destination: &Destination,
-        credential: Option<&X509Credential>,
+        credential: Option<&TlsCredential>,
     ) -> Result<BrokerStream, UpstreamError> {
         // A credential that cannot work is found before anything is dialled.
         let config = match destination.scheme {
@@ -106,7 +113,10 @@ impl Upstream {
     ) -> Result<BrokerStream, UpstreamError> {
         let server = destination.host.to_string();
         let limit = self.deadlines.tls;
-        let failed = |reason: String| UpstreamError::Tls { server: server.clone(), reason };
+        let failed = |reason: String| UpstreamError::Tls {
+            server: server.clone(),
+            reason,
+        };
         let name = match &destination.host {
             Host::Ip(ip) => ServerName::IpAddress((*ip).into()),
             Host::Dns(name) => ServerName::try_from(name.to_string()).map_err(|e| failed(e.to_string()))?,
@@ -122,7 +132,13 @@ impl Upstream {
 /// rustls's own words where it has some; a plain socket error otherwise.
 fn tls_reason(error: &io::Error) -> String {
     match error.get_ref() {
-        Some(inner) => format!("{inner}{}", inner.downcast_ref::<rustls::Error>().map(kind).unwrap_or_default()),
+        Some(inner) => format!(
+            "{inner}{}",
+            inner
+                .downcast_ref::<rustls::Error>()
+                .map(kind)
+                .unwrap_or_default()
+        ),
         None => error.to_string(),
     }
 }
@@ -130,6 +146,9 @@ fn tls_reason(error: &io::Error) -> String {
 /// The name of rustls's error, which its message does not always hold.
 fn kind(error: &rustls::Error) -> String {
     let debug = format!("{error:?}");
-    let name: String = debug.chars().take_while(|c| c.is_alphanumeric() || matches!(c, '(' | ')')).collect();
+    let name: String = debug
+        .chars()
+        .take_while(|c| c.is_alphanumeric() || matches!(c, '(' | ')'))
+        .collect();
     format!(" [{name}]")
 }

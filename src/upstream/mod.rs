@@ -15,6 +15,7 @@ mod tls;
 
 pub use dial::{Deadlines, Upstream};
 pub use stream::BrokerStream;
+pub use tls::TlsCredential;
 
 use std::io;
 use std::net::SocketAddr;
@@ -82,7 +83,9 @@ impl UpstreamError {
             Self::Dial { source, .. } if source.kind() == io::ErrorKind::AddrNotAvailable => {
                 "this machine has no free local port towards that address: spread the connections over several brokers"
             }
-            Self::Dial { .. } => "check host and port in destination, that the broker runs, and firewalls on the way",
+            Self::Dial { .. } => {
+                "check host and port in destination, that the broker runs, and firewalls on the way"
+            }
             Self::DialTimeout { .. } => "check host and port in destination, and firewalls on the way",
             Self::Tls { reason, .. } if reason.contains("UnknownIssuer") => {
                 "the broker's certificate comes from a CA that is not trusted: put that CA into ca.pem of the entry point's credential"
@@ -90,10 +93,14 @@ impl UpstreamError {
             Self::Tls { reason, .. } if reason.contains("InvalidContentType") => {
                 "the broker does not speak TLS on that port: use mqtt:// or its MQTTS port (8883)"
             }
-            Self::Tls { reason, .. } if reason.contains("CertificateRequired") || reason.contains("HandshakeFailure") => {
+            Self::Tls { reason, .. }
+                if reason.contains("CertificateRequired") || reason.contains("HandshakeFailure") =>
+            {
                 "the broker wants a client certificate: set useClientCert and clientCerts"
             }
-            Self::Tls { .. } => "check the broker's certificate: name, validity, issuer, and whether it takes the client certificate",
+            Self::Tls { .. } => {
+                "check the broker's certificate: name, validity, issuer, and whether it takes the client certificate"
+            }
             Self::TlsTimeout { .. } => "check that the broker speaks TLS on that port",
             Self::Credential { .. } => "check the credential's cert.pem, key.pem and ca.pem",
         }

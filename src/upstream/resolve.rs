@@ -24,13 +24,20 @@ pub(super) struct Resolver {
 impl Resolver {
     pub(super) fn new(deadline: Duration) -> Self {
         let cache = |ttl| Cache::builder().max_capacity(10_000).time_to_live(ttl).build();
-        Self { fresh: cache(TTL), last_known: cache(STALE), deadline }
+        Self {
+            fresh: cache(TTL),
+            last_known: cache(STALE),
+            deadline,
+        }
     }
 
     /// The addresses of `host`, in the order in which they are to be tried.
     pub(super) async fn resolve(&self, host: &str, port: u16) -> Result<Addresses, UpstreamError> {
         let key = (host.to_owned(), port);
-        let looked_up = self.fresh.try_get_with_by_ref(&key, self.look_up(host, port)).await;
+        let looked_up = self
+            .fresh
+            .try_get_with_by_ref(&key, self.look_up(host, port))
+            .await;
         match looked_up {
             Ok(addresses) => {
                 if !self.last_known.contains_key(&key) {
@@ -43,7 +50,10 @@ impl Resolver {
                     tracing::warn!(host, %reason, "name does not resolve, its last known addresses are used");
                     Ok(addresses)
                 }
-                None => Err(UpstreamError::Resolve { host: host.to_owned(), reason: reason.to_string() }),
+                None => Err(UpstreamError::Resolve {
+                    host: host.to_owned(),
+                    reason: reason.to_string(),
+                }),
             },
         }
     }
@@ -55,7 +65,11 @@ impl Resolver {
             Ok(Err(error)) => return Err(error.to_string()),
             Err(_) => return Err(format!("no answer within {} s", self.deadline.as_secs())),
         };
-        if found.is_empty() { Err("the name has no address".to_owned()) } else { Ok(found.into()) }
+        if found.is_empty() {
+            Err("the name has no address".to_owned())
+        } else {
+            Ok(found.into())
+        }
     }
 }
 
@@ -69,7 +83,12 @@ mod tests {
         let addresses = resolver.resolve("localhost", 1883).await.unwrap();
         assert!(addresses.iter().all(|a| a.ip().is_loopback() && a.port() == 1883));
         let error = resolver.resolve("no-such-host.invalid", 1883).await.unwrap_err();
-        assert!(error.to_string().starts_with("cannot resolve no-such-host.invalid: "), "{error}");
+        assert!(
+            error
+                .to_string()
+                .starts_with("cannot resolve no-such-host.invalid: "),
+            "{error}"
+        );
     }
 
     #[tokio::test]
@@ -78,6 +97,9 @@ mod tests {
         let address: SocketAddr = "127.0.0.9:1883".parse().unwrap();
         let key = ("broker.invalid".to_owned(), 1883);
         resolver.last_known.insert(key, vec![address].into()).await;
-        assert_eq!(*resolver.resolve("broker.invalid", 1883).await.unwrap(), [address]);
+        assert_eq!(
+            *resolver.resolve("broker.invalid", 1883).await.unwrap(),
+            [address]
+        );
     }
 }

@@ -24,7 +24,9 @@ impl AsyncRead for BrokerStream {
             Self::Tls(stream) => match Pin::new(stream).poll_read(cx, buf) {
                 // Many brokers close TCP without a close_notify. MQTT has its own framing, so a cut
                 // packet is noticed all the same.
-                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => Poll::Ready(Ok(())),
+                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                    Poll::Ready(Ok(()))
+                }
                 other => other,
             },
         }

@@ -31,7 +31,9 @@ impl Tickets {
 
 impl std::fmt::Debug for Tickets {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Tickets").field("tls13", &self.lock().tls13.len()).finish_non_exhaustive()
+        f.debug_struct("Tickets")
+            .field("tls13", &self.lock().tls13.len())
+            .finish_non_exhaustive()
     }
 }
 

@@ -2,10 +2,11 @@
 
 use super::UpstreamError;
 use super::tickets::Tickets;
-use crate::store::X509Credential;
+use crate::credential::{CredentialsId, X509Credential};
 use crate::entrypoint::Destination;
 use moka::sync::Cache;
 use rustls::client::Resumption;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -13,8 +14,24 @@ use std::time::Duration;
 /// A configuration that nobody used for this long goes, with its tickets.
 const UNUSED: Duration = Duration::from_secs(3600);
 
+/// A credential and what it is used for.
+#[derive(Debug, Clone)]
+pub struct TlsCredential {
+    /// The certificate, its key, the CA to trust.
+    pub x509: Arc<X509Credential>,
+    /// Whether the broker is shown the certificate, or only the CA counts.
+    pub present: bool,
+}
+
+impl TlsCredential {
+    fn identity(&self) -> Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)> {
+        let key = self.x509.key.as_ref().filter(|_| self.present)?;
+        Some((self.x509.chain.clone(), key.clone_key()))
+    }
+}
+
 /// One configuration for each credential, as it is now, and destination.
-type Key = (Destination, Option<(String, u64)>);
+type Key = (Destination, Option<(CredentialsId, u64, bool)>);
 
 /// The client configurations in use. One each for credential and destination, so that a session ticket is
 /// never shown under another client's certificate.
@@ -26,35 +43,42 @@ pub(super) struct TlsClients {
 
 impl TlsClients {
     pub(super) fn new() -> Self {
-        Self { configs: Cache::builder().max_capacity(100_000).time_to_idle(UNUSED).build(), roots: OnceLock::new() }
+        Self {
+            configs: Cache::builder()
+                .max_capacity(100_000)
+                .time_to_idle(UNUSED)
+                .build(),
+            roots: OnceLock::new(),
+        }
     }
 
     /// The configuration for a destination: trust anchors of the system and of the credential, and the
-    /// credential's certificate if `present_certificate`.
+    /// credential's certificate where it is to be presented.
     pub(super) fn config(
         &self,
         destination: &Destination,
-        credential: Option<&X509Credential>,
+        credential: Option<&TlsCredential>,
     ) -> Result<Arc<ClientConfig>, UpstreamError> {
-        let key = (destination.clone(), credential.map(|c| (c.id.to_string(), c.generation)));
-        self.configs.try_get_with(key, || self.build(credential)).map_err(|reason: Arc<rustls::Error>| {
-            UpstreamError::Credential {
-                credential: credential.map(|c| c.id.to_string()).unwrap_or_default(),
+        let part = |c: &TlsCredential| (c.x509.id.clone(), c.x509.generation, c.present);
+        let key = (destination.clone(), credential.map(part));
+        self.configs
+            .try_get_with(key, || self.build(credential))
+            .map_err(|reason: Arc<rustls::Error>| UpstreamError::Credential {
+                credential: credential.map(|c| c.x509.id.to_string()).unwrap_or_default(),
                 reason: reason.to_string(),
-            }
-        })
+            })
     }
 
-    fn build(&self, credential: Option<&X509Credential>) -> Result<Arc<ClientConfig>, rustls::Error> {
+    fn build(&self, credential: Option<&TlsCredential>) -> Result<Arc<ClientConfig>, rustls::Error> {
         let mut roots = Arc::clone(self.roots.get_or_init(system_roots));
-        if let Some(credential) = credential.filter(|c| !c.ca.is_empty()) {
+        if let Some(x509) = credential.map(|c| &c.x509).filter(|x509| !x509.ca.is_empty()) {
             let with_ca = Arc::make_mut(&mut roots);
-            for certificate in &credential.ca {
+            for certificate in &x509.ca {
                 with_ca.add(certificate.clone())?;
             }
         }
         let builder = ClientConfig::builder().with_root_certificates(roots);
-        let identity = credential.and_then(|c| c.key.as_ref().map(|key| (c.chain.clone(), key.clone_key())));
+        let identity = credential.and_then(TlsCredential::identity);
         let mut config = match identity {
             Some((chain, key)) => builder.with_client_auth_cert(chain, key)?,
             None => builder.with_no_client_auth(),

@@ -18,7 +18,10 @@ impl UsageKey {
     /// The key for one SIM and one kind of broker leg.
     #[must_use]
     pub fn new(sim: &Sim, tls: bool) -> Self {
-        Self { imsi: sim.imsi.clone(), tls }
+        Self {
+            imsi: sim.imsi.clone(),
+            tls,
+        }
     }
 }
 
@@ -75,9 +78,16 @@ mod tests {
     #[test]
     fn connections_of_one_sim_are_one_sum_for_each_kind_of_broker_leg() {
         let imsi = Imsi::new("440103000000001").unwrap();
-        let key = |tls| UsageKey { imsi: imsi.clone(), tls };
+        let key = |tls| UsageKey {
+            imsi: imsi.clone(),
+            tls,
+        };
         let meter = Meter::default();
-        let one = Counts { device_up: 1, broker_up: 1, ..Counts::default() };
+        let one = Counts {
+            device_up: 1,
+            broker_up: 1,
+            ..Counts::default()
+        };
         meter.add(key(false), one);
         meter.add(key(false), one);
         meter.add(key(true), one);

@@ -1,6 +1,10 @@
 //! `simrelay run`: services started in order, signals, services shut down in order.
 
+mod banner;
+
+use crate::api::{self, AdminToken, ApiState};
 use crate::relay::{Relay, RelaySettings};
+use crate::serve::banner::Banner;
 use crate::settings::{Listen, LogFormat, Settings};
 use crate::store::{CredentialStore, FileStore, Store};
 use crate::upstream::{Deadlines, Upstream};
@@ -9,10 +13,13 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 /// The configuration of a first run.
-const FIRST_RUN: &str = include_str!("../entrypoints.json");
+const FIRST_RUN: &str = include_str!("../../entrypoints.json");
 
 /// Why simrelay could not start.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +42,19 @@ pub enum StartError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The admin token cannot be read or made.
+    #[error(transparent)]
+    Token(#[from] api::TokenError),
+    /// The admin API cannot listen.
+    #[error(
+        "cannot listen on {address} for the admin API: {source}; choose another address with --api-listen, or off"
+    )]
+    Api {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// Signals cannot be caught.
     #[error("cannot catch signals: {0}")]
     Signals(std::io::Error),
@@ -50,11 +70,26 @@ pub async fn run(settings: &Settings, format: LogFormat) -> Result<(), StartErro
     let credentials = Arc::new(CredentialStore::new(&settings.certs));
     let broker = start_broker(settings).await?;
     let relay = start_relay(settings, &store, &credentials)?;
+    let (stop_api, api_stopped) = oneshot::channel::<()>();
+    let api = start_api(settings, &store, api_stopped).await?;
     let watching = Arc::clone(&store);
     tokio::spawn(async move { watching.watch().await });
-    announce(settings, format, &relay, broker, &store);
+    Banner {
+        settings,
+        store: &store,
+        relay: &relay,
+        api: api.as_ref().map(|(address, _)| *address),
+        broker,
+    }
+    .show(format);
     signals.until_shutdown(&store).await;
+    tracing::info!(event = "stopping", "shutting down");
+    drop(stop_api);
     relay.shut_down().await;
+    if let Some((_, serving)) = api {
+        // An answer that is being written may end; one that never ends does not hold the exit up.
+        let _ = tokio::time::timeout(Duration::from_secs(1), serving).await;
+    }
     Ok(())
 }
 
@@ -70,7 +105,10 @@ fn open_store(settings: &Settings) -> Result<Arc<FileStore>, StartError> {
 fn write_first_run(path: &Path) -> Result<(), StartError> {
     std::fs::File::create_new(path)
         .and_then(|mut file| file.write_all(FIRST_RUN.as_bytes()))
-        .map_err(|source| StartError::FirstRun { path: path.display().to_string(), source })
+        .map_err(|source| StartError::FirstRun {
+            path: path.display().to_string(),
+            source,
+        })
 }
 
 fn start_relay(
@@ -85,12 +123,19 @@ fn start_relay(
         grace: Duration::from_secs(settings.grace),
     };
     let store = Arc::clone(store) as Arc<dyn Store>;
-    Ok(Relay::start(&relay, store, Arc::clone(credentials), Upstream::new(Deadlines::default()))?)
+    Ok(Relay::start(
+        &relay,
+        store,
+        Arc::clone(credentials),
+        Upstream::new(Deadlines::default()),
+    )?)
 }
 
 #[cfg(feature = "embedded-broker")]
 async fn start_broker(settings: &Settings) -> Result<Option<SocketAddr>, StartError> {
-    let Listen::On(address) = settings.broker_listen else { return Ok(None) };
+    let Listen::On(address) = settings.broker_listen else {
+        return Ok(None);
+    };
     let broker = crate::broker::Broker::bind(address).await?;
     let address = broker.address();
     tokio::spawn(broker.run());
@@ -100,6 +145,36 @@ async fn start_broker(settings: &Settings) -> Result<Option<SocketAddr>, StartEr
 #[cfg(not(feature = "embedded-broker"))]
 async fn start_broker(_: &Settings) -> Result<Option<SocketAddr>, StartError> {
     Ok(None)
+}
+
+/// The admin API, its address and its task.
+async fn start_api(
+    settings: &Settings,
+    store: &Arc<FileStore>,
+    stopped: oneshot::Receiver<()>,
+) -> Result<Option<(SocketAddr, JoinHandle<()>)>, StartError> {
+    let Listen::On(address) = settings.api_listen else {
+        return Ok(None);
+    };
+    let token = Arc::new(AdminToken::load_or_create(&settings.data)?);
+    let failed = |source| StartError::Api { address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    if !address.ip().is_loopback() {
+        tracing::warn!(%address, "the admin API is plain HTTP: its token can be read on the way to a non-loopback address");
+    }
+    let state = ApiState {
+        store: Arc::clone(store) as Arc<dyn Store>,
+        token,
+    };
+    let serving = tokio::spawn(async move {
+        // The sender is dropped when the program shuts down.
+        let shutdown = async move { drop(stopped.await) };
+        if let Err(error) = api::serve(listener, state, shutdown).await {
+            tracing::error!(%error, "the admin API stopped");
+        }
+    });
+    Ok(Some((address, serving)))
 }
 
 struct Signals {
@@ -130,21 +205,5 @@ impl Signals {
                 }
             }
         }
-    }
-}
-
-fn announce(
-    settings: &Settings,
-    format: LogFormat,
-    relay: &Relay,
-    broker: Option<SocketAddr>,
-    store: &Arc<FileStore>,
-) {
-    let _ = (settings, format, store);
-    for address in relay.addresses() {
-        tracing::info!(event = "listening", service = "relay", %address, "listening");
-    }
-    if let Some(address) = broker {
-        tracing::info!(event = "listening", service = "broker", %address, "listening");
     }
 }

@@ -1,0 +1,75 @@
+//! JSON bodies, with refusals that say where they are wrong.
+
+use axum::body::{Body, to_bytes};
+use axum::extract::{FromRequest, Request};
+use axum::http::header::CONTENT_TYPE;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{ApiError, BODY_LIMIT};
+
+/// One element of `PUT …/configuration/{namespace}`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Parameter {
+    pub(super) key: String,
+    /// Any JSON, `null` too, but it has to be there.
+    #[serde(deserialize_with = "present")]
+    pub(super) value: Value,
+}
+
+/// Without this serde takes a missing `Value` for `null`.
+fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Value, D::Error> {
+    Value::deserialize(deserializer)
+}
+
+/// The body of `PUT …/configuration/{namespace}`.
+pub(super) struct Parameters(pub(super) Vec<Parameter>);
+
+impl<S: Sync> FromRequest<S> for Parameters {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
+        refuse_other_types(&request)?;
+        let bytes = read(request.into_body()).await?;
+        let parameters = serde_json::from_slice(&bytes).map_err(|error| {
+            // The message ends with line and column.
+            ApiError::InvalidBody(format!(
+                "the body is not [{{\"key\": string, \"value\": any}}, …]: {error}"
+            ))
+        })?;
+        Ok(Self(parameters))
+    }
+}
+
+/// Without a type the body counts as JSON; with another one the caller means something else.
+fn refuse_other_types(request: &Request) -> Result<(), ApiError> {
+    let Some(value) = request.headers().get(CONTENT_TYPE) else {
+        return Ok(());
+    };
+    let text = String::from_utf8_lossy(value.as_bytes());
+    let media_type = text
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase();
+    if media_type == "application/json" {
+        Ok(())
+    } else {
+        Err(ApiError::UnsupportedMediaType(text.into_owned()))
+    }
+}
+
+async fn read(body: Body) -> Result<axum::body::Bytes, ApiError> {
+    to_bytes(body, BODY_LIMIT).await.map_err(|error| {
+        let cause = std::error::Error::source(&error)
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        if cause.contains("length limit exceeded") {
+            ApiError::PayloadTooLarge
+        } else {
+            ApiError::InvalidBody(format!("the body cannot be read: {error}"))
+        }
+    })
+}

@@ -1,0 +1,55 @@
+//! The admin API: groups and their configuration, in SORACOM's shapes.
+//!
+//! Every route but `/healthz` and `/readyz` wants `Authorization: Bearer <token>`.
+
+mod auth;
+mod body;
+mod error;
+mod groups;
+mod paging;
+mod routes;
+mod segments;
+mod token;
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+
+use crate::store::Store;
+
+pub use error::ApiError;
+pub use routes::router;
+pub use token::{AdminToken, TokenError};
+
+/// The largest body that is taken, in bytes. SORACOM caps the configuration of a group at 8 KB.
+pub const BODY_LIMIT: usize = 1024 * 1024;
+
+/// What the routes work with.
+#[derive(Debug, Clone)]
+pub struct ApiState {
+    /// Where groups and SIMs are kept.
+    pub store: Arc<dyn Store>,
+    /// What a caller has to show.
+    pub token: Arc<AdminToken>,
+}
+
+/// Serves the API until `shutdown` is done and the requests that then run are answered.
+///
+/// # Errors
+/// None today; the signature is that of axum.
+pub async fn serve(
+    listener: TcpListener,
+    state: ApiState,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
+    let service = router(state).into_make_service_with_connect_info::<SocketAddr>();
+    axum::serve(listener, service)
+        .with_graceful_shutdown(shutdown)
+        .await
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,415 @@
+use std::fs;
+use std::path::PathBuf;
+
+use reqwest::{Method, Response, StatusCode};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::store::FileStore;
+
+const SHIPPED: &str = include_str!("../../entrypoints.json");
+const CONFIGURATION: &str = "/v1/groups/default/configuration";
+const TOKEN: &str = "a-token-for-the-tests";
+
+struct Api {
+    folder: tempfile::TempDir,
+    url: String,
+    client: reqwest::Client,
+}
+
+impl Api {
+    async fn with(file: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("entrypoints.json"), file).unwrap();
+        fs::write(AdminToken::path(folder.path()), TOKEN).unwrap();
+        let store = Arc::new(FileStore::open(folder.path().join("entrypoints.json")).unwrap());
+        let token = Arc::new(AdminToken::load_or_create(folder.path()).unwrap());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(serve(listener, ApiState { store, token }, std::future::pending()));
+        Self {
+            folder,
+            url,
+            client: reqwest::Client::builder().no_proxy().build().unwrap(),
+        }
+    }
+
+    async fn new() -> Self {
+        Self::with(SHIPPED).await
+    }
+
+    fn file(&self) -> PathBuf {
+        self.folder.path().join("entrypoints.json")
+    }
+
+    fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        self.client
+            .request(method, format!("{}{path}", self.url))
+            .bearer_auth(TOKEN)
+    }
+
+    async fn get(&self, path: &str) -> Response {
+        self.request(Method::GET, path).send().await.unwrap()
+    }
+
+    async fn delete(&self, path: &str) -> Response {
+        self.request(Method::DELETE, path).send().await.unwrap()
+    }
+
+    async fn put(&self, path: &str, body: &Value) -> Response {
+        self.request(Method::PUT, path).json(body).send().await.unwrap()
+    }
+}
+
+/// Code and message of a refusal with this status.
+async fn refusal(response: Response, status: StatusCode) -> (String, String) {
+    assert_eq!(response.status(), status, "{}", response.url());
+    assert_eq!(response.headers()["content-type"], "application/json");
+    let body: Value = response.json().await.unwrap();
+    let text = |key: &str| body[key].as_str().unwrap().to_owned();
+    (text("code"), text("message"))
+}
+
+#[tokio::test]
+async fn a_group_has_soracoms_shape() {
+    let api = Api::new().await;
+    let file: Value = serde_json::from_str(SHIPPED).unwrap();
+    let expected = json!({
+        "groupId": "default", "operatorId": "OP0000000000", "tags": { "name": "default" },
+        "configuration": file["groups"][0]["configuration"]
+    });
+    for path in ["/v1/groups/default", "/v1/groups/default?"] {
+        assert_eq!(api.get(path).await.json::<Value>().await.unwrap(), expected);
+    }
+    assert_eq!(
+        api.get("/v1/groups?").await.json::<Value>().await.unwrap(),
+        json!([expected])
+    );
+}
+
+#[tokio::test]
+async fn the_list_is_filtered_and_paged() {
+    let groups: Vec<Value> = (0..5)
+        .map(|n| json!({ "groupId": format!("g{n}"), "tags": { "site": format!("東京 {}", n % 2) } }))
+        .collect();
+    let api = Api::with(&json!({ "groups": groups }).to_string()).await;
+    let cases = [
+        ("", "g0 g1 g2 g3 g4", None),
+        ("limit=2", "g0 g1", Some("g1")),
+        ("limit=2&last_evaluated_key=g1", "g2 g3", Some("g3")),
+        ("limit=2&last_evaluated_key=g3", "g4", None),
+        ("limit=5", "g0 g1 g2 g3 g4", None),
+        ("tag_name=site&tag_value=%E6%9D%B1%E4%BA%AC+1", "g1 g3", None),
+        (
+            "tag_name=site&tag_value=%E6%9D%B1%E4%BA%AC+1&limit=1",
+            "g1",
+            Some("g1"),
+        ),
+        (
+            "tag_name=site&tag_value=%E6%9D%B1&tag_value_match_mode=prefix",
+            "g0 g1 g2 g3 g4",
+            None,
+        ),
+        ("tag_name=site&tag_value=%E6%9D%B1", "", None),
+    ];
+    for (query, expected, next) in cases {
+        let response = api.get(&format!("/v1/groups?{query}")).await;
+        let key = response
+            .headers()
+            .get("x-soracom-next-key")
+            .map(|value| value.to_str().unwrap().to_owned());
+        assert_eq!(key.as_deref(), next, "{query}");
+        let link = response
+            .headers()
+            .get("link")
+            .map(|value| value.to_str().unwrap().to_owned());
+        assert_eq!(link.is_some(), next.is_some());
+        if query == "limit=2&last_evaluated_key=g1" {
+            assert_eq!(
+                link.unwrap(),
+                "</v1/groups?limit=2&last_evaluated_key=g3>; rel=next"
+            );
+        }
+        let found: Vec<Value> = response.json().await.unwrap();
+        let ids: Vec<&str> = found
+            .iter()
+            .map(|group| group["groupId"].as_str().unwrap())
+            .collect();
+        assert_eq!(ids.join(" "), expected, "{query}");
+        assert!(found.iter().all(|group| group["tags"]["name"] == ""));
+    }
+    for query in [
+        "limit=0",
+        "limit=x",
+        "tag_name=a",
+        "tag_name=a&tag_value=b&tag_value_match_mode=c",
+        "last_evaluated_key=nobody",
+        "limit=1&limit=2",
+    ] {
+        let (code, _) = refusal(
+            api.get(&format!("/v1/groups?{query}")).await,
+            StatusCode::BAD_REQUEST,
+        )
+        .await;
+        assert_eq!(code, "InvalidQuery", "{query}");
+    }
+}
+
+#[tokio::test]
+async fn a_put_is_durable_echoed_and_keeps_other_keys() {
+    let api = Api::new().await;
+    let value =
+        json!({ "name": "n", "destination": "mqtts://b/topic", "useClientCredentials": "true", "psk": {} });
+    let body = json!([{ "key": "mqtt://beam.soracom.io:1883", "value": value },
+                      { "key": "http://beam.soracom.io:8888/a", "value": { "x": 1 } }]);
+    let response = api.put(&format!("{CONFIGURATION}/SoracomBeam?"), &body).await;
+    assert_eq!(response.status(), StatusCode::OK);
+    let group: Value = response.json().await.unwrap();
+    assert!(group["lastModifiedTime"].is_i64());
+    assert_eq!(
+        group["configuration"]["SoracomBeam"]["mqtt://beam.soracom.io:1883"],
+        value
+    );
+    let file: Value = serde_json::from_str(&fs::read_to_string(api.file()).unwrap()).unwrap();
+    assert_eq!(file["groups"][0]["configuration"], group["configuration"]);
+    let more = api
+        .put(
+            &format!("{CONFIGURATION}/SoracomAir"),
+            &json!([{ "key": "k", "value": null }]),
+        )
+        .await;
+    let group: Value = more.json().await.unwrap();
+    assert_eq!(
+        group["configuration"]["SoracomBeam"].as_object().unwrap().len(),
+        2
+    );
+    assert_eq!(group["configuration"]["SoracomAir"], json!({ "k": null }));
+}
+
+#[tokio::test]
+async fn a_refused_put_says_field_value_and_what_is_allowed_and_changes_nothing() {
+    let api = Api::new().await;
+    let entry = |value: Value| json!([{ "key": "mqtt://beam.soracom.io:1883", "value": value }]);
+    let ok = json!({ "destination": "mqtt://b" });
+    let cases = [
+        (
+            "default",
+            "SoracomBeam",
+            entry(json!({ "destination": "mqtt://b", "enabled": "yes" })),
+            400,
+            "InvalidConfiguration",
+            ".enabled: \"yes\" is not true or false",
+        ),
+        (
+            "default",
+            "SoracomBeam",
+            json!([{ "key": "mqtt://beam.soracom.io", "value": {} }]),
+            400,
+            "InvalidConfiguration",
+            "this relay serves mqtt://beam.soracom.io:1883",
+        ),
+        (
+            "default",
+            "SoracomBean",
+            json!([]),
+            400,
+            "UnknownNamespace",
+            "allowed are SoracomAir",
+        ),
+        (
+            "nobody",
+            "SoracomBeam",
+            entry(ok),
+            404,
+            "NoSuchGroup",
+            "there is no group \"nobody\"",
+        ),
+        (
+            "default",
+            "SoracomBeam",
+            json!({}),
+            400,
+            "InvalidBody",
+            "line 1 column 0",
+        ),
+        (
+            "default",
+            "SoracomBeam",
+            json!([{ "key": "k" }]),
+            400,
+            "InvalidBody",
+            "missing field `value`",
+        ),
+        (
+            "default",
+            "SoracomBeam",
+            json!([{ "key": "k", "value": 1, "valeu": 1 }]),
+            400,
+            "InvalidBody",
+            "`valeu`",
+        ),
+    ];
+    for (group, namespace, body, status, code, message) in cases {
+        let response = api
+            .put(&format!("/v1/groups/{group}/configuration/{namespace}"), &body)
+            .await;
+        let found = refusal(response, StatusCode::from_u16(status).unwrap()).await;
+        assert!(found.0 == code && found.1.contains(message), "{found:?}");
+    }
+    assert_eq!(fs::read_to_string(api.file()).unwrap(), SHIPPED);
+}
+
+#[tokio::test]
+async fn bodies_that_are_no_json_are_refused() {
+    let api = Api::new().await;
+    let send = |kind: Option<&'static str>, body: String| {
+        let request = api
+            .request(Method::PUT, &format!("{CONFIGURATION}/SoracomAir"))
+            .body(body);
+        kind.into_iter()
+            .fold(request, |request, kind| request.header("content-type", kind))
+            .send()
+    };
+    let broken = send(Some("application/json; charset=utf-8"), "[\n {".to_owned())
+        .await
+        .unwrap();
+    let (code, message) = refusal(broken, StatusCode::BAD_REQUEST).await;
+    assert!(
+        code == "InvalidBody" && message.contains("line 2 column 2"),
+        "{message}"
+    );
+    let form = send(Some("text/plain"), "[]".to_owned()).await.unwrap();
+    assert_eq!(
+        refusal(form, StatusCode::UNSUPPORTED_MEDIA_TYPE).await.0,
+        "UnsupportedMediaType"
+    );
+    assert_eq!(
+        send(None, "[]".to_owned()).await.unwrap().status(),
+        StatusCode::OK
+    );
+    let large = send(None, " ".repeat(BODY_LIMIT + 1)).await.unwrap();
+    assert_eq!(
+        refusal(large, StatusCode::PAYLOAD_TOO_LARGE).await.0,
+        "PayloadTooLarge"
+    );
+}
+
+#[tokio::test]
+async fn keys_are_deleted_however_their_slashes_are_written() {
+    for name in [
+        "mqtt:%2F%2Fbeam.soracom.io:1883?",
+        "mqtt%3A%2F%2Fbeam.soracom.io%3A1883",
+        "mqtt://beam.soracom.io:1883",
+    ] {
+        let api = Api::new().await;
+        let path = format!("{CONFIGURATION}/SoracomBeam/{name}");
+        let response = api.delete(&path).await;
+        assert_eq!(response.status(), StatusCode::NO_CONTENT, "{name}");
+        assert_eq!(response.text().await.unwrap(), "");
+        assert_eq!(
+            refusal(api.delete(&path).await, StatusCode::NOT_FOUND).await.0,
+            "NoSuchKey"
+        );
+        assert!(
+            !fs::read_to_string(api.file())
+                .unwrap()
+                .contains("beam.soracom.io")
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_namespace_is_deleted_once() {
+    let api = Api::new().await;
+    let path = format!("{CONFIGURATION}/SoracomBeam");
+    assert_eq!(api.delete(&path).await.status(), StatusCode::NO_CONTENT);
+    assert_eq!(
+        refusal(api.delete(&path).await, StatusCode::BAD_REQUEST).await.0,
+        "NoSuchNamespace"
+    );
+    let nobody = api.delete("/v1/groups/nobody/configuration/SoracomBeam").await;
+    assert_eq!(refusal(nobody, StatusCode::NOT_FOUND).await.0, "NoSuchGroup");
+}
+
+#[tokio::test]
+async fn without_the_token_only_health_is_told() {
+    let api = Api::new().await;
+    for path in ["/healthz", "/readyz"] {
+        let response = reqwest::get(format!("{}{path}", api.url)).await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+    }
+    for path in ["/v1/groups", "/v1/nothing", "/"] {
+        for header in [
+            "",
+            "Bearer",
+            "Bearer wrong",
+            "Basic a-token-for-the-tests",
+            "Bearer a-token-for-the-test",
+        ] {
+            let request = api
+                .client
+                .get(format!("{}{path}", api.url))
+                .header("authorization", header);
+            let response = request.send().await.unwrap();
+            assert_eq!(response.headers()["www-authenticate"], "Bearer");
+            assert_eq!(
+                refusal(response, StatusCode::UNAUTHORIZED).await.0,
+                "Unauthorized",
+                "{path} {header}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn routes_and_methods_that_are_not_there_get_an_error_body_too() {
+    let api = Api::new().await;
+    for path in ["/", "/v1", "/v1/nothing", "/v1/groups/default/configuration"] {
+        assert_eq!(
+            refusal(api.get(path).await, StatusCode::NOT_FOUND).await.0,
+            "NoSuchRoute",
+            "{path}"
+        );
+    }
+    for path in ["/v1/groups/nobody", "/v1/groups/a%2Fb", "/v1/groups/%E3%82%A2"] {
+        assert_eq!(
+            refusal(api.get(path).await, StatusCode::NOT_FOUND).await.0,
+            "NoSuchGroup",
+            "{path}"
+        );
+    }
+    assert_eq!(
+        refusal(api.get("/v1/groups/%FF").await, StatusCode::BAD_REQUEST)
+            .await
+            .0,
+        "InvalidPath"
+    );
+    let response = api.delete("/v1/groups").await;
+    assert!(response.headers().contains_key("allow"));
+    assert_eq!(
+        refusal(response, StatusCode::METHOD_NOT_ALLOWED).await.0,
+        "MethodNotAllowed"
+    );
+}
+
+#[tokio::test]
+async fn a_failed_write_is_told_and_a_broken_hand_edit_is_a_conflict() {
+    let api = Api::new().await;
+    fs::create_dir(api.folder.path().join(".entrypoints.json.new")).unwrap();
+    let path = format!("{CONFIGURATION}/SoracomBeam");
+    let (code, message) = refusal(api.delete(&path).await, StatusCode::INTERNAL_SERVER_ERROR).await;
+    assert!(
+        code == "WriteFailed" && message.contains("Is a directory"),
+        "{message}"
+    );
+    fs::write(api.file(), "{").unwrap();
+    assert_eq!(
+        refusal(api.delete(&path).await, StatusCode::CONFLICT).await.0,
+        "BrokenFile"
+    );
+    assert_eq!(
+        api.get("/v1/groups/default").await.status(),
+        StatusCode::OK,
+        "the old state runs on"
+    );
+}

@@ -1,0 +1,181 @@
+//! The admin token: made on the first start, kept in a file that only its owner reads.
+
+use std::fmt;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
+
+/// The file in the data directory.
+const FILE: &str = "admin-token";
+
+/// 256 bits cannot be guessed.
+const RANDOM_BYTES: usize = 32;
+
+/// The fewest characters of a token that an admin wrote into the file.
+const SHORTEST: usize = 16;
+
+/// The secret that callers of the admin API show. Not shown by `Debug`, wiped from memory.
+pub struct AdminToken(Zeroizing<String>);
+
+/// The token can neither be read nor made.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenError {
+    /// The file system refused.
+    #[error("cannot use the admin token {}: {source}", path.display())]
+    File {
+        /// The file or its folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file holds something that is no token.
+    #[error("{} holds no token: at least {SHORTEST} printable ASCII characters; delete it and start again to get a new one", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The system has no random numbers.
+    #[error("no random numbers for the admin token: {0}")]
+    Random(getrandom::Error),
+}
+
+impl AdminToken {
+    /// Reads the token of the data directory `data`, or makes both.
+    ///
+    /// # Errors
+    /// Names the file and the reason.
+    pub fn load_or_create(data: &Path) -> Result<Self, TokenError> {
+        let path = Self::path(data);
+        let error = |source| TokenError::File {
+            path: path.clone(),
+            source,
+        };
+        if !data.is_dir() {
+            DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(data)
+                .map_err(error)?;
+        }
+        match File::open(&path) {
+            Ok(file) => Self::read(&file, &path),
+            Err(missing) if missing.kind() == io::ErrorKind::NotFound => Self::create(data, &path),
+            Err(other) => Err(error(other)),
+        }
+    }
+
+    /// Where the token of the data directory `data` is kept.
+    #[must_use]
+    pub fn path(data: &Path) -> PathBuf {
+        data.join(FILE)
+    }
+
+    /// Whether `shown` is the token, found out in constant time.
+    #[must_use]
+    pub fn matches(&self, shown: &str) -> bool {
+        self.0.as_bytes().ct_eq(shown.as_bytes()).into()
+    }
+
+    fn read(mut file: &File, path: &Path) -> Result<Self, TokenError> {
+        let error = |source| TokenError::File {
+            path: path.to_owned(),
+            source,
+        };
+        let mode = file.metadata().map_err(error)?.permissions().mode() & 0o777;
+        if mode & 0o077 != 0 {
+            tracing::warn!(file = %path.display(), "mode {mode:o} lets other users read the admin token; chmod 600 it");
+        }
+        let mut text = Zeroizing::new(String::new());
+        io::Read::read_to_string(&mut file, &mut text).map_err(error)?;
+        Self::checked(text.trim()).ok_or_else(|| TokenError::Malformed {
+            path: path.to_owned(),
+        })
+    }
+
+    fn checked(text: &str) -> Option<Self> {
+        let printable = text.len() >= SHORTEST && text.bytes().all(|b| b.is_ascii_graphic());
+        printable.then(|| Self(Zeroizing::new(text.to_owned())))
+    }
+
+    /// By way of another file, so that a crash leaves no empty token behind.
+    fn create(data: &Path, path: &Path) -> Result<Self, TokenError> {
+        let error = |source| TokenError::File {
+            path: path.to_owned(),
+            source,
+        };
+        let mut random = Zeroizing::new([0; RANDOM_BYTES]);
+        getrandom::fill(random.as_mut()).map_err(TokenError::Random)?;
+        let token = Self(Zeroizing::new(
+            random.iter().map(|byte| format!("{byte:02x}")).collect(),
+        ));
+        let temporary = data.join(".admin-token.new");
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&temporary)
+            .map_err(error)?;
+        writeln!(file, "{}", *token.0)
+            .and_then(|()| file.sync_all())
+            .map_err(error)?;
+        fs::rename(&temporary, path).map_err(error)?;
+        File::open(data)
+            .and_then(|folder| folder.sync_all())
+            .map_err(error)?;
+        Ok(token)
+    }
+}
+
+impl fmt::Debug for AdminToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AdminToken(***)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn the_first_start_makes_a_token_that_the_next_one_finds() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("a/data");
+        AdminToken::load_or_create(&data).unwrap();
+        let path = AdminToken::path(&data);
+        assert_eq!((mode(&data), mode(&path)), (0o700, 0o600));
+        let text = fs::read_to_string(&path).unwrap();
+        assert_eq!(text.trim().len(), 64);
+        let again = AdminToken::load_or_create(&data).unwrap();
+        assert!(again.matches(text.trim()));
+        for wrong in ["", "x", &text, &text[1..64]] {
+            assert!(!again.matches(wrong), "{wrong:?}");
+        }
+        assert_eq!(format!("{again:?}"), "AdminToken(***)");
+        assert_eq!(fs::read_dir(&data).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_token_of_the_admins_own_is_taken_and_an_empty_file_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(AdminToken::path(folder.path()), "  my-own-long-token\n").unwrap();
+        assert!(
+            AdminToken::load_or_create(folder.path())
+                .unwrap()
+                .matches("my-own-long-token")
+        );
+        for bad in ["", "\n", "short", "with a blank inside it"] {
+            fs::write(AdminToken::path(folder.path()), bad).unwrap();
+            let error = AdminToken::load_or_create(folder.path()).unwrap_err().to_string();
+            assert!(error.contains("admin-token holds no token"), "{error}");
+        }
+    }
+}

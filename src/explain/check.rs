@@ -1,0 +1,188 @@
+//! Whether a configuration would do what its author means.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::path::Path;
+
+use crate::credential::CredentialsId;
+use crate::store::{CredentialStore, FileStore, Snapshot, Store, StoreError};
+
+/// What there is to say about a configuration that can be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// How much there is of what.
+    pub summary: String,
+    /// What keeps some device from connecting: credentials that are not there.
+    pub problems: Vec<String>,
+    /// What is allowed but hardly meant.
+    pub notes: Vec<String>,
+}
+
+impl Report {
+    /// Whether nothing keeps a device from connecting.
+    #[must_use]
+    pub fn is_good(&self) -> bool {
+        self.problems.is_empty()
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.problems
+            .iter()
+            .try_for_each(|problem| writeln!(f, "error: {problem}"))?;
+        self.notes
+            .iter()
+            .try_for_each(|note| writeln!(f, "note: {note}"))?;
+        f.write_str(&self.summary)
+    }
+}
+
+/// Reads the configuration at `path` and looks for the credentials it names in the folder `certs`. Changes
+/// nothing.
+///
+/// # Errors
+/// The file cannot be used; everything that is wrong in it.
+pub async fn check(path: &Path, certs: &Path) -> Result<Report, StoreError> {
+    let (store, mut notes) = FileStore::open_with_notes(path)?;
+    let snapshot = store.snapshot();
+    notes.extend(lonely_sims(&snapshot));
+    notes.extend(idle_groups(&snapshot));
+    let problems = unusable_credentials(&snapshot, &CredentialStore::new(certs)).await;
+    let summary = format!(
+        "{}: {} groups, {} with an entry point, {} SIMs",
+        path.display(),
+        snapshot.groups().len(),
+        snapshot
+            .groups()
+            .iter()
+            .filter(|group| group.beam.is_some())
+            .count(),
+        snapshot.sims().len()
+    );
+    Ok(Report {
+        summary,
+        problems,
+        notes,
+    })
+}
+
+fn lonely_sims(snapshot: &Snapshot) -> impl Iterator<Item = String> {
+    snapshot.sims().iter().flat_map(|sim| {
+        let group = sim.group_id.is_none().then_some("has no groupId");
+        let address = sim.addresses.is_empty().then_some("has no addresses");
+        group
+            .into_iter()
+            .chain(address)
+            .map(|what| format!("SIM {} {what}, so it cannot connect", sim.imsi))
+    })
+}
+
+fn idle_groups(snapshot: &Snapshot) -> impl Iterator<Item = String> {
+    snapshot.groups().iter().filter_map(|group| {
+        let reason = match &group.beam {
+            None => "has no MQTT entry point",
+            Some(entry_point) if !entry_point.enabled => "has its entry point disabled",
+            Some(_) => return None,
+        };
+        Some(format!(
+            "group {} {reason}, so its SIMs cannot connect",
+            group.group_id
+        ))
+    })
+}
+
+/// Credentials whose ids are known without a SIM, and those of the SIMs that are there.
+fn credentials(snapshot: &Snapshot) -> BTreeSet<CredentialsId> {
+    let entry_points = snapshot.groups().iter().filter_map(|group| group.beam.as_ref());
+    let mut ids: BTreeSet<_> = entry_points
+        .flat_map(|entry_point| entry_point.client_certs.literals())
+        .collect();
+    for sim in snapshot.sims() {
+        let entry_point = sim
+            .group_id
+            .as_ref()
+            .and_then(|group| snapshot.entry_point(group));
+        ids.extend(entry_point.and_then(|entry_point| entry_point.client_certs.credentials_id(sim)));
+    }
+    ids
+}
+
+async fn unusable_credentials(snapshot: &Snapshot, store: &CredentialStore) -> Vec<String> {
+    let mut problems = Vec::new();
+    for id in credentials(snapshot) {
+        problems.extend(store.x509(&id).await.err().map(|error| error.to_string()));
+    }
+    problems
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use serde_json::json;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_keeps_devices_away_and_what_is_odd_is_listed() {
+        let folder = tempfile::tempdir().unwrap();
+        let entry = |certs: &str, enabled: bool| {
+            json!({ "SoracomBeam": { "mqtt://beam.soracom.io:1883": {
+            "destination": "mqtts://b", "enabled": enabled, "psk": 1,
+            "clientCerts": { "default": { "$credentialsId": certs } } } } })
+        };
+        let file = json!({
+            "groups": [
+                { "groupId": "a", "configuration": entry("shared", true) },
+                { "groupId": "b", "configuration": entry("own-#{imsi}", false) },
+                { "groupId": "c" }
+            ],
+            "sims": [
+                { "simId": "8981100000000000017", "imsi": "440103000000001" },
+                { "simId": "8981100000000000018", "imsi": "440103000000002", "groupId": "b", "addresses": ["10.0.0.2"] }
+            ]
+        });
+        let path = folder.path().join("f.json");
+        fs::write(&path, file.to_string()).unwrap();
+        let report = check(&path, folder.path()).await.unwrap();
+        assert!(!report.is_good());
+        let starts: Vec<_> = report
+            .problems
+            .iter()
+            .map(|problem| problem.split(':').next().unwrap())
+            .collect();
+        assert_eq!(
+            starts,
+            [
+                "there is no credential own-440103000000002",
+                "there is no credential shared"
+            ]
+        );
+        assert_eq!(
+            report.notes,
+            [
+                "group a: mqtt://beam.soracom.io:1883: the field \"psk\" is kept but not used",
+                "group b: mqtt://beam.soracom.io:1883: the field \"psk\" is kept but not used",
+                "SIM 440103000000001 has no groupId, so it cannot connect",
+                "SIM 440103000000001 has no addresses, so it cannot connect",
+                "group b has its entry point disabled, so its SIMs cannot connect",
+                "group c has no MQTT entry point, so its SIMs cannot connect",
+            ]
+        );
+        assert!(
+            report
+                .to_string()
+                .ends_with("f.json: 3 groups, 2 with an entry point, 2 SIMs")
+        );
+    }
+
+    #[tokio::test]
+    async fn the_shipped_file_has_nothing_to_complain_about() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("entrypoints.json");
+        fs::write(&path, include_str!("../../entrypoints.json")).unwrap();
+        let report = check(&path, folder.path()).await.unwrap();
+        assert!(report.is_good() && report.notes.is_empty(), "{report}");
+    }
+}

@@ -1,0 +1,90 @@
+//! What a person sees who starts simrelay: what listens where, and what to try next.
+
+use crate::api::AdminToken;
+use crate::relay::Relay;
+use crate::settings::{LogFormat, Settings};
+use crate::store::{FileStore, Store};
+use std::fmt;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// What runs now.
+pub(super) struct Banner<'a> {
+    pub(super) settings: &'a Settings,
+    pub(super) store: &'a Arc<FileStore>,
+    pub(super) relay: &'a Relay,
+    pub(super) api: Option<SocketAddr>,
+    pub(super) broker: Option<SocketAddr>,
+}
+
+impl Banner<'_> {
+    /// In words for people, as log lines for machines.
+    pub(super) fn show(&self, format: LogFormat) {
+        if format == LogFormat::Human {
+            // A closed standard error is no reason not to run.
+            let _ = write!(std::io::stderr(), "{self}");
+            return;
+        }
+        for address in self.relay.addresses() {
+            tracing::info!(event = "listening", service = "relay", %address, "listening");
+        }
+        for (service, address) in [("api", self.api), ("broker", self.broker)] {
+            if let Some(address) = address {
+                tracing::info!(event = "listening", service, %address, "listening");
+            }
+        }
+        tracing::info!(event = "ready", version = env!("CARGO_PKG_VERSION"), "ready");
+    }
+
+    fn try_next(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Some(relay), Some(broker)) = (self.relay.addresses().first(), self.broker) else {
+            return Ok(());
+        };
+        writeln!(f, "try:")?;
+        writeln!(
+            f,
+            "  mosquitto_sub -h {} -p {} -t '#' -v &",
+            broker.ip(),
+            broker.port()
+        )?;
+        let port = if relay.port() == 1883 {
+            String::new()
+        } else {
+            format!(" -p {}", relay.port())
+        };
+        writeln!(
+            f,
+            "  mosquitto_pub -h 127.0.0.1{port} -t 'sensors/{{{{imsi}}}}/temp' -m 21.5"
+        )
+    }
+}
+
+impl fmt::Display for Banner<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let snapshot = self.store.snapshot();
+        let (file, _) = self.settings.entrypoints();
+        let (groups, sims) = (snapshot.groups().len(), snapshot.sims().len());
+        writeln!(f, "simrelay {}", env!("CARGO_PKG_VERSION"))?;
+        writeln!(
+            f,
+            "  config  {}: {groups} group(s), {sims} SIM(s)",
+            file.display()
+        )?;
+        for address in self.relay.addresses() {
+            writeln!(f, "  relay   {address}: devices connect here with plain MQTT")?;
+        }
+        if let Some(address) = self.api {
+            let token = AdminToken::path(&self.settings.data);
+            writeln!(
+                f,
+                "  api     http://{address}/v1/groups: its token is in {}",
+                token.display()
+            )?;
+        }
+        if let Some(address) = self.broker {
+            writeln!(f, "  broker  {address}: embedded, memory only, for a first try")?;
+        }
+        self.try_next(f)
+    }
+}
