@@ -2,7 +2,7 @@
 
 use super::Refusal;
 use crate::entrypoint::EntryPoint;
-use crate::sim::{GroupId, SimSession};
+use crate::sim::{Sim, SimSession};
 use crate::store::Snapshot;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -15,10 +15,8 @@ pub const IDLE_WITHOUT_KEEP_ALIVE: Duration = Duration::from_secs(30 * 60);
 #[derive(Debug, Clone)]
 pub struct Admission {
     /// The SIM that calls.
-    pub session: SimSession,
-    /// The SIM's group.
-    pub group_id: GroupId,
-    /// The group's MQTT entry point.
+    pub sim: Arc<Sim>,
+    /// The MQTT entry point of its group.
     pub entry_point: Arc<EntryPoint>,
 }
 
@@ -28,46 +26,54 @@ impl Admission {
     /// # Errors
     /// [`Refusal`] names the SIM or the address and what is missing.
     pub fn find(snapshot: &Snapshot, address: IpAddr, keep_alive: u16) -> Result<Self, Refusal> {
-        let session = snapshot
-            .session(address)
-            .ok_or(Refusal::UnknownAddress(address.to_canonical()))?;
-        let sim = &session.sim;
+        let known = snapshot.session(address);
+        let SimSession { sim, .. } = known.ok_or(Refusal::UnknownAddress(address.to_canonical()))?;
         let group_id = sim
             .group_id
-            .clone()
+            .as_ref()
             .ok_or_else(|| Refusal::NoGroup(sim.imsi.clone()))?;
-        let entry_point = snapshot
-            .entry_point(&group_id)
-            .ok_or_else(|| Refusal::NoEntryPoint(group_id.clone()))?;
+        let found = snapshot.entry_point(group_id);
+        let entry_point = found.ok_or_else(|| Refusal::NoEntryPoint(group_id.clone()))?;
         if !entry_point.enabled {
-            return Err(Refusal::Disabled(group_id));
+            return Err(Refusal::Disabled(group_id.clone()));
         }
         if !matches!(keep_alive, 0 | 5..=1200) {
             return Err(Refusal::KeepAlive(keep_alive));
         }
-        Ok(Self {
-            session,
-            group_id,
-            entry_point,
-        })
+        Ok(Self { sim, entry_point })
     }
 }
 
 /// When a connection counts as dead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum IdleRule {
-    /// Nothing from the device for so long.
-    Device(Duration),
-    /// Nothing from either side for so long.
-    Both(Duration),
+pub struct IdleRule {
+    /// Whose silence counts.
+    pub silence: Silence,
+    millis: u32,
+}
+
+/// Whose silence counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Silence {
+    /// The device's, whatever the broker sends.
+    OfDevice,
+    /// That of both.
+    OfBoth,
 }
 
 impl IdleRule {
     /// How long it may be silent.
     #[must_use]
     pub fn limit(self) -> Duration {
-        match self {
-            Self::Device(limit) | Self::Both(limit) => limit,
+        Duration::from_millis(self.millis.into())
+    }
+
+    /// The device may be silent for `limit`, at most 49 days.
+    #[must_use]
+    pub fn device(limit: Duration) -> Self {
+        Self {
+            silence: Silence::OfDevice,
+            millis: u32::try_from(limit.as_millis()).unwrap_or(u32::MAX),
         }
     }
 }
@@ -76,8 +82,11 @@ impl IdleRule {
 #[must_use]
 pub fn idle_rule(keep_alive: u16) -> IdleRule {
     match keep_alive {
-        0 => IdleRule::Both(IDLE_WITHOUT_KEEP_ALIVE),
-        seconds => IdleRule::Device(Duration::from_millis(u64::from(seconds) * 1500)),
+        0 => IdleRule {
+            silence: Silence::OfBoth,
+            ..IdleRule::device(IDLE_WITHOUT_KEEP_ALIVE)
+        },
+        seconds => IdleRule::device(Duration::from_millis(u64::from(seconds) * 1500)),
     }
 }
 
@@ -88,12 +97,13 @@ mod tests {
     #[test]
     fn the_idle_limit_is_half_as_long_again_as_the_keep_alive() {
         for (keep_alive, expected) in [
-            (0, IdleRule::Both(Duration::from_secs(1800))),
-            (5, IdleRule::Device(Duration::from_millis(7500))),
-            (60, IdleRule::Device(Duration::from_secs(90))),
-            (1200, IdleRule::Device(Duration::from_secs(1800))),
+            (0, (Silence::OfBoth, 1_800_000)),
+            (5, (Silence::OfDevice, 7_500)),
+            (60, (Silence::OfDevice, 90_000)),
+            (1200, (Silence::OfDevice, 1_800_000)),
         ] {
-            assert_eq!(idle_rule(keep_alive), expected);
+            let rule = idle_rule(keep_alive);
+            assert_eq!((rule.silence, rule.limit().as_millis()), expected);
         }
     }
 }

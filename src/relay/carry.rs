@@ -1,14 +1,13 @@
 //! The steady state of a connection: both directions in one poll, and the idle rule.
 
-use super::admission::IdleRule;
+use super::admission::{IdleRule, Silence};
 use super::outbox::Outbox;
 use super::registry::Connection;
 use super::{Administrative, Ending};
 use crate::mqtt::{Downlink, Scratch, TopicRewrite, Uplink};
 use std::cell::RefCell;
-use std::future::poll_fn;
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -36,6 +35,8 @@ pub(super) struct Carry<D, B, R> {
     to_device: Outbox,
     connection: Arc<Connection>,
     idle: IdleRule,
+    timer: Pin<Box<Sleep>>,
+    timer_armed: bool,
     /// When the idle rule last saw life.
     seen: Instant,
     /// What the connection will have ended with, once what is on its way has arrived.
@@ -50,15 +51,6 @@ pub(super) struct Carry<D, B, R> {
     broker_done: bool,
 }
 
-/// What is left when a connection is over.
-pub(super) struct Remains<D> {
-    pub(super) device: D,
-    pub(super) connection: Arc<Connection>,
-    pub(super) ending: Ending,
-    /// Whether a packet of the relay's own may follow what the device got.
-    pub(super) at_boundary: bool,
-}
-
 impl<D, B, R> Carry<D, B, R>
 where
     D: AsyncRead + AsyncWrite + Unpin,
@@ -66,6 +58,7 @@ where
     R: TopicRewrite,
 {
     pub(super) fn new(device: D, broker: B, rewrite: R, connection: Arc<Connection>, idle: IdleRule) -> Self {
+        let seen = Instant::now();
         Self {
             device,
             broker,
@@ -75,7 +68,9 @@ where
             to_device: Outbox::default(),
             connection,
             idle,
-            seen: Instant::now(),
+            timer: Box::pin(sleep_until(seen + idle.limit())),
+            timer_armed: false,
+            seen,
             ending: None,
             device_done: false,
             device_gone: false,
@@ -104,34 +99,20 @@ where
         self.after_downlink(scanned.disconnect, scanned.violation);
     }
 
-    /// Carries until the connection is over. The broker's stream is dropped then, without a DISCONNECT of
-    /// the relay's own: if the device did not send one, the broker publishes the will.
-    pub(super) async fn run(mut self) -> Remains<D> {
-        let ending = {
-            let mut timer = pin!(sleep_until(self.seen + self.idle.limit()));
-            let mut timer_armed = false;
-            poll_fn(|cx| self.poll(cx, timer.as_mut(), &mut timer_armed)).await
-        };
-        let at_boundary = self.downlink.at_boundary() && self.to_device.is_clear() && !self.device_gone;
-        Remains {
-            device: self.device,
-            connection: self.connection,
-            ending,
-            at_boundary,
-        }
+    /// The connection, as others see it.
+    pub(super) fn connection(&self) -> &Arc<Connection> {
+        &self.connection
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>, timer: Pin<&mut Sleep>, timer_armed: &mut bool) -> Poll<Ending> {
-        if let Some(reason) = self.connection.poll_close(cx) {
-            return Poll::Ready(self.ended_by(reason));
-        }
-        if let Err(ending) = self.poll_up(cx).and_then(|()| self.poll_down(cx)) {
-            return Poll::Ready(ending);
-        }
-        if self.is_over() {
-            return Poll::Ready(self.ending.take().unwrap_or(Ending::BrokerClosed));
-        }
-        self.poll_timer(cx, timer, timer_armed)
+    /// Closes the broker's stream and gives the device's. The relay sends no DISCONNECT of its own to a
+    /// broker: if the device did not send one, the broker publishes the will.
+    pub(super) fn let_go(self) -> D {
+        self.device
+    }
+
+    /// Whether a packet of the relay's own may follow what the device got.
+    pub(super) fn at_boundary(&self) -> bool {
+        self.downlink.at_boundary() && self.to_device.is_clear() && !self.device_gone
     }
 
     /// An administrator's word comes second to a DISCONNECT that the device has sent already.
@@ -222,7 +203,7 @@ where
     fn end_with(&mut self, ending: Ending) {
         if self.ending.is_none() {
             self.ending = Some(ending);
-            self.idle = IdleRule::Device(LINGER);
+            self.idle = IdleRule::device(LINGER);
             self.seen = Instant::now();
         }
     }
@@ -272,7 +253,7 @@ where
                 self.end_with(Ending::BrokerClosed);
                 return Poll::Ready(Ok(()));
             }
-            if matches!(self.idle, IdleRule::Both(_)) {
+            if self.idle.silence == Silence::OfBoth {
                 self.seen = Instant::now();
             }
             let scanned = self.downlink.scan(input);
@@ -329,43 +310,60 @@ where
 
     /// The idle rule. The timer is armed once and looks at [`Self::seen`] when it fires; until then a poll
     /// costs a comparison.
-    fn poll_timer(
-        &mut self,
-        cx: &mut Context<'_>,
-        mut timer: Pin<&mut Sleep>,
-        armed: &mut bool,
-    ) -> Poll<Ending> {
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
         let due = self.seen + self.idle.limit();
-        if due < timer.deadline() {
+        if due < self.timer.deadline() {
             // Lingering began.
-            timer.as_mut().reset(due);
-            *armed = false;
+            self.timer.as_mut().reset(due);
+            self.timer_armed = false;
         }
-        if *armed && Instant::now() < timer.deadline() {
+        if self.timer_armed && Instant::now() < self.timer.deadline() {
             return Poll::Pending;
         }
+        self.timer_armed = true;
         loop {
-            *armed = true;
-            if timer.as_mut().poll(cx).is_pending() {
-                return Poll::Pending;
-            }
+            ready!(self.timer.as_mut().poll(cx));
             let due = self.seen + self.idle.limit();
             if due <= Instant::now() {
                 return Poll::Ready(self.idled_out());
             }
-            timer.as_mut().reset(due);
+            self.timer.as_mut().reset(due);
         }
     }
 
     fn idled_out(&mut self) -> Ending {
         let limit = self.idle.limit();
-        match (self.ending.take(), self.idle) {
+        match (self.ending.take(), self.idle.silence) {
             (Some(ending), _) => ending,
-            (None, IdleRule::Both(_)) => Ending::Quiet { limit },
-            (None, IdleRule::Device(_)) if self.to_broker.is_clear() => Ending::DeviceIdle { limit },
+            (None, Silence::OfBoth) => Ending::Quiet { limit },
+            (None, Silence::OfDevice) if self.to_broker.is_clear() => Ending::DeviceIdle { limit },
             // The device is not read while the broker takes nothing, so its silence is not its own.
-            (None, IdleRule::Device(_)) => Ending::BrokerStalled { limit },
+            (None, Silence::OfDevice) => Ending::BrokerStalled { limit },
         }
+    }
+}
+
+/// Carries until the connection is over.
+impl<D, B, R> Future for Carry<D, B, R>
+where
+    D: AsyncRead + AsyncWrite + Unpin,
+    B: AsyncRead + AsyncWrite + Unpin,
+    R: TopicRewrite + Unpin,
+{
+    type Output = Ending;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ending> {
+        let this = self.get_mut();
+        if let Some(reason) = this.connection.poll_close(cx) {
+            return Poll::Ready(this.ended_by(reason));
+        }
+        if let Err(ending) = this.poll_up(cx).and_then(|()| this.poll_down(cx)) {
+            return Poll::Ready(ending);
+        }
+        if this.is_over() {
+            return Poll::Ready(this.ending.take().unwrap_or(Ending::BrokerClosed));
+        }
+        this.poll_timer(cx)
     }
 }
 
@@ -376,7 +374,7 @@ fn log_requests(connection: &Connection, direction: &'static str, leg: &'static 
         for _ in 0..requests {
             tracing::debug!(
                 event = "request",
-                imsi = %connection.admission.session.sim.imsi,
+                imsi = %connection.admission.sim.imsi,
                 client_id = %connection.client_id,
                 direction,
                 leg,

@@ -114,10 +114,7 @@ struct Accepted {
 
 impl Accepted {
     fn enter(self, device: Device, peer: SocketAddr, context: &Context, worker: usize) -> Opened {
-        let rewrite = TopicPlan::new(
-            Arc::clone(&self.admission.session.sim),
-            self.admission.entry_point.topics,
-        );
+        let rewrite = TopicPlan::new(Arc::clone(&self.admission.sim), self.admission.entry_point.topics);
         let connection = Arc::new(Connection::new(
             self.admission,
             peer,
@@ -213,7 +210,7 @@ async fn reach(
 /// says so, else only the `ca` that the broker's certificate is checked against.
 async fn credential(admission: &Admission, context: &Context) -> Result<Option<TlsCredential>, Refusal> {
     let entry_point = &admission.entry_point;
-    let sim = &admission.session.sim;
+    let sim = &admission.sim;
     if entry_point.destination.scheme == Scheme::Mqtt {
         return Ok(None);
     }
@@ -232,7 +229,7 @@ async fn credential(admission: &Admission, context: &Context) -> Result<Option<T
 
 /// The CONNECT that the broker sees.
 fn patched(admission: &Admission, connect: &Connect<'_>) -> Result<Vec<u8>, Refusal> {
-    let sim = &admission.session.sim;
+    let sim = &admission.sim;
     let rewrite = TopicPlan::new(Arc::clone(sim), admission.entry_point.topics);
     let packet = match &admission.entry_point.login {
         Rule::PassThrough => connect.patched(Login::PassThrough, &rewrite),

@@ -3,14 +3,15 @@
 use super::handshake::Caller;
 use super::registry::Connection;
 use super::{Ending, Refusal};
+use crate::sim::GroupId;
 
 pub(super) fn opened(connection: &Connection) {
-    let sim = &connection.admission.session.sim;
+    let sim = &connection.admission.sim;
     tracing::info!(
         event = "opened",
         imsi = %sim.imsi,
         sim_id = %sim.sim_id,
-        group = %connection.admission.group_id,
+        group = sim.group_id.as_ref().map(GroupId::as_str),
         address = %connection.peer,
         client_id = %connection.client_id,
         mqtt = %connection.version,
@@ -21,7 +22,7 @@ pub(super) fn opened(connection: &Connection) {
 }
 
 pub(super) fn closed(connection: &Connection, ending: &Ending) {
-    let sim = &connection.admission.session.sim;
+    let sim = &connection.admission.sim;
     let counts = connection.counters.read();
     let duration = connection.opened.elapsed().as_secs_f64();
     macro_rules! line {
@@ -30,7 +31,7 @@ pub(super) fn closed(connection: &Connection, ending: &Ending) {
                 event = "closed",
                 imsi = %sim.imsi,
                 sim_id = %sim.sim_id,
-                group = %connection.admission.group_id,
+                group = sim.group_id.as_ref().map(GroupId::as_str),
                 address = %connection.peer,
                 client_id = %connection.client_id,
                 destination = %connection.admission.entry_point.destination,
@@ -59,7 +60,7 @@ pub(super) fn refused(caller: &Caller, refusal: &Refusal) {
         event = "refused",
         imsi = sim.map(|sim| sim.imsi.as_str()),
         sim_id = sim.map(|sim| sim.sim_id.as_str()),
-        group = sim.and_then(|sim| sim.group_id.as_ref()).map(|group| group.as_str()),
+        group = sim.and_then(|sim| sim.group_id.as_ref()).map(GroupId::as_str),
         address = %caller.peer,
         client_id = caller.client_id.as_deref(),
         mqtt = caller.version.map(tracing::field::display),

@@ -2,32 +2,34 @@
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use tokio::io::AsyncWrite;
 
 /// The end of a direction. Holds memory only while its socket takes less than it is offered; nothing is
 /// read for a direction whose outbox is not clear, so what it holds is bounded by one read.
 #[derive(Debug, Default)]
-pub(super) struct Outbox {
-    held: Vec<u8>,
+pub(super) struct Outbox(Option<Box<Held>>);
+
+#[derive(Debug, Default)]
+struct Held {
+    bytes: Vec<u8>,
     sent: usize,
-    /// Requests that are complete when all held bytes have gone.
+    /// Requests that are complete when all bytes have gone.
     requests: u32,
-    /// TLS took bytes that are not on the wire yet.
-    unflushed: bool,
 }
 
 impl Outbox {
     /// Whether everything has gone.
     #[inline]
     pub(super) fn is_clear(&self) -> bool {
-        self.held.is_empty() && !self.unflushed
+        self.0.is_none()
     }
 
     /// Keeps bytes for the next [`Self::poll_clear`].
     pub(super) fn hold(&mut self, bytes: &[u8], requests: u32) {
-        self.held.extend_from_slice(bytes);
-        self.requests += requests;
+        let held = self.0.get_or_insert_default();
+        held.bytes.extend_from_slice(bytes);
+        held.requests += requests;
     }
 
     /// Sends what is held. Gives the requests that went out with it.
@@ -37,35 +39,16 @@ impl Outbox {
         stream: &mut S,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<u32>> {
-        if self.is_clear() {
+        let Some(held) = &mut self.0 else {
             return Poll::Ready(Ok(0));
+        };
+        while held.sent < held.bytes.len() {
+            held.sent += ready!(poll_write(stream, cx, &held.bytes[held.sent..]))?;
         }
-        while self.sent < self.held.len() {
-            match Pin::new(&mut *stream).poll_write(cx, &self.held[self.sent..]) {
-                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                Poll::Ready(Ok(n)) => {
-                    self.sent += n;
-                    self.unflushed = true;
-                }
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending => return Poll::Pending,
-            }
-        }
-        let requests = std::mem::take(&mut self.requests);
-        // An idle connection gives its memory back.
-        self.held = Vec::new();
-        self.sent = 0;
-        match Pin::new(stream).poll_flush(cx) {
-            Poll::Ready(Ok(())) => {
-                self.unflushed = false;
-                Poll::Ready(Ok(requests))
-            }
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Pending => {
-                self.requests = requests;
-                Poll::Pending
-            }
-        }
+        ready!(Pin::new(stream).poll_flush(cx))?;
+        let requests = held.requests;
+        self.0 = None;
+        Poll::Ready(Ok(requests))
     }
 
     /// Sends `bytes`, of which what the socket does not take is held. Only while clear. Gives the requests
@@ -83,13 +66,10 @@ impl Outbox {
             return Ok(requests);
         }
         while !bytes.is_empty() {
-            match Pin::new(&mut *stream).poll_write(cx, bytes) {
-                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
-                Poll::Ready(Ok(n)) => bytes = &bytes[n..],
-                Poll::Ready(Err(error)) => return Err(error),
+            match poll_write(stream, cx, bytes) {
+                Poll::Ready(n) => bytes = &bytes[n?..],
                 Poll::Pending => {
                     self.hold(bytes, requests);
-                    self.unflushed = true;
                     return Ok(0);
                 }
             }
@@ -97,11 +77,22 @@ impl Outbox {
         match Pin::new(stream).poll_flush(cx) {
             Poll::Ready(flushed) => flushed.map(|()| requests),
             Poll::Pending => {
-                self.requests = requests;
-                self.unflushed = true;
+                self.hold(&[], requests);
                 Ok(0)
             }
         }
+    }
+}
+
+#[inline]
+fn poll_write<S: AsyncWrite + Unpin>(
+    stream: &mut S,
+    cx: &mut Context<'_>,
+    bytes: &[u8],
+) -> Poll<io::Result<usize>> {
+    match ready!(Pin::new(stream).poll_write(cx, bytes)) {
+        Ok(0) => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+        written => Poll::Ready(written),
     }
 }
 
@@ -123,7 +114,6 @@ mod tests {
         let cleared = poll_fn(|cx| outbox.poll_clear(&mut near, cx)).await;
         assert_eq!(cleared.unwrap(), 2);
         assert!(outbox.is_clear());
-        assert_eq!(outbox.held.capacity(), 0);
         far.read_exact(&mut read[..2]).await.unwrap();
         assert_eq!(&read[..2], b"56");
     }

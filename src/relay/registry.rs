@@ -3,7 +3,7 @@
 use super::{Administrative, Admission};
 use crate::entrypoint::Scheme;
 use crate::mqtt::Version;
-use crate::usage::{Counters, Counts, Meter, UsageKey};
+use crate::usage::{Counters, Meter, Reported, UsageKey};
 use atomic_waker::AtomicWaker;
 use slab::Slab;
 use std::net::SocketAddr;
@@ -14,7 +14,7 @@ use std::time::Instant;
 /// A live connection, as everybody but its own task sees it.
 #[derive(Debug)]
 pub struct Connection {
-    /// SIM, group and entry point.
+    /// SIM and entry point.
     pub admission: Admission,
     /// The device's address and port.
     pub peer: SocketAddr,
@@ -30,7 +30,7 @@ pub struct Connection {
     pub opened: Instant,
     /// What it counted.
     pub counters: Counters,
-    reported: Mutex<Counts>,
+    reported: Reported,
     close: AtomicU8,
     waker: AtomicWaker,
 }
@@ -53,7 +53,7 @@ impl Connection {
             maximum_packet_size,
             opened: Instant::now(),
             counters: Counters::default(),
-            reported: Mutex::default(),
+            reported: Reported::default(),
             close: AtomicU8::new(0),
             waker: AtomicWaker::new(),
         }
@@ -75,15 +75,13 @@ impl Connection {
         }
     }
 
-    /// Hands what was counted since the last report to the meter.
+    /// Hands the requests counted since the last report to the meter. Only one thread at a time may report:
+    /// the one that holds the table's lock.
     fn report(&self, meter: &Meter) {
-        let now = self.counters.read();
-        let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
-        let since = now - *reported;
+        let since = self.reported.catch_up(&self.counters.read());
         if !since.is_zero() {
-            *reported = now;
             let tls = self.admission.entry_point.destination.scheme == Scheme::Mqtts;
-            meter.add(UsageKey::new(&self.admission.session.sim, tls), since);
+            meter.add(UsageKey::new(&self.admission.sim, tls), since);
         }
     }
 }

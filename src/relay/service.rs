@@ -197,17 +197,21 @@ async fn close_what_lost_its_ground(registry: Arc<Registry>, store: Arc<dyn Stor
 }
 
 fn lost_ground(connection: &Connection, snapshot: &Snapshot) -> Option<Administrative> {
-    let was = &connection.admission;
-    let Some(now) = snapshot.session(was.session.address) else {
+    let was = &connection.admission.sim;
+    let Some(now) = snapshot.session(connection.peer.ip()) else {
         return Some(Administrative::SessionGone);
     };
-    if now.sim.imsi != was.session.sim.imsi {
+    if now.sim.imsi != was.imsi {
         return Some(Administrative::SessionGone);
     }
-    if now.sim.group_id.as_ref() != Some(&was.group_id) {
+    if now.sim.group_id != was.group_id {
         return Some(Administrative::GroupChanged);
     }
-    match snapshot.entry_point(&was.group_id) {
+    match was
+        .group_id
+        .as_ref()
+        .and_then(|group| snapshot.entry_point(group))
+    {
         Some(entry_point) if entry_point.enabled => None,
         _ => Some(Administrative::EntryPointGone),
     }

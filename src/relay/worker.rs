@@ -1,12 +1,19 @@
 //! A thread of the data plane: its listeners and its connections. Nothing of it is shared with another.
 
+use super::carry::Carry;
 use super::farewell::farewell;
+use super::handshake::{self, Opened};
+use super::registry::Seat;
 use super::service::Context;
-use super::{handshake, journal};
+use super::{Ending, journal};
+use crate::entrypoint::TopicPlan;
 use crate::mqtt::{Version, disconnect};
+use crate::upstream::BrokerStream;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll, ready};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -53,7 +60,7 @@ async fn accept(listener: TcpListener, context: Arc<Context>, worker: usize, ali
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
-                tokio::spawn(serve(stream, peer, Arc::clone(&context), worker, alive.clone()));
+                tokio::spawn(admit(stream, peer, Arc::clone(&context), worker, alive.clone()));
             }
             // The device gave up while it waited.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
@@ -65,9 +72,8 @@ async fn accept(listener: TcpListener, context: Arc<Context>, worker: usize, ali
     }
 }
 
-/// One device from accept to end. Handshake and farewell are boxed: for most of its life a connection's
-/// task is only as large as the steady state.
-async fn serve(
+/// Lets one device in. What it takes to do so is gone when the connection's own task begins.
+async fn admit(
     stream: TcpStream,
     peer: SocketAddr,
     context: Arc<Context>,
@@ -75,26 +81,67 @@ async fn serve(
     alive: mpsc::Sender<()>,
 ) {
     let _ = stream.set_nodelay(true);
-    let Some(opened) = Box::pin(handshake::open(stream, peer, &context, worker)).await else {
-        return;
-    };
-    drop(context);
-    let seat = opened.seat;
-    let remains = opened.carry.run().await;
-    journal::closed(&remains.connection, &remains.ending);
-    drop(seat);
-    let last = match remains.ending.reason() {
-        Some(reason) if remains.connection.version == Version::V5 && remains.at_boundary => {
-            disconnect::packet(
-                reason,
-                &remains.ending.to_string(),
-                remains.connection.maximum_packet_size,
-            )
+    if let Some(Opened { carry, seat }) = handshake::open(stream, peer, &context, worker).await {
+        tokio::spawn(Life {
+            open: Some((carry, seat)),
+            alive,
+        });
+    }
+}
+
+/// A connection's task. Written by hand, because it is what an idle connection costs.
+struct Life {
+    open: Option<(Carry<TcpStream, BrokerStream, TopicPlan>, Seat)>,
+    alive: mpsc::Sender<()>,
+}
+
+impl Future for Life {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<()> {
+        let Some((carry, _)) = &mut self.open else {
+            return Poll::Ready(());
+        };
+        let ending = ready!(Pin::new(carry).poll(cx));
+        if let Some((carry, seat)) = self.open.take() {
+            journal::closed(carry.connection(), &ending);
+            drop(seat);
+            part(carry, &ending, self.alive.clone());
+        }
+        Poll::Ready(())
+    }
+}
+
+/// Closes both sockets, the device's with a last word where it may be heard.
+fn part(carry: Carry<TcpStream, BrokerStream, TopicPlan>, ending: &Ending, alive: mpsc::Sender<()>) {
+    let connection = carry.connection();
+    let last = match ending.reason() {
+        Some(reason) if connection.version == Version::V5 && carry.at_boundary() => {
+            disconnect::packet(reason, &ending.to_string(), connection.maximum_packet_size)
         }
         _ => Vec::new(),
     };
-    if remains.ending.device_listens() {
-        Box::pin(farewell(remains.device, &last)).await;
+    let device = carry.let_go();
+    if ending.device_listens() {
+        tokio::spawn(async move {
+            farewell(device, &last).await;
+            drop(alive);
+        });
     }
-    drop(alive);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::relay::Connection;
+
+    #[test]
+    fn an_idle_connection_stays_small() {
+        assert!(size_of::<Life>() <= 320, "{} bytes", size_of::<Life>());
+        assert!(
+            size_of::<Connection>() <= 208,
+            "{} bytes",
+            size_of::<Connection>()
+        );
+    }
 }

@@ -132,13 +132,15 @@ impl Upstream {
 /// rustls's own words where it has some; a plain socket error otherwise.
 fn tls_reason(error: &io::Error) -> String {
     match error.get_ref() {
-        Some(inner) => format!(
-            "{inner}{}",
-            inner
-                .downcast_ref::<rustls::Error>()
-                .map(kind)
-                .unwrap_or_default()
-        ),
+        Some(inner) => {
+            format!(
+                "{inner}{}",
+                inner
+                    .downcast_ref::<rustls::Error>()
+                    .map(kind)
+                    .unwrap_or_default()
+            )
+        }
         None => error.to_string(),
     }
 }

@@ -1,7 +1,7 @@
 //! The counters of one connection.
 
-use std::ops::{AddAssign, Sub};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::ops::AddAssign;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 /// Requests and bytes of one connection, by leg and direction.
 ///
@@ -113,17 +113,27 @@ impl AddAssign for Counts {
     }
 }
 
-impl Sub for Counts {
-    type Output = Self;
+/// How far the counts of one connection have been reported.
+///
+/// The lower halves are enough to tell how much came since: a connection does not count 2^32 requests
+/// between two reports.
+#[derive(Debug, Default)]
+pub struct Reported([AtomicU32; 4]);
 
-    fn sub(self, earlier: Self) -> Self {
-        Self {
-            device_up: self.device_up - earlier.device_up,
-            broker_up: self.broker_up - earlier.broker_up,
-            broker_down: self.broker_down - earlier.broker_down,
-            device_down: self.device_down - earlier.device_down,
-            bytes_up: self.bytes_up - earlier.bytes_up,
-            bytes_down: self.bytes_down - earlier.bytes_down,
+impl Reported {
+    /// The requests counted since the last call; bytes are left at 0. One thread at a time.
+    #[must_use]
+    pub fn catch_up(&self, now: &Counts) -> Counts {
+        let since = |i: usize, count: u64| {
+            let earlier = self.0[i].swap(count as u32, Relaxed);
+            u64::from((count as u32).wrapping_sub(earlier))
+        };
+        Counts {
+            device_up: since(0, now.device_up),
+            broker_up: since(1, now.broker_up),
+            broker_down: since(2, now.broker_down),
+            device_down: since(3, now.device_down),
+            ..Counts::default()
         }
     }
 }
@@ -151,6 +161,22 @@ mod tests {
         counters.to_device(4);
         let counts = counters.read();
         assert_eq!((counts.device_leg(), counts.broker_leg()), (7, 7));
-        assert!((counts - counts).is_zero());
+    }
+
+    #[test]
+    fn what_was_reported_is_not_reported_again() {
+        let reported = Reported::default();
+        let at = |n| Counts {
+            device_up: n,
+            broker_down: 2 * n,
+            bytes_up: 9,
+            ..Counts::default()
+        };
+        let first = reported.catch_up(&at(5));
+        assert_eq!((first.device_up, first.broker_down, first.bytes_up), (5, 10, 0));
+        assert!(reported.catch_up(&at(5)).is_zero());
+        let far = u64::from(u32::MAX) - 3;
+        let _ = reported.catch_up(&at(far));
+        assert_eq!(reported.catch_up(&at(far + 10)).device_up, 10);
     }
 }

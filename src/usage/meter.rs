@@ -59,8 +59,6 @@ impl Meter {
                 broker_up = counts.broker_up,
                 broker_down = counts.broker_down,
                 device_down = counts.device_down,
-                bytes_up = counts.bytes_up,
-                bytes_down = counts.bytes_down,
                 "usage"
             );
         }

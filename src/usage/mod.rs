@@ -6,5 +6,5 @@
 mod counters;
 mod meter;
 
-pub use counters::{Counters, Counts};
+pub use counters::{Counters, Counts, Reported};
 pub use meter::{Meter, UsageKey};
