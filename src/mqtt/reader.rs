@@ -97,22 +97,21 @@ pub(super) fn push_binary(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
-/// Appends a string whose value `write` either appends, returning `true`, or leaves at `original`.
-/// Returns whether it was rewritten.
+/// Appends a string whose value `write` appends, returning `true`. If it returns `false` nothing is
+/// appended. Returns whether the string was rewritten.
 #[inline]
 pub(super) fn push_rewritten(
     out: &mut Vec<u8>,
-    original: &str,
     write: impl FnOnce(&mut Vec<u8>) -> bool,
 ) -> Result<bool, Violation> {
     let start = out.len();
     out.extend_from_slice(&[0, 0]);
-    let rewritten = write(out);
-    if !rewritten {
-        out.extend_from_slice(original.as_bytes());
+    if !write(out) {
+        out.truncate(start);
+        return Ok(false);
     }
     let len = out.len() - start - 2;
     let prefix = u16::try_from(len).map_err(|_| Violation::RewrittenTopic(len))?;
     out[start..start + 2].copy_from_slice(&prefix.to_be_bytes());
-    Ok(rewritten)
+    Ok(true)
 }

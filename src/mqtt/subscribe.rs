@@ -2,7 +2,7 @@
 
 use super::frame::{FixedHeader, push_varint};
 use super::properties::{Place, Properties};
-use super::reader::{Reader, push_rewritten};
+use super::reader::{Reader, push_binary, push_rewritten};
 use super::{MAX_REMAINING, PacketType, TopicRewrite, Version, Violation};
 
 /// Checks a whole packet. If a filter in it changes, `body` becomes what follows the new fixed header,
@@ -26,7 +26,11 @@ pub(super) fn splice(
         if filter.is_empty() {
             return Err(Violation::EmptyFilter);
         }
-        changed |= push_rewritten(body, filter, |out| rewrite.topic_filter(filter, out))?;
+        if push_rewritten(body, |out| rewrite.topic_filter(filter, out))? {
+            changed = true;
+        } else {
+            push_binary(body, filter.as_bytes());
+        }
         if header.packet == PacketType::Subscribe {
             body.push(options(reader.u8("the subscription options")?, version)?);
         }

@@ -236,12 +236,15 @@ impl<R: TopicRewrite> Uplink<R> {
     #[inline]
     fn enter_body(&mut self, run: &mut Run<'_>, header: &FixedHeader, head: usize) -> bool {
         let left = header.total() - head;
-        if left == 0 {
-            self.state = State::Head(Vec::new());
+        let there = run.rest().len();
+        if left <= there {
+            // The state is that of a boundary already.
+            run.pass_on(left);
             return run.complete(header.packet);
         }
+        run.pass_on(there);
         self.state = State::Body {
-            left,
+            left: left - there,
             packet: header.packet,
         };
         false
