@@ -6,6 +6,7 @@ use simrelay::mqtt::{Connect, Downlink, Login, Scratch, TopicRewrite, Unchanged,
 use std::hint::black_box;
 
 const IMSI: &str = "440103000000001";
+const HOLDER: &str = "{{imsi}}";
 const BATCH: usize = 64 * 1024;
 
 /// Replaces `{{imsi}}` and appends a suffix to topic names, as an entry point does.
@@ -20,11 +21,17 @@ impl Rules {
         let start = out.len();
         let mut rest = topic;
         while self.replace
-            && let Some(at) = memchr::memmem::find(rest.as_bytes(), b"{{imsi}}")
+            && let Some(at) = memchr::memchr(b'{', rest.as_bytes())
         {
-            out.extend_from_slice(&rest.as_bytes()[..at]);
-            out.extend_from_slice(IMSI.as_bytes());
-            rest = &rest[at + 8..];
+            let (before, from) = rest.split_at(at);
+            let (value, len) = if from.starts_with(HOLDER) {
+                (IMSI, HOLDER.len())
+            } else {
+                ("{", 1)
+            };
+            out.extend_from_slice(before.as_bytes());
+            out.extend_from_slice(value.as_bytes());
+            rest = &from[len..];
         }
         if rest.len() == topic.len() && suffix.is_empty() {
             out.truncate(start);
@@ -124,7 +131,7 @@ fn uplink(
 
 fn uplinks(c: &mut Criterion) {
     const PLAIN: &str = "sensors/440103000000001/temp";
-    const HOLDER: &str = "sensors/{{imsi}}/temp";
+    const HOLDING: &str = "sensors/{{imsi}}/temp";
     let v4 = Version::V311;
     let suffix = Rules {
         replace: false,
@@ -138,17 +145,17 @@ fn uplinks(c: &mut Criterion) {
     uplink(c, "64 B, no rules", v4, Unchanged, &input, count);
     uplink(c, "64 B, nothing to replace", v4, REPLACE, &input, count);
     uplink(c, "64 B, suffix", v4, suffix, &input, count);
-    let (input, count) = batch(&publish(0, v4, HOLDER, 64));
+    let (input, count) = batch(&publish(0, v4, HOLDING, 64));
     uplink(c, "64 B, imsi", v4, REPLACE, &input, count);
     uplink(c, "64 B, imsi and suffix", v4, both, &input, count);
-    let (input, count) = batch(&publish(0, Version::V5, HOLDER, 64));
+    let (input, count) = batch(&publish(0, Version::V5, HOLDING, 64));
     uplink(c, "64 B, imsi, MQTT 5", Version::V5, REPLACE, &input, count);
     uplink(
         c,
         "QoS 1, one packet, imsi",
         v4,
         REPLACE,
-        &publish(1, v4, HOLDER, 64),
+        &publish(1, v4, HOLDING, 64),
         1,
     );
     uplink(
@@ -156,10 +163,10 @@ fn uplinks(c: &mut Criterion) {
         "4 KiB, one packet, imsi",
         v4,
         REPLACE,
-        &publish(0, v4, HOLDER, 4096),
+        &publish(0, v4, HOLDING, 4096),
         1,
     );
-    let (input, count) = batch(&publish(0, v4, HOLDER, 4096));
+    let (input, count) = batch(&publish(0, v4, HOLDING, 4096));
     uplink(c, "4 KiB, imsi", v4, REPLACE, &input, count);
     let mut body = vec![0, 7];
     for filter in ["cmd/{{imsi}}/#", "all/+/news"] {

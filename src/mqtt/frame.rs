@@ -177,14 +177,15 @@ impl FixedHeader {
             P::Puback | P::Pubrec | P::Pubrel | P::Pubcomp => self.remaining < 2,
             P::Disconnect if !v5 => self.remaining != 0,
             P::Suback => self.remaining < 3,
-            P::Subscribe => self.remaining < 6,
-            P::Unsubscribe => self.remaining < 5,
+            P::Subscribe | P::Unsubscribe => match self.remaining {
+                0 | 1 => true,
+                // Nothing behind packet identifier and property length.
+                2 => return Err(Violation::NoFilter(self.packet)),
+                3 if v5 => return Err(Violation::NoFilter(self.packet)),
+                _ => false,
+            },
             _ => false,
         };
-        // A SUBSCRIBE that ends after its packet identifier lacks a filter, which is another fault.
-        if wrong && matches!(self.packet, P::Subscribe | P::Unsubscribe) && self.remaining >= 2 {
-            return Err(Violation::NoFilter(self.packet));
-        }
         if wrong { Err(self.length()) } else { Ok(()) }
     }
 

@@ -10,20 +10,24 @@ pub(super) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
+    #[inline]
     pub(super) fn new(bytes: &'a [u8]) -> Self {
         Self { bytes, at: 0 }
     }
 
     /// Bytes read so far.
+    #[inline]
     pub(super) fn position(&self) -> usize {
         self.at
     }
 
+    #[inline]
     pub(super) fn is_empty(&self) -> bool {
         self.at == self.bytes.len()
     }
 
     /// Everything not read yet, without reading it.
+    #[inline]
     pub(super) fn rest(&self) -> &'a [u8] {
         &self.bytes[self.at..]
     }
@@ -35,10 +39,12 @@ impl<'a> Reader<'a> {
         Ok(taken)
     }
 
+    #[inline]
     pub(super) fn u8(&mut self, field: &'static str) -> Result<u8, Violation> {
         Ok(self.take(1, field)?[0])
     }
 
+    #[inline]
     pub(super) fn u16(&mut self, field: &'static str) -> Result<u16, Violation> {
         let bytes = self.take(2, field)?;
         Ok(u16::from_be_bytes([bytes[0], bytes[1]]))
@@ -63,6 +69,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Variable Byte Integer in its shortest form ([MQTT-1.5.5-1]).
+    #[inline]
     pub(super) fn varint(&mut self, field: &'static str) -> Result<usize, Violation> {
         let mut value = 0;
         for i in 0..4 {
@@ -105,7 +112,7 @@ pub(super) fn push_rewritten(
     write: impl FnOnce(&mut Vec<u8>) -> bool,
 ) -> Result<bool, Violation> {
     let start = out.len();
-    out.extend_from_slice(&[0, 0]);
+    out.resize(start + 2, 0);
     if !write(out) {
         out.truncate(start);
         return Ok(false);

@@ -148,6 +148,7 @@ impl<R: TopicRewrite> Uplink<R> {
     }
 
     /// Adds input to a head that has begun, until it is whole.
+    #[cold]
     fn gather(
         &self,
         held: &mut Vec<u8>,
@@ -167,8 +168,9 @@ impl<R: TopicRewrite> Uplink<R> {
         }
     }
 
-    /// Looks at the packet at the start of `bytes`.
-    #[inline]
+    /// Looks at the packet at the start of `bytes`. Inlined, as its large result would otherwise be
+    /// built in memory for every packet.
+    #[inline(always)]
     fn head(&self, bytes: &[u8]) -> Result<Head, Violation> {
         let Some(header) = FixedHeader::parse(bytes)? else {
             return Ok(Head::Needs(bytes.len() + 1));
@@ -201,6 +203,7 @@ impl<R: TopicRewrite> Uplink<R> {
     }
 
     /// Whether a client may send this packet here at all (§2.1.2).
+    #[inline(never)]
     fn check_other(&self, header: &FixedHeader) -> Result<(), Violation> {
         use PacketType as P;
         let allowed = match header.packet {
@@ -216,7 +219,7 @@ impl<R: TopicRewrite> Uplink<R> {
 
     /// Puts what follows the fixed header of the new head into `new` and gives the new remaining length,
     /// or gives `None` if the head stays as it is.
-    #[inline]
+    #[inline(always)]
     fn splice(
         &self,
         header: &FixedHeader,
@@ -301,10 +304,16 @@ impl<'a> Run<'a> {
     #[inline]
     fn replace_head(&mut self, old: usize, first: u8, remaining: usize) {
         let out = &mut self.scratch.out;
-        out.extend_from_slice(&self.input[self.run..self.at]);
-        out.push(first);
-        push_varint(out, remaining);
-        out.extend_from_slice(&self.scratch.field);
+        let (before, field) = (&self.input[self.run..self.at], &self.scratch.field);
+        out.reserve(before.len() + field.len() + 5);
+        out.extend_from_slice(before);
+        if remaining < 0x80 {
+            out.extend_from_slice(&[first, remaining as u8]);
+        } else {
+            out.push(first);
+            push_varint(out, remaining);
+        }
+        out.extend_from_slice(field);
         self.at += old;
         self.run = self.at;
     }
