@@ -69,6 +69,16 @@ impl<R: TopicRewrite> Uplink<R> {
         matches!(&self.state, State::Head(held) if held.is_empty())
     }
 
+    /// Bytes of memory that the stream occupies between two calls: none at a packet boundary, and
+    /// never more than twice what has come of the packet that is waited for.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        match &self.state {
+            State::Head(held) => held.capacity(),
+            State::Body { .. } | State::Ended => 0,
+        }
+    }
+
     /// Passes `input` on.
     pub fn pass<'a>(&mut self, input: &'a [u8], scratch: &'a mut Scratch) -> Passed<'a> {
         scratch.out.clear();
