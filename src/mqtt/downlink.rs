@@ -247,4 +247,27 @@ mod tests {
             assert_eq!(Downlink::new(Version::V5).scan(bytes).disconnect, Some(reason));
         }
     }
+
+    #[test]
+    fn the_reason_is_told_with_the_byte_that_holds_it() {
+        let mut downlink = Downlink::new(Version::V5);
+        let told: Vec<_> = [0xe0, 2, 0x8e, 0]
+            .iter()
+            .map(|&byte| downlink.scan(&[byte]).disconnect)
+            .collect();
+        assert_eq!(told, [None, None, Some(0x8e), None]);
+    }
+
+    #[test]
+    fn nothing_passes_behind_a_violation_and_only_a_whole_packet_before_it_is_a_boundary() {
+        for (parts, boundary) in [(&[&[0xd0, 0, 0x20, 0][..]][..], true), (&[&[0x20], &[0]], false)] {
+            let mut downlink = Downlink::new(Version::V311);
+            let last = parts.iter().map(|part| downlink.scan(part)).last().unwrap();
+            assert_eq!(last.violation, Some(Violation::Unexpected(PacketType::Connack)));
+            assert_eq!(downlink.at_boundary(), boundary);
+            for _ in 0..9 {
+                assert_eq!(downlink.scan(&[0xd0, 0]), Scanned::default());
+            }
+        }
+    }
 }

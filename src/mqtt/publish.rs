@@ -138,3 +138,47 @@ pub(super) fn push_properties(
     out[start..].rotate_left(len);
     Ok(changed)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mqtt::Unchanged;
+
+    fn head(bytes: &[u8], properties: bool) -> Result<usize, Violation> {
+        head_len(&FixedHeader::parse(bytes)?.unwrap(), bytes, properties)
+    }
+
+    #[test]
+    fn a_head_says_how_much_more_it_needs() {
+        let packet = [0x32, 12, 0, 2, b'a', b'b', 0, 7, 3, 0x23, 0, 1, b'x', b'y'];
+        for (there, plain, v5) in [
+            (2, 4, 4),
+            (3, 4, 4),
+            (4, 8, 9),
+            (8, 8, 9),
+            (9, 8, 12),
+            (14, 8, 12),
+        ] {
+            assert_eq!(head(&packet[..there], false), Ok(plain), "{there} bytes");
+            assert_eq!(head(&packet[..there], true), Ok(v5), "{there} bytes");
+        }
+    }
+
+    #[test]
+    fn the_packet_behind_is_no_part_of_the_head() {
+        let missing = Err(Violation::Truncated("the property length"));
+        for behind in [&[][..], &[0x00], &[0xc0, 0x00], &[0xff; 8]] {
+            let stream = [&[0x30, 3, 0, 1, b't'], behind].concat();
+            assert_eq!(head(&stream, true), missing, "{behind:02x?}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_change_is_not_copied() {
+        let packet = [0x30, 4, 0, 1, b't', b'x'];
+        let header = FixedHeader::parse(&packet).unwrap().unwrap();
+        let mut new = Vec::new();
+        let spliced = splice(&header, &packet[..5], Version::V311, &Unchanged, &mut new);
+        assert_eq!((spliced, &new[..]), (Ok(None), &[][..]));
+    }
+}

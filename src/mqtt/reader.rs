@@ -122,3 +122,70 @@ pub(super) fn push_rewritten(
     out[start..start + 2].copy_from_slice(&prefix.to_be_bytes());
     Ok(true)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_type_is_read_where_it_stands() {
+        let bytes = [7, 1, 2, 0, 0, 1, 0, 0, 2, b'o', b'k', 0, 1, 0xff, 0x80, 0x01, 9];
+        let mut r = Reader::new(&bytes);
+        assert_eq!(r.u8("a"), Ok(7));
+        assert_eq!(r.u16("b"), Ok(0x0102));
+        assert_eq!(r.u32("c"), Ok(0x0000_0100));
+        assert_eq!(r.text("d"), Ok("ok"));
+        assert_eq!(r.binary("e"), Ok(&[0xff][..]));
+        assert_eq!(r.varint("f"), Ok(128));
+        assert_eq!((r.position(), r.rest(), r.is_empty()), (16, &[9][..], false));
+    }
+
+    #[test]
+    fn a_read_over_the_end_names_the_field_and_takes_nothing() {
+        let mut r = Reader::new(&[0, 3, b'a']);
+        assert_eq!(r.clone().text("the name"), Err(Violation::Truncated("the name")));
+        assert_eq!(r.u32("the number"), Err(Violation::Truncated("the number")));
+        assert_eq!(r.position(), 0);
+    }
+
+    #[test]
+    fn a_varint_is_read_at_its_edges_and_only_in_its_shortest_form() {
+        for (bytes, expected) in [
+            (&[0][..], Ok(0)),
+            (&[0x7f], Ok(127)),
+            (&[0x80, 0x01], Ok(128)),
+            (&[0xff, 0xff, 0xff, 0x7f], Ok(268_435_455)),
+            (&[0x80, 0x00], Err(Violation::Varint("n"))),
+            (&[0xff, 0xff, 0x00], Err(Violation::Varint("n"))),
+            (&[0xff, 0xff, 0xff, 0xff, 0x01], Err(Violation::Varint("n"))),
+            (&[0x80], Err(Violation::Truncated("n"))),
+        ] {
+            assert_eq!(Reader::new(bytes).varint("n"), expected, "{bytes:02x?}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_rewritten_leaves_no_trace() {
+        let mut out = vec![1];
+        assert_eq!(push_rewritten(&mut out, |_| false), Ok(false));
+        assert_eq!(out, [1]);
+        let write = |out: &mut Vec<u8>| {
+            out.push(b'x');
+            true
+        };
+        assert_eq!(push_rewritten(&mut out, write), Ok(true));
+        assert_eq!(out, [1, 0, 1, b'x']);
+    }
+
+    #[test]
+    fn a_string_over_65535_bytes_is_refused_with_its_size() {
+        let write = |n: usize| {
+            push_rewritten(&mut Vec::new(), |out| {
+                out.resize(out.len() + n, b'x');
+                true
+            })
+        };
+        assert_eq!(write(65_535), Ok(true));
+        assert_eq!(write(65_536), Err(Violation::RewrittenTopic(65_536)));
+    }
+}

@@ -349,3 +349,68 @@ impl<'a> Run<'a> {
         &self.scratch.out
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mqtt::Unchanged;
+
+    fn pass(uplink: &mut Uplink<Unchanged>, input: &[u8]) -> (Vec<u8>, u32, bool) {
+        let mut scratch = Scratch::default();
+        let passed = uplink.pass(input, &mut scratch);
+        assert_eq!(passed.violation, None);
+        (passed.bytes.to_vec(), passed.requests, passed.disconnect)
+    }
+
+    #[test]
+    fn a_request_counts_with_its_last_byte() {
+        let mut uplink = Uplink::new(Version::V311, Unchanged);
+        assert_eq!(
+            pass(&mut uplink, &[0x30, 4, 0, 1, b't']),
+            (vec![0x30, 4, 0, 1, b't'], 0, false)
+        );
+        assert!(!uplink.at_boundary());
+        assert_eq!(pass(&mut uplink, b"x"), (b"x".to_vec(), 1, false));
+        assert!(uplink.at_boundary());
+    }
+
+    #[test]
+    fn the_input_itself_passes_where_nothing_changes() {
+        let input = [0xc0, 0, 0x30, 4, 0, 1, b't', b'x', 0x30, 9, 0, 1];
+        let mut scratch = Scratch::default();
+        let passed = Uplink::new(Version::V311, Unchanged)
+            .pass(&input, &mut scratch)
+            .bytes
+            .as_ptr();
+        assert_eq!(passed, input.as_ptr());
+    }
+
+    #[test]
+    fn nothing_passes_behind_a_disconnect() {
+        let mut uplink = Uplink::new(Version::V5, Unchanged);
+        let input = [0xe0, 1, 4, 0x30, 4, 0, 1, b't', b'x'];
+        assert_eq!(pass(&mut uplink, &input), (vec![0xe0, 1, 4], 0, true));
+        assert_eq!(pass(&mut uplink, &[0xc0, 0]), (vec![], 0, false));
+        assert_eq!(uplink.held(), 0);
+    }
+
+    #[test]
+    fn a_dribbled_disconnect_ends_with_its_last_byte() {
+        let mut uplink = Uplink::new(Version::V5, Unchanged);
+        let ends: Vec<bool> = [0xe0, 2, 4, 0]
+            .iter()
+            .map(|&byte| pass(&mut uplink, &[byte]).2)
+            .collect();
+        assert_eq!(ends, [false, false, false, true]);
+    }
+
+    #[test]
+    fn nothing_passes_behind_a_violation() {
+        let mut uplink = Uplink::new(Version::V311, Unchanged);
+        let mut scratch = Scratch::default();
+        let passed = uplink.pass(&[0xc0, 0, 0x10, 0, 0xc0, 0], &mut scratch);
+        assert_eq!(passed.bytes, [0xc0, 0]);
+        assert_eq!(passed.violation, Some(Violation::Unexpected(PacketType::Connect)));
+        assert_eq!(pass(&mut uplink, &[0xc0, 0]), (vec![], 0, false));
+    }
+}
