@@ -666,8 +666,9 @@ fn mqtt31_lets_user_name_and_password_be_missing_behind_their_flags() {
 fn connacks_are_judged_by_the_specification() {
     use Violation as V;
     let cut = |what| Err(V::Truncated(what));
+    type Read = Result<(bool, u8), Violation>;
     #[rustfmt::skip]
-    let rows: Vec<(&str, Version, Vec<u8>, Result<(bool, u8), V>)> = vec![
+    let rows: Vec<(&str, Version, Vec<u8>, Read)> = vec![
         ("3.2", V31, p(0x20, b"\0\0"), Ok((false, 0))),
         ("3.2", V311, p(0x20, b"\x01\0"), Ok((true, 0))),
         ("3.2", V311, p(0x20, b"\0\x05"), Ok((false, 5))),

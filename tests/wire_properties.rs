@@ -94,9 +94,13 @@ fn push_fields(out: &mut Vec<u8>, fields: &[Field], rewritten: bool) {
     for field in fields {
         match field {
             Field::Raw(bytes) => out.extend_from_slice(bytes),
-            Field::Name(topic) => push_text(out, if rewritten { named } else { plain }(topic).as_bytes()),
+            Field::Name(topic) => {
+                let value = if rewritten { named } else { plain }(topic);
+                push_text(out, value.as_bytes());
+            }
             Field::Filter(topic) => {
-                push_text(out, if rewritten { replaced } else { plain }(topic).as_bytes())
+                let value = if rewritten { replaced } else { plain }(topic);
+                push_text(out, value.as_bytes());
             }
             Field::Response(topic) => {
                 out.push(0x08);
