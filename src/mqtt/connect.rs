@@ -4,7 +4,7 @@ use super::frame::{FixedHeader, push_varint};
 use super::properties::{AUTHENTICATION_METHOD, MAXIMUM_PACKET_SIZE, Place, Properties, Value};
 use super::publish::{push_properties, topic_name};
 use super::reader::{Reader, push_binary, push_rewritten};
-use super::{TopicRewrite, Version, Violation};
+use super::{PacketType, TopicRewrite, Version, Violation};
 
 /// The largest CONNECT that is read: five fields of 64 KiB and as much again for properties.
 pub const MAX_CONNECT: usize = 640 * 1024;
@@ -94,6 +94,9 @@ impl<'a> Connect<'a> {
         let header = FixedHeader::parse(packet)
             .and_then(|header| header.ok_or(Violation::Truncated("the fixed header")))
             .map_err(|violation| malformed(None, violation))?;
+        if header.packet != PacketType::Connect {
+            return Err(malformed(None, Violation::Unexpected(header.packet)));
+        }
         let body = packet
             .get(header.len..header.total())
             .ok_or_else(|| malformed(None, Violation::Truncated("CONNECT")))?;
@@ -124,12 +127,14 @@ impl<'a> Connect<'a> {
         } else {
             None
         };
-        let username = if flags & USERNAME != 0 {
+        // In MQTT 3.1 the remaining length takes precedence over these two flags (3.1: §3.1).
+        let missing = |reader: &Reader<'_>| version == Version::V31 && reader.is_empty();
+        let username = if flags & USERNAME != 0 && !missing(&reader) {
             Some(reader.text("the user name")?)
         } else {
             None
         };
-        let password = if flags & PASSWORD != 0 {
+        let password = if flags & PASSWORD != 0 && !missing(&reader) {
             Some(reader.binary("the password")?)
         } else {
             None
@@ -255,7 +260,9 @@ impl<'a> Will<'a> {
         if version == Version::V5 {
             push_properties(out, self.properties, Place::Will, rewrite)?;
         }
-        push_rewritten(out, self.topic, |out| rewrite.topic_name(self.topic, out))?;
+        if !push_rewritten(out, |out| rewrite.topic_name(self.topic, out))? {
+            push_binary(out, self.topic.as_bytes());
+        }
         push_binary(out, self.payload);
         Ok(())
     }
@@ -295,7 +302,7 @@ fn check_flags(flags: u8, version: Version) -> Result<u8, Violation> {
         0 => flags & (WILL_QOS | WILL_RETAIN) != 0 && version != Version::V31,
         _ => flags & WILL_QOS == WILL_QOS,
     };
-    let password = flags & PASSWORD != 0 && flags & USERNAME == 0 && version == Version::V311;
+    let password = flags & PASSWORD != 0 && flags & USERNAME == 0 && version != Version::V5;
     if reserved || will || password {
         Err(Violation::ConnectFlags(flags))
     } else {

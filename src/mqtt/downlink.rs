@@ -10,7 +10,8 @@ pub struct Scanned {
     pub len: usize,
     /// PUBLISH packets whose last byte is among them.
     pub requests: u32,
-    /// The broker said DISCONNECT, as only MQTT 5 brokers do: the reason code, 0 where it gave none.
+    /// The broker said DISCONNECT, as only MQTT 5 brokers do: the reason code, 0 where it gave none. It is
+    /// told with the bytes that hold the code.
     pub disconnect: Option<u8>,
     /// What is wrong with the stream behind `len`.
     pub violation: Option<Violation>,
@@ -34,6 +35,14 @@ enum State {
         left: usize,
         packet: PacketType,
     },
+    /// Before the reason code of a DISCONNECT, with this many bytes to come.
+    Reason {
+        left: usize,
+    },
+    /// After a violation; `boundary` if it was found before any byte of its packet had passed.
+    Ended {
+        boundary: bool,
+    },
 }
 
 const BOUNDARY: State = State::Header {
@@ -54,7 +63,10 @@ impl Downlink {
     /// Whether the last byte scanned was the last of a packet, so that a packet of the relay's own may follow.
     #[must_use]
     pub fn at_boundary(&self) -> bool {
-        matches!(self.state, State::Header { len: 0, .. })
+        matches!(
+            self.state,
+            State::Header { len: 0, .. } | State::Ended { boundary: true }
+        )
     }
 
     /// Follows `input`.
@@ -62,6 +74,9 @@ impl Downlink {
         let mut scanned = Scanned::default();
         if let Err(violation) = self.advance(input, &mut scanned) {
             scanned.violation = Some(violation);
+            self.state = State::Ended {
+                boundary: self.at_boundary(),
+            };
         }
         scanned
     }
@@ -71,7 +86,7 @@ impl Downlink {
             let rest = &input[scanned.len..];
             match &mut self.state {
                 State::Header { len: 0, .. } => match FixedHeader::parse(rest)? {
-                    Some(header) => self.enter(&header, header.len, rest, scanned)?,
+                    Some(header) => self.enter(&header, header.len, rest.len(), scanned)?,
                     None => {
                         let mut bytes = [0; 5];
                         bytes[..rest.len()].copy_from_slice(rest);
@@ -88,9 +103,17 @@ impl Downlink {
                     *len += 1;
                     let header = FixedHeader::parse(&bytes[..=held])?;
                     match header {
-                        Some(header) => self.enter(&header, 1, rest, scanned)?,
+                        Some(header) => self.enter(&header, 1, rest.len(), scanned)?,
                         None => scanned.len += 1,
                     }
+                }
+                State::Ended { .. } => return Ok(()),
+                State::Reason { left } => {
+                    scanned.disconnect = Some(rest[0]);
+                    self.state = State::Body {
+                        left: *left,
+                        packet: PacketType::Disconnect,
+                    };
                 }
                 State::Body { left, packet } => {
                     let packet = *packet;
@@ -106,30 +129,31 @@ impl Downlink {
         Ok(())
     }
 
-    /// Goes on after a fixed header, whose last `taken` bytes are at the start of `rest`.
+    /// Goes on after a fixed header, whose last `taken` bytes are the first of the `there` that are here.
     #[inline]
     fn enter(
         &mut self,
         header: &FixedHeader,
         taken: usize,
-        rest: &[u8],
+        there: usize,
         scanned: &mut Scanned,
     ) -> Result<(), Violation> {
         self.check(header)?;
         scanned.len += taken;
+        let left = header.remaining;
         if header.packet == PacketType::Disconnect {
-            scanned.disconnect = Some(
-                rest.get(taken)
-                    .copied()
-                    .filter(|_| header.remaining > 0)
-                    .unwrap_or(0),
-            );
+            if left > 0 {
+                self.state = State::Reason { left };
+                return Ok(());
+            }
+            scanned.disconnect = Some(0);
         }
-        if header.remaining == 0 {
+        if left <= there - taken {
+            scanned.len += left;
             self.complete(header.packet, scanned);
         } else {
             self.state = State::Body {
-                left: header.remaining,
+                left,
                 packet: header.packet,
             };
         }
@@ -221,6 +245,29 @@ mod tests {
             (&[0xe0, 0x02, 0x8e, 0], 0x8e),
         ] {
             assert_eq!(Downlink::new(Version::V5).scan(bytes).disconnect, Some(reason));
+        }
+    }
+
+    #[test]
+    fn the_reason_is_told_with_the_byte_that_holds_it() {
+        let mut downlink = Downlink::new(Version::V5);
+        let told: Vec<_> = [0xe0, 2, 0x8e, 0]
+            .iter()
+            .map(|&byte| downlink.scan(&[byte]).disconnect)
+            .collect();
+        assert_eq!(told, [None, None, Some(0x8e), None]);
+    }
+
+    #[test]
+    fn nothing_passes_behind_a_violation_and_only_a_whole_packet_before_it_is_a_boundary() {
+        for (parts, boundary) in [(&[&[0xd0, 0, 0x20, 0][..]][..], true), (&[&[0x20], &[0]], false)] {
+            let mut downlink = Downlink::new(Version::V311);
+            let last = parts.iter().map(|part| downlink.scan(part)).last().unwrap();
+            assert_eq!(last.violation, Some(Violation::Unexpected(PacketType::Connack)));
+            assert_eq!(downlink.at_boundary(), boundary);
+            for _ in 0..9 {
+                assert_eq!(downlink.scan(&[0xd0, 0]), Scanned::default());
+            }
         }
     }
 }

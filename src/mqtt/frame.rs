@@ -88,6 +88,15 @@ impl FixedHeader {
             Some(n) => PacketType::ALL[usize::from(n)],
             None => return Err(Violation::ReservedType(0)),
         };
+        // Most packets are shorter than 128 bytes.
+        if let Some(&remaining @ ..0x80) = bytes.get(1) {
+            return Ok(Some(Self {
+                packet,
+                first,
+                len: 2,
+                remaining: remaining.into(),
+            }));
+        }
         let mut remaining = 0;
         for (i, &byte) in bytes[1..].iter().take(4).enumerate() {
             remaining |= usize::from(byte & 0x7f) << (7 * i);
@@ -120,14 +129,21 @@ impl FixedHeader {
     }
 
     /// The rules of the fixed header that hold for both directions: flags, and lengths that are fixed.
+    #[inline]
     pub(super) fn check(&self, version: Version) -> Result<(), Violation> {
-        let shortest = varint_len(self.remaining) + 1;
-        if version == Version::V5 && self.len != shortest {
+        if self.len > 2 && version == Version::V5 && self.len != varint_len(self.remaining) + 1 {
             return Err(Violation::RemainingLength);
         }
+        if self.packet == PacketType::Publish {
+            self.check_publish(version)
+        } else {
+            self.check_other(version)
+        }
+    }
+
+    fn check_other(&self, version: Version) -> Result<(), Violation> {
         let flags = self.first & 0x0f;
         match self.packet {
-            PacketType::Publish => return self.check_publish(version),
             // In MQTT 3.1 these carry QoS 1, and DUP when they are sent again (3.1: §2.1).
             PacketType::Pubrel | PacketType::Subscribe | PacketType::Unsubscribe => {
                 let dup = if version == Version::V31 { 0x8 } else { 0 };
@@ -142,6 +158,7 @@ impl FixedHeader {
         self.check_length(version)
     }
 
+    #[inline]
     fn check_publish(&self, version: Version) -> Result<(), Violation> {
         match self.qos() {
             3 => Err(Violation::Qos),
@@ -160,14 +177,15 @@ impl FixedHeader {
             P::Puback | P::Pubrec | P::Pubrel | P::Pubcomp => self.remaining < 2,
             P::Disconnect if !v5 => self.remaining != 0,
             P::Suback => self.remaining < 3,
-            P::Subscribe => self.remaining < 6,
-            P::Unsubscribe => self.remaining < 5,
+            P::Subscribe | P::Unsubscribe => match self.remaining {
+                0 | 1 => true,
+                // Nothing behind packet identifier and property length.
+                2 => return Err(Violation::NoFilter(self.packet)),
+                3 if v5 => return Err(Violation::NoFilter(self.packet)),
+                _ => false,
+            },
             _ => false,
         };
-        // A SUBSCRIBE that ends after its packet identifier lacks a filter, which is another fault.
-        if wrong && matches!(self.packet, P::Subscribe | P::Unsubscribe) && self.remaining >= 2 {
-            return Err(Violation::NoFilter(self.packet));
-        }
         if wrong { Err(self.length()) } else { Ok(()) }
     }
 

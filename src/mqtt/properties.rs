@@ -166,3 +166,64 @@ impl<'a> Iterator for Properties<'a> {
         Some(item)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_cover_the_block_without_a_gap() {
+        let block = b"\x01\x01\x26\0\x01k\0\x01v\x08\0\x01r\x23\0\x09";
+        let mut at = 0;
+        let mut ids = Vec::new();
+        for property in Properties::new(block, Place::Publish) {
+            let property = property.unwrap();
+            assert_eq!(property.span.start, at);
+            at = property.span.end;
+            ids.push(property.id);
+        }
+        assert_eq!(
+            (at, &ids[..]),
+            (block.len(), &[1, USER_PROPERTY, RESPONSE_TOPIC, 0x23][..])
+        );
+    }
+
+    #[test]
+    fn one_property_is_found_only_if_all_are_right() {
+        let found = Properties::find(b"\x02\0\0\0\x05\x01\0", Place::Will, 0x02);
+        assert_eq!(found.unwrap().unwrap().value, Value::Number(5));
+        assert_eq!(Properties::find(b"\x01\0", Place::Will, 0x02), Ok(None));
+        let wrong = Properties::find(b"\x02\0\0\0\x05\x01\x02", Place::Will, 0x02);
+        assert_eq!(wrong, Err(Violation::PropertyValue(0x01)));
+    }
+
+    #[test]
+    fn an_error_ends_the_walk() {
+        let mut walk = Properties::new(b"\x01\x02\x01\x00", Place::Publish);
+        assert!(walk.next().unwrap().is_err());
+        assert!(walk.next().is_none());
+    }
+
+    #[test]
+    fn every_place_has_the_properties_of_the_table() {
+        // 2.2.2.2: the identifiers that may stand in CONNECT, will, CONNACK, PUBLISH, SUBSCRIBE, UNSUBSCRIBE.
+        let places = [
+            (Place::Connect, 9),
+            (Place::Will, 7),
+            (Place::Connack, 17),
+            (Place::Publish, 7),
+            (Place::Subscribe, 2),
+            (Place::Unsubscribe, 1),
+        ];
+        for (place, expected) in places {
+            let allowed = (0..=0xff).filter(|&id| place.allows(id)).count();
+            assert_eq!(allowed, expected, "{}", place.name());
+            assert!(place.allows(USER_PROPERTY), "{}", place.name());
+            assert!(
+                (0x40..=0x100).all(|id| !place.allows(id)),
+                "{} is a bit of `seen`",
+                place.name()
+            );
+        }
+    }
+}

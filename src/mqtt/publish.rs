@@ -2,7 +2,7 @@
 
 use super::frame::{FixedHeader, push_varint};
 use super::properties::{Place, Properties, RESPONSE_TOPIC, Value};
-use super::reader::{Reader, push_rewritten, text};
+use super::reader::{Reader, push_binary, push_rewritten, text};
 use super::{MAX_REMAINING, PacketType, TopicRewrite, Version, Violation};
 
 /// How many bytes of the packet have to be there before its head can be judged and spliced: at least
@@ -15,22 +15,21 @@ pub(super) fn head_len(header: &FixedHeader, bytes: &[u8], properties: bool) -> 
     };
     let topic_len = usize::from(u16::from_be_bytes([prefix[0], prefix[1]]));
     let end = topic_at + topic_len + if header.qos() > 0 { 2 } else { 0 };
-    let len = if properties {
-        properties_end(header, bytes, end)?
-    } else {
-        end
-    };
-    if len > header.total() {
+    if end > header.total() {
         Err(Violation::Truncated("the topic name"))
+    } else if properties {
+        properties_end(header, bytes, end)
     } else {
-        Ok(len)
+        Ok(end)
     }
 }
 
 /// Where the property block that starts at `start` ends, or how far it takes to know.
 fn properties_end(header: &FixedHeader, bytes: &[u8], start: usize) -> Result<usize, Violation> {
     const FIELD: &str = "the property length";
-    let there = bytes.get(start..).unwrap_or_default();
+    // What follows the packet is not its property length, however much of the stream is here.
+    let there = &bytes[..bytes.len().min(header.total())];
+    let there = there.get(start..).unwrap_or_default();
     let mut length = Reader::new(there);
     match length.varint(FIELD) {
         Ok(block) => {
@@ -71,13 +70,16 @@ pub(super) fn splice(
     }
     new.clear();
     // With a topic alias there is no topic to change: the broker has the rewritten one under the alias.
-    let mut changed = push_rewritten(new, topic, |out| {
-        !topic.is_empty() && rewrite.topic_name(topic, out)
-    })?;
-    new.extend_from_slice(identifier);
+    let mut changed = push_rewritten(new, |out| !topic.is_empty() && rewrite.topic_name(topic, out))?;
     if !reader.is_empty() {
+        if !changed {
+            push_binary(new, topic.as_bytes());
+        }
+        new.extend_from_slice(identifier);
         reader.varint("the property length")?;
         changed |= push_properties(new, reader.rest(), Place::Publish, rewrite)?;
+    } else if changed {
+        new.extend_from_slice(identifier);
     }
     if !changed {
         return Ok(None);
@@ -96,11 +98,14 @@ pub(super) fn splice(
 /// A topic name as a client may send it (§4.7). Only MQTT 5 allows an empty one, for a topic alias.
 #[inline]
 pub(super) fn topic_name(bytes: &[u8], version: Version) -> Result<&str, Violation> {
-    let topic = text(bytes, "the topic name")?;
+    const FIELD: &str = "the topic name";
+    let topic = std::str::from_utf8(bytes).map_err(|_| Violation::Text(FIELD))?;
     if topic.is_empty() && version != Version::V5 {
         return Err(Violation::EmptyTopic);
     }
-    if memchr::memchr2(b'+', b'#', bytes).is_some() {
+    // One pass over the bytes for U+0000 and both wildcards, as this is done for every message.
+    if memchr::memchr3(0, b'+', b'#', bytes).is_some() {
+        text(bytes, FIELD)?;
         return Err(Violation::WildcardInTopic(topic.to_owned()));
     }
     Ok(topic)
@@ -119,11 +124,61 @@ pub(super) fn push_properties(
         out.extend_from_slice(block);
         return Ok(false);
     };
-    let mut rewritten = vec![RESPONSE_TOPIC as u8];
-    let changed = push_rewritten(&mut rewritten, topic, |out| rewrite.response_topic(topic, out))?;
-    push_varint(out, block.len() - span.len() + rewritten.len());
+    let start = out.len();
     out.extend_from_slice(&block[..span.start]);
-    out.extend_from_slice(&rewritten);
+    out.push(RESPONSE_TOPIC as u8);
+    let changed = push_rewritten(out, |out| rewrite.response_topic(topic, out))?;
+    if !changed {
+        push_binary(out, topic.as_bytes());
+    }
     out.extend_from_slice(&block[span.end..]);
+    // The length goes in front once it is known: behind, then turned around.
+    let len = out.len() - start;
+    push_varint(out, len);
+    out[start..].rotate_left(len);
     Ok(changed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mqtt::Unchanged;
+
+    fn head(bytes: &[u8], properties: bool) -> Result<usize, Violation> {
+        head_len(&FixedHeader::parse(bytes)?.unwrap(), bytes, properties)
+    }
+
+    #[test]
+    fn a_head_says_how_much_more_it_needs() {
+        let packet = [0x32, 12, 0, 2, b'a', b'b', 0, 7, 3, 0x23, 0, 1, b'x', b'y'];
+        for (there, plain, v5) in [
+            (2, 4, 4),
+            (3, 4, 4),
+            (4, 8, 9),
+            (8, 8, 9),
+            (9, 8, 12),
+            (14, 8, 12),
+        ] {
+            assert_eq!(head(&packet[..there], false), Ok(plain), "{there} bytes");
+            assert_eq!(head(&packet[..there], true), Ok(v5), "{there} bytes");
+        }
+    }
+
+    #[test]
+    fn the_packet_behind_is_no_part_of_the_head() {
+        let missing = Err(Violation::Truncated("the property length"));
+        for behind in [&[][..], &[0x00], &[0xc0, 0x00], &[0xff; 8]] {
+            let stream = [&[0x30, 3, 0, 1, b't'], behind].concat();
+            assert_eq!(head(&stream, true), missing, "{behind:02x?}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_change_is_not_copied() {
+        let packet = [0x30, 4, 0, 1, b't', b'x'];
+        let header = FixedHeader::parse(&packet).unwrap().unwrap();
+        let mut new = Vec::new();
+        let spliced = splice(&header, &packet[..5], Version::V311, &Unchanged, &mut new);
+        assert_eq!((spliced, &new[..]), (Ok(None), &[][..]));
+    }
 }

@@ -10,20 +10,24 @@ pub(super) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
+    #[inline]
     pub(super) fn new(bytes: &'a [u8]) -> Self {
         Self { bytes, at: 0 }
     }
 
     /// Bytes read so far.
+    #[inline]
     pub(super) fn position(&self) -> usize {
         self.at
     }
 
+    #[inline]
     pub(super) fn is_empty(&self) -> bool {
         self.at == self.bytes.len()
     }
 
     /// Everything not read yet, without reading it.
+    #[inline]
     pub(super) fn rest(&self) -> &'a [u8] {
         &self.bytes[self.at..]
     }
@@ -35,10 +39,12 @@ impl<'a> Reader<'a> {
         Ok(taken)
     }
 
+    #[inline]
     pub(super) fn u8(&mut self, field: &'static str) -> Result<u8, Violation> {
         Ok(self.take(1, field)?[0])
     }
 
+    #[inline]
     pub(super) fn u16(&mut self, field: &'static str) -> Result<u16, Violation> {
         let bytes = self.take(2, field)?;
         Ok(u16::from_be_bytes([bytes[0], bytes[1]]))
@@ -63,6 +69,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Variable Byte Integer in its shortest form ([MQTT-1.5.5-1]).
+    #[inline]
     pub(super) fn varint(&mut self, field: &'static str) -> Result<usize, Violation> {
         let mut value = 0;
         for i in 0..4 {
@@ -97,22 +104,88 @@ pub(super) fn push_binary(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
-/// Appends a string whose value `write` either appends, returning `true`, or leaves at `original`.
-/// Returns whether it was rewritten.
+/// Appends a string whose value `write` appends, returning `true`. If it returns `false` nothing is
+/// appended. Returns whether the string was rewritten.
 #[inline]
 pub(super) fn push_rewritten(
     out: &mut Vec<u8>,
-    original: &str,
     write: impl FnOnce(&mut Vec<u8>) -> bool,
 ) -> Result<bool, Violation> {
     let start = out.len();
-    out.extend_from_slice(&[0, 0]);
-    let rewritten = write(out);
-    if !rewritten {
-        out.extend_from_slice(original.as_bytes());
+    out.resize(start + 2, 0);
+    if !write(out) {
+        out.truncate(start);
+        return Ok(false);
     }
     let len = out.len() - start - 2;
     let prefix = u16::try_from(len).map_err(|_| Violation::RewrittenTopic(len))?;
     out[start..start + 2].copy_from_slice(&prefix.to_be_bytes());
-    Ok(rewritten)
+    Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_type_is_read_where_it_stands() {
+        let bytes = [7, 1, 2, 0, 0, 1, 0, 0, 2, b'o', b'k', 0, 1, 0xff, 0x80, 0x01, 9];
+        let mut r = Reader::new(&bytes);
+        assert_eq!(r.u8("a"), Ok(7));
+        assert_eq!(r.u16("b"), Ok(0x0102));
+        assert_eq!(r.u32("c"), Ok(0x0000_0100));
+        assert_eq!(r.text("d"), Ok("ok"));
+        assert_eq!(r.binary("e"), Ok(&[0xff][..]));
+        assert_eq!(r.varint("f"), Ok(128));
+        assert_eq!((r.position(), r.rest(), r.is_empty()), (16, &[9][..], false));
+    }
+
+    #[test]
+    fn a_read_over_the_end_names_the_field_and_takes_nothing() {
+        let mut r = Reader::new(&[0, 3, b'a']);
+        assert_eq!(r.clone().text("the name"), Err(Violation::Truncated("the name")));
+        assert_eq!(r.u32("the number"), Err(Violation::Truncated("the number")));
+        assert_eq!(r.position(), 0);
+    }
+
+    #[test]
+    fn a_varint_is_read_at_its_edges_and_only_in_its_shortest_form() {
+        for (bytes, expected) in [
+            (&[0][..], Ok(0)),
+            (&[0x7f], Ok(127)),
+            (&[0x80, 0x01], Ok(128)),
+            (&[0xff, 0xff, 0xff, 0x7f], Ok(268_435_455)),
+            (&[0x80, 0x00], Err(Violation::Varint("n"))),
+            (&[0xff, 0xff, 0x00], Err(Violation::Varint("n"))),
+            (&[0xff, 0xff, 0xff, 0xff, 0x01], Err(Violation::Varint("n"))),
+            (&[0x80], Err(Violation::Truncated("n"))),
+        ] {
+            assert_eq!(Reader::new(bytes).varint("n"), expected, "{bytes:02x?}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_rewritten_leaves_no_trace() {
+        let mut out = vec![1];
+        assert_eq!(push_rewritten(&mut out, |_| false), Ok(false));
+        assert_eq!(out, [1]);
+        let write = |out: &mut Vec<u8>| {
+            out.push(b'x');
+            true
+        };
+        assert_eq!(push_rewritten(&mut out, write), Ok(true));
+        assert_eq!(out, [1, 0, 1, b'x']);
+    }
+
+    #[test]
+    fn a_string_over_65535_bytes_is_refused_with_its_size() {
+        let write = |n: usize| {
+            push_rewritten(&mut Vec::new(), |out| {
+                out.resize(out.len() + n, b'x');
+                true
+            })
+        };
+        assert_eq!(write(65_535), Ok(true));
+        assert_eq!(write(65_536), Err(Violation::RewrittenTopic(65_536)));
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::frame::{FixedHeader, push_varint};
 use super::properties::{Place, Properties};
-use super::reader::{Reader, push_rewritten};
+use super::reader::{Reader, push_binary, push_rewritten};
 use super::{MAX_REMAINING, PacketType, TopicRewrite, Version, Violation};
 
 /// Checks a whole packet. If a filter in it changes, `body` becomes what follows the new fixed header,
@@ -26,7 +26,11 @@ pub(super) fn splice(
         if filter.is_empty() {
             return Err(Violation::EmptyFilter);
         }
-        changed |= push_rewritten(body, filter, |out| rewrite.topic_filter(filter, out))?;
+        if push_rewritten(body, |out| rewrite.topic_filter(filter, out))? {
+            changed = true;
+        } else {
+            push_binary(body, filter.as_bytes());
+        }
         if header.packet == PacketType::Subscribe {
             body.push(options(reader.u8("the subscription options")?, version)?);
         }
@@ -81,5 +85,66 @@ fn options(byte: u8, version: Version) -> Result<u8, Violation> {
         Ok(byte)
     } else {
         Err(Violation::SubscribeOptions(byte))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Puts a slash in front of filters that have none.
+    struct Rooted;
+
+    impl TopicRewrite for Rooted {
+        fn topic_name(&self, _: &str, _: &mut Vec<u8>) -> bool {
+            false
+        }
+        fn topic_filter(&self, filter: &str, out: &mut Vec<u8>) -> bool {
+            let changed = !filter.starts_with('/');
+            if changed {
+                out.push(b'/');
+                out.extend_from_slice(filter.as_bytes());
+            }
+            changed
+        }
+        fn response_topic(&self, _: &str, _: &mut Vec<u8>) -> bool {
+            false
+        }
+        fn rewrites_filters(&self) -> bool {
+            true
+        }
+        fn rewrites_response_topics(&self) -> bool {
+            false
+        }
+    }
+
+    fn spliced(version: Version, packet: &[u8]) -> Result<Option<Vec<u8>>, Violation> {
+        let header = FixedHeader::parse(packet)?.unwrap();
+        let mut body = Vec::new();
+        let remaining = splice(&header, packet, version, &Rooted, &mut body)?;
+        Ok(remaining.map(|remaining| {
+            assert_eq!(remaining, body.len());
+            body
+        }))
+    }
+
+    #[test]
+    fn only_the_filters_that_change_are_new() {
+        let packet = b"\x82\x10\0\x09\x02\x0b\x05\0\x01a\x2d\0\x02/b\x01";
+        let body = spliced(Version::V5, packet).unwrap().unwrap();
+        assert_eq!(body, b"\0\x09\x02\x0b\x05\0\x02/a\x2d\0\x02/b\x01");
+    }
+
+    #[test]
+    fn an_unsubscribe_has_no_options() {
+        let body = spliced(Version::V311, b"\xa2\x09\0\x09\0\x01a\0\x02/b")
+            .unwrap()
+            .unwrap();
+        assert_eq!(body, b"\0\x09\0\x02/a\0\x02/b");
+    }
+
+    #[test]
+    fn a_packet_whose_filters_stay_is_left_alone() {
+        assert_eq!(spliced(Version::V311, b"\x82\x07\0\x09\0\x02/b\x01"), Ok(None));
     }
 }

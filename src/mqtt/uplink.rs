@@ -69,6 +69,16 @@ impl<R: TopicRewrite> Uplink<R> {
         matches!(&self.state, State::Head(held) if held.is_empty())
     }
 
+    /// Bytes of memory that the stream occupies between two calls: none at a packet boundary, and
+    /// never more than twice what has come of the packet that is waited for.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        match &self.state {
+            State::Head(held) => held.capacity(),
+            State::Body { .. } | State::Ended => 0,
+        }
+    }
+
     /// Passes `input` on.
     pub fn pass<'a>(&mut self, input: &'a [u8], scratch: &'a mut Scratch) -> Passed<'a> {
         scratch.out.clear();
@@ -148,6 +158,7 @@ impl<R: TopicRewrite> Uplink<R> {
     }
 
     /// Adds input to a head that has begun, until it is whole.
+    #[cold]
     fn gather(
         &self,
         held: &mut Vec<u8>,
@@ -167,8 +178,9 @@ impl<R: TopicRewrite> Uplink<R> {
         }
     }
 
-    /// Looks at the packet at the start of `bytes`.
-    #[inline]
+    /// Looks at the packet at the start of `bytes`. Inlined, as its large result would otherwise be
+    /// built in memory for every packet.
+    #[inline(always)]
     fn head(&self, bytes: &[u8]) -> Result<Head, Violation> {
         let Some(header) = FixedHeader::parse(bytes)? else {
             return Ok(Head::Needs(bytes.len() + 1));
@@ -201,6 +213,7 @@ impl<R: TopicRewrite> Uplink<R> {
     }
 
     /// Whether a client may send this packet here at all (§2.1.2).
+    #[inline(never)]
     fn check_other(&self, header: &FixedHeader) -> Result<(), Violation> {
         use PacketType as P;
         let allowed = match header.packet {
@@ -216,7 +229,7 @@ impl<R: TopicRewrite> Uplink<R> {
 
     /// Puts what follows the fixed header of the new head into `new` and gives the new remaining length,
     /// or gives `None` if the head stays as it is.
-    #[inline]
+    #[inline(always)]
     fn splice(
         &self,
         header: &FixedHeader,
@@ -236,12 +249,15 @@ impl<R: TopicRewrite> Uplink<R> {
     #[inline]
     fn enter_body(&mut self, run: &mut Run<'_>, header: &FixedHeader, head: usize) -> bool {
         let left = header.total() - head;
-        if left == 0 {
-            self.state = State::Head(Vec::new());
+        let there = run.rest().len();
+        if left <= there {
+            // The state is that of a boundary already.
+            run.pass_on(left);
             return run.complete(header.packet);
         }
+        run.pass_on(there);
         self.state = State::Body {
-            left,
+            left: left - there,
             packet: header.packet,
         };
         false
@@ -298,10 +314,16 @@ impl<'a> Run<'a> {
     #[inline]
     fn replace_head(&mut self, old: usize, first: u8, remaining: usize) {
         let out = &mut self.scratch.out;
-        out.extend_from_slice(&self.input[self.run..self.at]);
-        out.push(first);
-        push_varint(out, remaining);
-        out.extend_from_slice(&self.scratch.field);
+        let (before, field) = (&self.input[self.run..self.at], &self.scratch.field);
+        out.reserve(before.len() + field.len() + 5);
+        out.extend_from_slice(before);
+        if remaining < 0x80 {
+            out.extend_from_slice(&[first, remaining as u8]);
+        } else {
+            out.push(first);
+            push_varint(out, remaining);
+        }
+        out.extend_from_slice(field);
         self.at += old;
         self.run = self.at;
     }
@@ -325,5 +347,70 @@ impl<'a> Run<'a> {
         }
         self.scratch.out.extend_from_slice(run);
         &self.scratch.out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mqtt::Unchanged;
+
+    fn pass(uplink: &mut Uplink<Unchanged>, input: &[u8]) -> (Vec<u8>, u32, bool) {
+        let mut scratch = Scratch::default();
+        let passed = uplink.pass(input, &mut scratch);
+        assert_eq!(passed.violation, None);
+        (passed.bytes.to_vec(), passed.requests, passed.disconnect)
+    }
+
+    #[test]
+    fn a_request_counts_with_its_last_byte() {
+        let mut uplink = Uplink::new(Version::V311, Unchanged);
+        assert_eq!(
+            pass(&mut uplink, &[0x30, 4, 0, 1, b't']),
+            (vec![0x30, 4, 0, 1, b't'], 0, false)
+        );
+        assert!(!uplink.at_boundary());
+        assert_eq!(pass(&mut uplink, b"x"), (b"x".to_vec(), 1, false));
+        assert!(uplink.at_boundary());
+    }
+
+    #[test]
+    fn the_input_itself_passes_where_nothing_changes() {
+        let input = [0xc0, 0, 0x30, 4, 0, 1, b't', b'x', 0x30, 9, 0, 1];
+        let mut scratch = Scratch::default();
+        let passed = Uplink::new(Version::V311, Unchanged)
+            .pass(&input, &mut scratch)
+            .bytes
+            .as_ptr();
+        assert_eq!(passed, input.as_ptr());
+    }
+
+    #[test]
+    fn nothing_passes_behind_a_disconnect() {
+        let mut uplink = Uplink::new(Version::V5, Unchanged);
+        let input = [0xe0, 1, 4, 0x30, 4, 0, 1, b't', b'x'];
+        assert_eq!(pass(&mut uplink, &input), (vec![0xe0, 1, 4], 0, true));
+        assert_eq!(pass(&mut uplink, &[0xc0, 0]), (vec![], 0, false));
+        assert_eq!(uplink.held(), 0);
+    }
+
+    #[test]
+    fn a_dribbled_disconnect_ends_with_its_last_byte() {
+        let mut uplink = Uplink::new(Version::V5, Unchanged);
+        let ends: Vec<bool> = [0xe0, 2, 4, 0]
+            .iter()
+            .map(|&byte| pass(&mut uplink, &[byte]).2)
+            .collect();
+        assert_eq!(ends, [false, false, false, true]);
+    }
+
+    #[test]
+    fn nothing_passes_behind_a_violation() {
+        let mut uplink = Uplink::new(Version::V311, Unchanged);
+        let mut scratch = Scratch::default();
+        let passed = uplink.pass(&[0xc0, 0, 0x10, 0, 0xc0, 0], &mut scratch);
+        assert_eq!(passed.bytes, [0xc0, 0]);
+        assert_eq!(passed.violation, Some(Violation::Unexpected(PacketType::Connect)));
+        assert_eq!(pass(&mut uplink, &[0xc0, 0]), (vec![], 0, false));
     }
 }

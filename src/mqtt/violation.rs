@@ -108,6 +108,8 @@ impl Violation {
             | Self::NoFilter(_)
             | Self::DuplicateProperty(_)
             | Self::PropertyValue(_) => Reason::ProtocolError,
+            // Reserved bits are malformed, QoS 3 and Retain Handling 3 are protocol errors (§3.8.3.1).
+            Self::SubscribeOptions(options) if options & 0xc0 == 0 => Reason::ProtocolError,
             Self::WildcardInTopic(_) | Self::RewrittenTopic(_) => Reason::TopicNameInvalid,
             Self::EmptyFilter => Reason::TopicFilterInvalid,
             Self::TooLarge { .. } => Reason::PacketTooLarge,
