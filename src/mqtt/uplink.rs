@@ -1,7 +1,8 @@
 //! The stream from device to broker: framed, checked, counted, topics spliced.
 
-use super::frame::{FixedHeader, push_varint};
+use super::frame::{FixedHeader, MAX_REMAINING, push_varint};
 use super::{PacketType, TopicRewrite, Version, Violation, publish, subscribe};
+use std::ops::Range;
 
 /// The most bytes of one packet that are held before any of it moves on: a SUBSCRIBE or UNSUBSCRIBE
 /// whose filters may change, or topic and properties of a PUBLISH. The specification sets no limit.
@@ -123,10 +124,14 @@ impl<R: TopicRewrite> Uplink<R> {
                 }
                 State::Head(held) if held.is_empty() => match self.head(run.rest())? {
                     Head::Complete(header, len) => {
-                        let head = &run.rest()[..len];
-                        match self.splice(&header, head, &mut run.scratch.field)? {
-                            Some(remaining) => run.replace_head(len, header.first, remaining),
-                            None => run.pass_on(len),
+                        if !run.repeat(&header, len) {
+                            let head = &run.rest()[..len];
+                            let at = run.at;
+                            match self.splice(&header, head, &mut run.scratch.field)? {
+                                Some(remaining) => run.replace_head(len, header.first, remaining),
+                                None => run.pass_on(len),
+                            }
+                            run.remember(&header, at);
                         }
                         if self.enter_body(run, &header, len) {
                             return Ok(true);
@@ -275,7 +280,17 @@ struct Run<'a> {
     /// Input beyond `at` that was held back or dropped.
     ended: bool,
     requests: u32,
+    previous: Option<Previous>,
     scratch: &'a mut Scratch,
+}
+
+/// The topic of the PUBLISH before, with its length, and what became of it. Most devices publish to one
+/// topic over and over, and what was checked and rewritten once in a run need not be again.
+struct Previous {
+    /// Where it stands in the input.
+    topic: Range<usize>,
+    /// Where its replacement stands in `out`, if it has one.
+    replacement: Option<Range<usize>>,
 }
 
 impl<'a> Run<'a> {
@@ -286,6 +301,7 @@ impl<'a> Run<'a> {
             at: 0,
             ended: false,
             requests: 0,
+            previous: None,
             scratch,
         }
     }
@@ -313,9 +329,74 @@ impl<'a> Run<'a> {
     /// Sends the head in `scratch.field` in place of the next `old` bytes.
     #[inline]
     fn replace_head(&mut self, old: usize, first: u8, remaining: usize) {
+        self.push_fixed_header(first, remaining, self.scratch.field.len());
+        self.scratch.out.extend_from_slice(&self.scratch.field);
+        self.at += old;
+        self.run = self.at;
+    }
+
+    /// Keeps the topic of the PUBLISH that began at `start` in mind.
+    #[inline]
+    fn remember(&mut self, header: &FixedHeader, start: usize) {
+        if header.packet != PacketType::Publish {
+            return;
+        }
+        let topic_at = start + header.len;
+        let end =
+            |bytes: &[u8], at: usize| at + 2 + usize::from(u16::from_be_bytes([bytes[at], bytes[at + 1]]));
+        // The head was replaced if the run now begins behind it.
+        let replacement = (self.run == self.at).then(|| {
+            let at = self.scratch.out.len() - self.scratch.field.len();
+            at..end(&self.scratch.out, at)
+        });
+        self.previous = Some(Previous {
+            topic: topic_at..end(self.input, topic_at),
+            replacement,
+        });
+    }
+
+    /// Passes a PUBLISH head of `len` bytes whose topic is that of the PUBLISH before; `false` if it is
+    /// another, or if the head holds properties.
+    #[inline]
+    fn repeat(&mut self, header: &FixedHeader, len: usize) -> bool {
+        let Some(Previous { topic, replacement }) = &self.previous else {
+            return false;
+        };
+        if header.packet != PacketType::Publish {
+            return false;
+        }
+        let input = self.input;
+        let head = &input[self.at..self.at + len];
+        let Some((same, tail)) = head[header.len..].split_at_checked(topic.len()) else {
+            return false;
+        };
+        let identifier = if header.qos() > 0 { 2 } else { 0 };
+        if *same != input[topic.clone()] || tail.len() > identifier + 1 || tail.starts_with(&[0, 0]) {
+            return false;
+        }
+        let Some(replacement) = replacement.clone() else {
+            self.at += len;
+            return true;
+        };
+        let remaining = header.remaining + replacement.len() - topic.len();
+        if remaining > MAX_REMAINING {
+            return false;
+        }
+        let start = self.push_fixed_header(header.first, remaining, replacement.len() + tail.len());
+        debug_assert!(start >= replacement.end);
+        self.scratch.out.extend_from_within(replacement);
+        self.scratch.out.extend_from_slice(tail);
+        self.at += len;
+        self.run = self.at;
+        true
+    }
+
+    /// Sends the run and a new fixed header behind it; gives the length of `out` then.
+    #[inline]
+    fn push_fixed_header(&mut self, first: u8, remaining: usize, following: usize) -> usize {
         let out = &mut self.scratch.out;
-        let (before, field) = (&self.input[self.run..self.at], &self.scratch.field);
-        out.reserve(before.len() + field.len() + 5);
+        let before = &self.input[self.run..self.at];
+        out.reserve(before.len() + 5 + following);
         out.extend_from_slice(before);
         if remaining < 0x80 {
             out.extend_from_slice(&[first, remaining as u8]);
@@ -323,9 +404,7 @@ impl<'a> Run<'a> {
             out.push(first);
             push_varint(out, remaining);
         }
-        out.extend_from_slice(field);
-        self.at += old;
-        self.run = self.at;
+        out.len()
     }
 
     /// A packet's last byte has passed; `true` if the stream ends with it.
