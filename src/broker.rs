@@ -41,6 +41,11 @@ impl Broker {
         if !address.ip().is_loopback() {
             return Err(BrokerError::NotLoopback(address));
         }
+        // Asked first, because the broker's own words about a port in use are of little help.
+        std::net::TcpListener::bind(address).map_err(|error| BrokerError::Listen {
+            address,
+            reason: error.to_string(),
+        })?;
         // Memory with persistence on keeps messages for sessions that are offline; nothing reaches a disk.
         let storage = StorageConfig {
             backend: StorageBackend::Memory,

@@ -174,17 +174,17 @@ pub fn init(format: LogFormat, filter: &str) -> Result<LogGuard, InvalidFilter> 
     let writing = Arc::clone(&queue);
     let thread = std::thread::Builder::new()
         .name("log".to_owned())
-        .spawn(move || writing.write_out(&mut io::stderr().lock()))
+        .spawn(move || writing.write_out(&mut io::stderr()))
         .ok();
     Ok(LogGuard { queue, thread })
 }
 
-/// Below debug, the embedded broker speaks of problems only: its connections are in the relay's own lines.
+/// The embedded broker speaks of its own failures only: its connections are in the relay's own lines.
 fn quieted(filter: &str) -> String {
     if filter.contains("mqtt5") {
         filter.to_owned()
     } else {
-        format!("mqtt5=warn,{filter}")
+        format!("mqtt5=error,{filter}")
     }
 }
 

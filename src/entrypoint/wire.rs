@@ -262,7 +262,7 @@ fn warnings(
         }
     ) {
         warnings.push(
-            "password without username: MQTT 3.1 and 3.1.1 forbid it, only MQTT 5 allows it".to_owned(),
+            "password without username: MQTT 3.1 and 3.1.1 forbid it, so there the broker gets an empty user name with it".to_owned(),
         );
     }
     warnings

@@ -108,6 +108,13 @@ impl<'a> Connect<'a> {
             .map_err(|v| malformed(Some(version), v))
     }
 
+    /// The version of a CONNECT of which at least the first bytes are there.
+    #[must_use]
+    pub fn version_of(beginning: &[u8]) -> Option<Version> {
+        let header = FixedHeader::parse(beginning).ok()??;
+        protocol(&mut Reader::new(beginning.get(header.len..)?)).ok()
+    }
+
     fn fields(version: Version, mut reader: Reader<'a>) -> Result<Self, Violation> {
         let flags = check_flags(reader.u8("the connect flags")?, version)?;
         let keep_alive = reader.u16("the keep alive")?;

@@ -4,7 +4,7 @@ use super::admission::{Admission, idle_rule};
 use super::carry::Carry;
 use super::farewell::farewell;
 use super::registry::{Connection, Seat};
-use super::service::Context;
+use super::service::{Context, lost_ground};
 use super::{Refusal, journal};
 use crate::entrypoint::{Login as Rule, Scheme, TopicPlan};
 use crate::mqtt::{
@@ -26,6 +26,10 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 const CONNACK_WITHIN: Duration = Duration::from_secs(10);
 /// The most bytes that a device may send ahead of its CONNACK before it is not read any more.
 const MAX_AHEAD: usize = 64 * 1024;
+/// The largest CONNECT that is read from an address of no SIM, only to say no in its own version.
+const MAX_STRANGER: usize = 4 * 1024;
+/// Bytes of a CONNECT up to its protocol level: fixed header, `MQIsdp` with its length, level.
+const VERSION_IS_THERE: usize = 5 + 2 + 6 + 1;
 /// The largest CONNACK or AUTH that is taken from a broker.
 const MAX_ANSWER: usize = 256 * 1024;
 
@@ -60,11 +64,17 @@ pub(super) async fn open(
     context: &Context,
     worker: usize,
 ) -> Option<Opened> {
+    // An IPv4 device on an IPv6 socket is the device of its IPv4 address, in the log too.
+    let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
     let mut caller = Caller {
         peer,
         version: None,
         client_id: None,
-        sim: None,
+        sim: context
+            .store
+            .snapshot()
+            .session(peer.ip())
+            .map(|session| session.sim),
         keep_alive: None,
         maximum_packet_size: None,
     };
@@ -125,6 +135,10 @@ impl Accepted {
         ));
         journal::opened(&connection);
         let seat = context.registry.enter(worker, &connection);
+        // What changed while the broker was waited for was not told to a connection that was not there yet.
+        if let Some(reason) = lost_ground(&connection, &context.store.snapshot()) {
+            connection.close(reason);
+        }
         let idle = idle_rule(self.keep_alive);
         let mut carry = Carry::new(device.stream, self.broker, rewrite, connection, idle);
         carry.take_in(&device.ahead, &self.connack, &self.behind);
@@ -137,14 +151,13 @@ type Refused = (Refusal, Option<Vec<u8>>);
 
 async fn establish(device: &mut Device, caller: &mut Caller, context: &Context) -> Result<Accepted, Refused> {
     let none = |refusal: Refusal| (refusal, None);
-    let packet = timeout(CONNECT_WITHIN, device.read_connect())
+    let packet = timeout(CONNECT_WITHIN, device.read_connect(caller))
         .await
         .unwrap_or(Err(Refusal::NoConnect {
             limit: CONNECT_WITHIN,
         }))
         .map_err(none)?;
     let snapshot = context.store.snapshot();
-    caller.sim = snapshot.session(caller.peer.ip()).map(|session| session.sim);
     let connect = Connect::parse(&packet).map_err(|error| {
         if let ConnectError::Malformed { version, .. } = &error {
             caller.version = *version;
@@ -231,7 +244,7 @@ async fn credential(admission: &Admission, context: &Context) -> Result<Option<T
 fn patched(admission: &Admission, connect: &Connect<'_>) -> Result<Vec<u8>, Refusal> {
     let sim = &admission.sim;
     let rewrite = TopicPlan::new(Arc::clone(sim), admission.entry_point.topics);
-    let packet = match &admission.entry_point.login {
+    match &admission.entry_point.login {
         Rule::PassThrough => connect.patched(Login::PassThrough, &rewrite),
         Rule::Fixed { username, password } => {
             let username = username.as_ref().map(|template| template.render(sim));
@@ -242,8 +255,8 @@ fn patched(admission: &Admission, connect: &Connect<'_>) -> Result<Vec<u8>, Refu
             };
             connect.patched(login, &rewrite)
         }
-    };
-    Ok(packet?)
+    }
+    .map_err(Refusal::Will)
 }
 
 /// Waits for the broker's CONNACK; AUTH packets pass both ways before it (§4.12).
@@ -357,7 +370,12 @@ async fn first_packet(
 
 impl Device {
     /// Reads until the CONNECT is there whole; what came behind it stays in `ahead`.
-    async fn read_connect(&mut self) -> Result<Vec<u8>, Refusal> {
+    async fn read_connect(&mut self, caller: &mut Caller) -> Result<Vec<u8>, Refusal> {
+        let limit = if caller.sim.is_some() {
+            MAX_CONNECT
+        } else {
+            MAX_STRANGER
+        };
         self.ahead.reserve(512);
         loop {
             let header =
@@ -366,10 +384,12 @@ impl Device {
                 if header.packet != PacketType::Connect || header.first & 0x0f != 0 {
                     return Err(Refusal::NotConnect(guess(&self.ahead)));
                 }
-                if header.total() > MAX_CONNECT {
-                    return Err(Refusal::ConnectTooLarge {
-                        size: header.total(),
-                        limit: MAX_CONNECT,
+                if header.total() > limit && self.ahead.len() >= VERSION_IS_THERE {
+                    caller.version = Connect::version_of(&self.ahead);
+                    let size = header.total();
+                    return Err(match caller.sim {
+                        Some(_) => Refusal::ConnectTooLarge { size, limit },
+                        None => Refusal::UnknownAddress(caller.peer.ip()),
                     });
                 }
                 if self.ahead.len() >= header.total() {

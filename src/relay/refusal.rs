@@ -55,12 +55,9 @@ pub enum Refusal {
     /// No credential is named for this SIM.
     #[error("clientCerts has neither an entry for IMSI {0} nor a default")]
     NoCredential(Imsi),
-    /// A user name, password or will topic becomes too long for this SIM.
-    #[error("{0}")]
-    Unfit(String),
-    /// What the device sent before it was let in breaks the protocol.
-    #[error("{0}")]
-    Violation(#[from] Violation),
+    /// The will cannot be carried.
+    #[error("the will: {0}")]
+    Will(Violation),
     /// The broker cannot be reached.
     #[error("{0}")]
     Upstream(#[from] UpstreamError),
@@ -119,7 +116,7 @@ impl Refusal {
             }
             Self::ConnectTooLarge { .. } => Reason::PacketTooLarge,
             Self::Connect(ConnectError::Protocol { .. }) => Reason::UnsupportedProtocolVersion,
-            Self::Connect(ConnectError::Malformed { violation, .. }) | Self::Violation(violation) => {
+            Self::Connect(ConnectError::Malformed { violation, .. }) | Self::Will(violation) => {
                 violation.reason()
             }
             Self::UnknownAddress(_)
@@ -129,7 +126,6 @@ impl Refusal {
             | Self::KeepAlive(_) => Reason::NotAuthorized,
             Self::Credential(_)
             | Self::NoCredential(_)
-            | Self::Unfit(_)
             | Self::Upstream(_)
             | Self::BrokerClosed { .. }
             | Self::BrokerSilent { .. }
@@ -155,9 +151,7 @@ impl Refusal {
             Self::NotConnect(_) => "check that the device speaks MQTT and sends CONNECT first",
             Self::ConnectTooLarge { .. } => "shorten will, user name, password or properties",
             Self::Connect(ConnectError::Protocol { .. }) => "set the device to MQTT 3.1, 3.1.1 or 5",
-            Self::Connect(_) | Self::Violation(_) => {
-                "the device's MQTT library breaks the specification: update or replace it"
-            }
+            Self::Connect(_) => "the device's MQTT library breaks the specification: update or replace it",
             Self::UnknownAddress(_) => "add the address to the addresses of its SIM",
             Self::NoGroup(_) => "give the SIM a groupId",
             Self::NoEntryPoint(_) => {
@@ -167,8 +161,11 @@ impl Refusal {
             Self::KeepAlive(_) => "set the device's keep alive to 0 or to 5 to 1200 s",
             Self::Credential(_) => "put the credential into the credential store, or correct $credentialsId",
             Self::NoCredential(_) => "add the IMSI or default to clientCerts",
-            Self::Unfit(_) => "shorten the value in the entry point or in the device's will",
+            Self::Will(_) => "shorten the device's will topic",
             Self::Upstream(error) => error.advice(),
+            Self::BrokerClosed { detail, .. } if detail.contains("CertificateRequired") => {
+                "the broker wants a client certificate: set useClientCert and clientCerts"
+            }
             Self::BrokerClosed { .. } => {
                 "check the broker's log: it may want another MQTT version, TLS (mqtts://), or a client certificate"
             }
@@ -196,7 +193,9 @@ fn broker_advice(code: u8) -> &'static str {
         1 | 0x84 => "the broker does not carry the device's MQTT version: change it on the device",
         2 | 0x85 => "the broker does not take this client id: change it on the device",
         4 | 0x86 => "check username, password and useClientCredentials of the entry point",
-        5 | 0x87 => "check the broker's access rules for this client id, user name and certificate",
+        5 | 0x87 => {
+            "check username, password and useClientCredentials of the entry point, and the broker's access rules for this client id and certificate"
+        }
         _ => "check the broker's log",
     }
 }

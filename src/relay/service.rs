@@ -196,7 +196,8 @@ async fn close_what_lost_its_ground(registry: Arc<Registry>, store: Arc<dyn Stor
     }
 }
 
-fn lost_ground(connection: &Connection, snapshot: &Snapshot) -> Option<Administrative> {
+/// Why a live connection may not go on under `snapshot`, if it may not.
+pub(super) fn lost_ground(connection: &Connection, snapshot: &Snapshot) -> Option<Administrative> {
     let was = &connection.admission.sim;
     let Some(now) = snapshot.session(connection.peer.ip()) else {
         return Some(Administrative::SessionGone);

@@ -87,10 +87,15 @@ impl UpstreamError {
                 "check host and port in destination, that the broker runs, and firewalls on the way"
             }
             Self::DialTimeout { .. } => "check host and port in destination, and firewalls on the way",
+            Self::Tls { reason, .. } if reason.contains("CaUsedAsEndEntity") => {
+                "the broker shows a CA's own certificate: give the broker one that this CA issued, and put the CA into ca.pem"
+            }
             Self::Tls { reason, .. } if reason.contains("UnknownIssuer") => {
                 "the broker's certificate comes from a CA that is not trusted: put that CA into ca.pem of the entry point's credential"
             }
-            Self::Tls { reason, .. } if reason.contains("InvalidContentType") => {
+            Self::Tls { reason, .. }
+                if reason.contains("InvalidContentType") || reason.contains("handshake eof") =>
+            {
                 "the broker does not speak TLS on that port: use mqtt:// or its MQTTS port (8883)"
             }
             Self::Tls { reason, .. }
