@@ -383,3 +383,7 @@ fn log_requests(connection: &Connection, direction: &'static str, leg: &'static 
         }
     }
 }
+
+#[cfg(test)]
+#[path = "carry_tests.rs"]
+mod tests;

@@ -1,0 +1,245 @@
+//! The steady state on streams in memory and paused time: half an hour passes in a millisecond.
+
+use super::*;
+use crate::entrypoint::EntryPoint;
+use crate::mqtt::{Unchanged, Version, Violation};
+use crate::relay::{Admission, idle_rule};
+use crate::sim::{Imsi, Sim, SimId};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::task::JoinHandle;
+use tokio::time::{advance, sleep};
+
+const PINGREQ: [u8; 2] = [0xc0, 0];
+const PINGRESP: [u8; 2] = [0xd0, 0];
+const PUBLISH: [u8; 6] = [0x30, 4, 0, 1, b't', b'x'];
+const DISCONNECT: [u8; 2] = [0xe0, 0];
+
+/// Both ends of a connection that is carried, and how it ended.
+struct Site {
+    device: DuplexStream,
+    broker: DuplexStream,
+    connection: Arc<Connection>,
+    carried: JoinHandle<Ending>,
+    began: Instant,
+}
+
+fn connection(version: Version, keep_alive: u16) -> Arc<Connection> {
+    let sim = Sim {
+        sim_id: SimId::new("8981100000000000017").unwrap(),
+        imsi: Imsi::new("440103000000001").unwrap(),
+        imei: None,
+        group_id: None,
+        addresses: Vec::new(),
+    };
+    let value = serde_json::json!({ "destination": "mqtt://127.0.0.1" });
+    let entry_point = EntryPoint::from_value(&value).unwrap().entry_point;
+    let admission = Admission {
+        sim: Arc::new(sim),
+        entry_point: Arc::new(entry_point),
+    };
+    let peer = "127.0.0.1:40000".parse().unwrap();
+    Arc::new(Connection::new(
+        admission,
+        peer,
+        "c".into(),
+        version,
+        keep_alive,
+        None,
+    ))
+}
+
+fn site(keep_alive: u16, buffer: usize) -> Site {
+    let (device, device_leg) = duplex(buffer);
+    let (broker, broker_leg) = duplex(buffer);
+    let connection = connection(Version::V311, keep_alive);
+    let mut carry = Carry::new(
+        device_leg,
+        broker_leg,
+        Unchanged,
+        Arc::clone(&connection),
+        idle_rule(keep_alive),
+    );
+    let began = Instant::now();
+    let carried = tokio::spawn(async move { (&mut carry).await });
+    Site {
+        device,
+        broker,
+        connection,
+        carried,
+        began,
+    }
+}
+
+impl Site {
+    async fn ending(self) -> (Ending, Duration) {
+        let ending = self.carried.await.unwrap();
+        (ending, self.began.elapsed())
+    }
+}
+
+fn about(elapsed: Duration, seconds: f32) -> bool {
+    (elapsed.as_secs_f32() - seconds).abs() < 0.1
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_device_is_cut_after_one_and_a_half_times_its_keep_alive() {
+    for keep_alive in [5, 60, 1200] {
+        let (ending, elapsed) = site(keep_alive, 64).ending().await;
+        assert!(matches!(ending, Ending::DeviceIdle { .. }), "{ending}");
+        assert!(
+            about(elapsed, f32::from(keep_alive) * 1.5),
+            "{elapsed:?} for {keep_alive}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_packet_of_the_device_gives_it_the_whole_time_again() {
+    let mut site = site(10, 64);
+    for _ in 0..20 {
+        sleep(Duration::from_secs(14)).await;
+        site.device.write_all(&PINGREQ).await.unwrap();
+    }
+    let (ending, elapsed) = site.ending().await;
+    assert!(matches!(ending, Ending::DeviceIdle { .. }), "{ending}");
+    assert!(about(elapsed, 20.0 * 14.0 + 15.0), "{elapsed:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_broker_sends_does_not_keep_a_silent_device_alive() {
+    let mut site = site(10, 1024);
+    for _ in 0..14 {
+        sleep(Duration::from_secs(1)).await;
+        site.broker.write_all(&PUBLISH).await.unwrap();
+    }
+    let (ending, elapsed) = site.ending().await;
+    assert!(matches!(ending, Ending::DeviceIdle { .. }), "{ending}");
+    assert!(about(elapsed, 15.0), "{elapsed:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_keep_alive_half_an_hour_of_silence_on_both_sides_ends_it() {
+    let mut site = site(0, 64);
+    sleep(Duration::from_secs(29 * 60)).await;
+    site.broker.write_all(&PINGRESP).await.unwrap();
+    sleep(Duration::from_secs(29 * 60)).await;
+    site.device.write_all(&PINGREQ).await.unwrap();
+    let (ending, elapsed) = site.ending().await;
+    assert!(matches!(ending, Ending::Quiet { .. }), "{ending}");
+    assert!(about(elapsed, 88.0 * 60.0), "{elapsed:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_device_is_not_blamed_for_a_broker_that_takes_nothing() {
+    let mut site = site(10, 16);
+    let flood = tokio::spawn(async move { while site.device.write_all(&PUBLISH).await.is_ok() {} });
+    let ending = site.carried.await.unwrap();
+    assert!(matches!(ending, Ending::BrokerStalled { .. }), "{ending}");
+    flood.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_half_a_close_the_broker_may_still_answer() {
+    let mut site = site(10, 64);
+    site.device.write_all(&PUBLISH).await.unwrap();
+    site.device.shutdown().await.unwrap();
+    let mut seen = Vec::new();
+    site.broker.read_to_end(&mut seen).await.unwrap();
+    assert_eq!(seen, PUBLISH);
+    site.broker.write_all(&[0x40, 2, 0, 1]).await.unwrap();
+    let mut answer = [0; 4];
+    site.device.read_exact(&mut answer).await.unwrap();
+    assert_eq!(answer, [0x40, 2, 0, 1]);
+    site.broker.shutdown().await.unwrap();
+    assert!(matches!(site.carried.await.unwrap(), Ending::DeviceClosed));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_disconnect_arrives_and_a_broker_that_does_not_close_is_left_alone() {
+    let mut site = site(0, 64);
+    site.device
+        .write_all(&[PUBLISH.as_slice(), &DISCONNECT, &PUBLISH].concat())
+        .await
+        .unwrap();
+    let mut seen = [0; 8];
+    site.broker.read_exact(&mut seen).await.unwrap();
+    assert_eq!(seen, [PUBLISH.as_slice(), &DISCONNECT].concat()[..]);
+    let (ending, elapsed) = site.ending().await;
+    assert!(matches!(ending, Ending::DeviceDisconnected), "{ending}");
+    assert!(about(elapsed, LINGER.as_secs_f32()), "{elapsed:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_device_that_is_gone_after_its_disconnect_does_not_hold_it_back() {
+    let mut site = site(0, 64);
+    site.device
+        .write_all(&[PUBLISH.as_slice(), &DISCONNECT].concat())
+        .await
+        .unwrap();
+    drop(site.device);
+    let mut seen = [0; 8];
+    site.broker.write_all(&PUBLISH).await.unwrap();
+    site.broker.read_exact(&mut seen).await.unwrap();
+    assert_eq!(&seen[6..], DISCONNECT);
+    drop(site.broker);
+    assert!(matches!(site.carried.await.unwrap(), Ending::DeviceDisconnected));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_came_before_a_violation_still_arrives_and_counts() {
+    let mut site = site(0, 64);
+    site.device
+        .write_all(&[PUBLISH.as_slice(), &[0x10, 0]].concat())
+        .await
+        .unwrap();
+    let mut seen = Vec::new();
+    site.broker.read_to_end(&mut seen).await.unwrap();
+    assert_eq!(seen, PUBLISH);
+    let ending = site.carried.await.unwrap();
+    assert!(
+        matches!(ending, Ending::DeviceViolation(Violation::Unexpected(_))),
+        "{ending}"
+    );
+    let counts = site.connection.counters.read();
+    assert_eq!((counts.device_up, counts.broker_up), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn garbage_from_the_broker_does_not_reach_the_device() {
+    let mut site = site(0, 64);
+    site.broker
+        .write_all(&[PUBLISH.as_slice(), b"HTTP/1.1"].concat())
+        .await
+        .unwrap();
+    let ending = site.carried.await.unwrap();
+    assert!(matches!(ending, Ending::BrokerViolation(_)), "{ending}");
+    let mut seen = Vec::new();
+    site.device.read_to_end(&mut seen).await.unwrap();
+    assert_eq!(seen, PUBLISH);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_administrators_word_ends_it_at_once() {
+    let site = site(0, 64);
+    advance(Duration::from_secs(1)).await;
+    site.connection.close(Administrative::EntryPointGone);
+    let (ending, elapsed) = site.ending().await;
+    assert!(
+        matches!(ending, Ending::Administrative(Administrative::EntryPointGone)),
+        "{ending}"
+    );
+    assert!(about(elapsed, 1.0), "{elapsed:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_counts_on_the_broker_leg_only_when_the_broker_took_it() {
+    let mut site = site(0, 4);
+    site.device.write_all(&PUBLISH).await.unwrap();
+    sleep(Duration::from_secs(1)).await;
+    let counts = site.connection.counters.read();
+    assert_eq!((counts.device_up, counts.broker_up), (1, 0));
+    let mut seen = [0; 6];
+    site.broker.read_exact(&mut seen).await.unwrap();
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(site.connection.counters.read().broker_up, 1);
+}
