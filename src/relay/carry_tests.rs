@@ -52,7 +52,7 @@ fn site(keep_alive: u16, buffer: usize) -> Site {
     let (device, device_leg) = duplex(buffer);
     let (broker, broker_leg) = duplex(buffer);
     let connection = connection(Version::V311, keep_alive);
-    let mut carry = Carry::new(
+    let carry = Carry::new(
         device_leg,
         broker_leg,
         Unchanged,
@@ -60,7 +60,7 @@ fn site(keep_alive: u16, buffer: usize) -> Site {
         idle_rule(keep_alive),
     );
     let began = Instant::now();
-    let carried = tokio::spawn(async move { (&mut carry).await });
+    let carried = tokio::spawn(carry);
     Site {
         device,
         broker,

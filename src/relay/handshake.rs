@@ -459,15 +459,13 @@ impl Device {
     }
 }
 
+const HTTP_METHODS: [&[u8]; 6] = [b"GET ", b"POST", b"PUT ", b"HEAD", b"OPTI", b"DELE"];
+
 /// What a first packet that is no CONNECT looks like.
 fn guess(bytes: &[u8]) -> &'static str {
     match bytes {
         [0x16, 0x03, ..] => "TLS",
-        [b'G', b'E', b'T', ..]
-        | [b'P', b'O', ..]
-        | [b'P', b'U', ..]
-        | [b'H', b'E', ..]
-        | [b'O', b'P', ..] => "HTTP",
+        _ if HTTP_METHODS.iter().any(|method| bytes.starts_with(method)) => "HTTP",
         [first, ..] if first >> 4 == 1 => "CONNECT with reserved flags",
         [first, ..] if (2..=15).contains(&(first >> 4)) => "another MQTT packet",
         _ => "not MQTT",
