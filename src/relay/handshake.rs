@@ -82,6 +82,9 @@ pub(super) async fn open(
     match established {
         Ok(accepted) => Some(accepted.enter(device, peer, context, worker)),
         Err((refusal, answer)) => {
+            // Whoever says nothing, or not MQTT, is still known by the address.
+            let session = || context.store.snapshot().session(peer.ip());
+            caller.sim = caller.sim.or_else(|| session().map(|session| session.sim));
             journal::refused(&caller, &refusal);
             let own = || {
                 let text = format!("{refusal}: {}", refusal.advice());
