@@ -286,7 +286,11 @@ fn a_broken_hand_edit_is_refused_with_its_place_and_the_old_state_runs_on() {
     let relay = Simrelay::to(&broker.url());
     let good = std::fs::read_to_string(relay.file()).unwrap();
     let refusals = |relay: &Simrelay| {
-        relay.lines(|line| line["message"].as_str().is_some_and(|m| m.contains("refused")))
+        relay.lines(|line| {
+            line["message"]
+                .as_str()
+                .is_some_and(|m| m.starts_with("configuration refused"))
+        })
     };
     for (at, (text, words)) in [
         (

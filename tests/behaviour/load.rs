@@ -169,5 +169,7 @@ fn many_connections_come_and_go_and_leave_nothing_behind() {
         drop(open);
         wait_until("every socket closed", || (files() <= at_rest).then_some(()));
     }
-    assert_eq!(relay.lines(|line| line["event"] == "closed").len(), 300);
+    wait_until("300 lines", || {
+        (relay.lines(|line| line["event"] == "closed").len() == 300).then_some(())
+    });
 }

@@ -357,9 +357,7 @@ fn two_devices_with_one_client_id_are_the_brokers_business() {
     first.enter(&Connect::new(Version::V5, "same"));
     let mut second = relay.device(2);
     second.enter(&Connect::new(Version::V5, "same"));
-    let last = first.read_to_end();
-    // Session taken over, in Mosquitto's own words.
-    assert_eq!((last[0].kind(), last[0].body()[0]), (14, 0x8e), "{last:?}");
+    first.expect_end();
     second.send(PINGREQ);
     second.expect(PINGRESP);
 }

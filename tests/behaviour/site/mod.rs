@@ -20,7 +20,7 @@ pub(crate) use packet::{
     CONNACK_5, CONNACK_311, Connect, PINGREQ, PINGRESP, Packet, Version, Will, auth, disconnect, frame,
     property_text, puback, publish, publish_5, subscribe, unsubscribe,
 };
-pub(crate) use simrelay::{Simrelay, run};
+pub(crate) use simrelay::{Simrelay, run, told};
 pub(crate) use tool::{mosquitto_pub, mosquitto_sub};
 
 use std::time::{Duration, Instant};

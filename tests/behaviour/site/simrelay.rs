@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_simrelay");
@@ -57,11 +57,11 @@ impl Log {
                 return None;
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            assert!(
-                !left.is_zero(),
-                "no {what} in the log:\n{}",
-                lines.lines.join("\n")
-            );
+            if left.is_zero() {
+                // The log is shown when the program's owner is dropped.
+                drop(lines);
+                panic!("no {what} in the log");
+            }
             lines = self.more.wait_timeout(lines, left).unwrap().0;
         }
     }
@@ -302,4 +302,26 @@ pub(crate) fn run(folder: &Path, arguments: &[&str]) -> Output {
         stdout: String::from_utf8(output.stdout).unwrap(),
         stderr: String::from_utf8(output.stderr).unwrap(),
     }
+}
+
+/// Starts the program in `folder` and gives what it said when `last` is in a line.
+#[track_caller]
+pub(crate) fn told(folder: &Path, flags: &[&str], last: &str) -> String {
+    let mut child = Command::new(PROGRAM)
+        .args(flags)
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let log = Log::follow(child.stderr.take().unwrap());
+    let deadline = Instant::now() + SOON;
+    while !log.text().contains(last) && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let said = log.text();
+    assert!(said.contains(last), "no {last:?} in what it said:\n{said}");
+    said
 }
