@@ -46,7 +46,7 @@ impl Connack {
         for property in Properties::new(block(&mut reader, version)?, Place::Connack) {
             match property.map(|p| (p.id, p.value))? {
                 (SERVER_KEEP_ALIVE, Value::Number(seconds)) => {
-                    connack.server_keep_alive = Some(seconds as u16)
+                    connack.server_keep_alive = Some(seconds as u16);
                 }
                 (REASON_STRING, Value::Text(text)) => connack.reason_string = Some(text.to_owned()),
                 _ => {}

@@ -59,7 +59,7 @@ pub(super) fn refused(caller: &Caller, refusal: &Refusal) {
         event = "refused",
         imsi = sim.map(|sim| sim.imsi.as_str()),
         sim_id = sim.map(|sim| sim.sim_id.as_str()),
-        group = sim.and_then(|sim| sim.group_id.as_ref()).map(|group| group.as_str()),
+        group = sim.and_then(|sim| sim.group_id.as_ref()).map(crate::sim::GroupId::as_str),
         address = %caller.peer,
         client_id = caller.client_id.as_deref(),
         mqtt = caller.version.map(tracing::field::display),

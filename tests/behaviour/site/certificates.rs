@@ -39,7 +39,7 @@ impl Authority {
 
     /// A broker's certificate for a host name or an address.
     pub(crate) fn server(&self, host: &str) -> Pair {
-        self.sign(server_params(host))
+        self.sign(&server_params(host))
     }
 
     /// One that has run out.
@@ -47,7 +47,7 @@ impl Authority {
         let mut params = server_params(host);
         params.not_before = date_time_ymd(2020, 1, 1);
         params.not_after = date_time_ymd(2021, 1, 1);
-        self.sign(params)
+        self.sign(&params)
     }
 
     /// A device's certificate.
@@ -55,10 +55,10 @@ impl Authority {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, name);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-        self.sign(params)
+        self.sign(&params)
     }
 
-    fn sign(&self, params: CertificateParams) -> Pair {
+    fn sign(&self, params: &CertificateParams) -> Pair {
         let key = KeyPair::generate().unwrap();
         let cert = params.signed_by(&key, &self.issuer).unwrap();
         Pair {
