@@ -174,6 +174,7 @@ pub fn init(format: LogFormat, filter: &str) -> Result<LogGuard, InvalidFilter> 
     let writing = Arc::clone(&queue);
     let thread = std::thread::Builder::new()
         .name("log".to_owned())
+        // Not locked for good: others write to standard error too, the banner and panics among them.
         .spawn(move || writing.write_out(&mut io::stderr()))
         .ok();
     Ok(LogGuard { queue, thread })

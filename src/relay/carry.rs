@@ -88,6 +88,7 @@ where
         self.connection
             .counters
             .from_device(from_device.len(), passed.requests);
+        log_requests(&self.connection, "uplink", "device", passed.requests);
         let (disconnect, violation) = (passed.disconnect, passed.violation);
         self.after_uplink(disconnect, violation);
         let scanned = self.downlink.scan(from_broker);
@@ -96,6 +97,7 @@ where
         self.connection
             .counters
             .from_broker(from_broker.len(), scanned.requests);
+        log_requests(&self.connection, "downlink", "broker", scanned.requests);
         self.after_downlink(scanned.disconnect, scanned.violation);
     }
 

@@ -466,6 +466,7 @@ fn guess(bytes: &[u8]) -> &'static str {
     match bytes {
         [0x16, 0x03, ..] => "TLS",
         _ if HTTP_METHODS.iter().any(|method| bytes.starts_with(method)) => "HTTP",
+        [0x10, ..] => "CONNECT with an impossible length",
         [first, ..] if first >> 4 == 1 => "CONNECT with reserved flags",
         [first, ..] if (2..=15).contains(&(first >> 4)) => "another MQTT packet",
         _ => "not MQTT",
@@ -484,6 +485,10 @@ mod tests {
             (b"POST /v1", "HTTP"),
             (&[0xc0, 0x00], "another MQTT packet"),
             (&[0x1f, 0x10], "CONNECT with reserved flags"),
+            (
+                &[0x10, 0xff, 0xff, 0xff, 0xff],
+                "CONNECT with an impossible length",
+            ),
             (&[0x00, 0x01], "not MQTT"),
         ] {
             assert_eq!(guess(bytes), expected, "{bytes:02x?}");

@@ -20,6 +20,8 @@ use tokio::task::JoinHandle;
 
 /// The configuration of a first run.
 const FIRST_RUN: &str = include_str!("../../entrypoints.json");
+/// Where it expects the embedded broker.
+const FIRST_BROKER: &str = "127.0.0.1:1884";
 
 /// Why simrelay could not start.
 #[derive(Debug, thiserror::Error)]
@@ -66,9 +68,10 @@ pub enum StartError {
 /// [`StartError`] names what keeps it from starting.
 pub async fn run(settings: &Settings, format: LogFormat) -> Result<(), StartError> {
     let mut signals = Signals::catch().map_err(StartError::Signals)?;
-    let store = open_store(settings)?;
-    let credentials = Arc::new(CredentialStore::new(&settings.certs));
+    // First, as the configuration of a first run leads to it.
     let broker = start_broker(settings).await?;
+    let store = open_store(settings, broker)?;
+    let credentials = Arc::new(CredentialStore::new(&settings.certs));
     let relay = start_relay(settings, &store, &credentials)?;
     let (stop_api, api_stopped) = oneshot::channel::<()>();
     let api = start_api(settings, &store, api_stopped).await?;
@@ -93,18 +96,23 @@ pub async fn run(settings: &Settings, format: LogFormat) -> Result<(), StartErro
     Ok(())
 }
 
-fn open_store(settings: &Settings) -> Result<Arc<FileStore>, StartError> {
+fn open_store(settings: &Settings, broker: Option<SocketAddr>) -> Result<Arc<FileStore>, StartError> {
     let (path, given) = settings.entrypoints();
     if !given && !path.exists() {
-        write_first_run(&path)?;
+        write_first_run(&path, broker)?;
         tracing::info!(path = %path.display(), "there was no configuration, so one for a first run was written");
     }
     Ok(Arc::new(FileStore::open(path)?))
 }
 
-fn write_first_run(path: &Path) -> Result<(), StartError> {
+/// The embedded broker may listen elsewhere than usual.
+fn write_first_run(path: &Path, broker: Option<SocketAddr>) -> Result<(), StartError> {
+    let text = match broker {
+        Some(address) => FIRST_RUN.replace(FIRST_BROKER, &address.to_string()),
+        None => FIRST_RUN.to_owned(),
+    };
     std::fs::File::create_new(path)
-        .and_then(|mut file| file.write_all(FIRST_RUN.as_bytes()))
+        .and_then(|mut file| file.write_all(text.as_bytes()))
         .map_err(|source| StartError::FirstRun {
             path: path.display().to_string(),
             source,

@@ -1,0 +1,41 @@
+//! What the tests stand on: the real relay, real brokers, devices with addresses of their own.
+
+mod certificates;
+mod configuration;
+mod device;
+mod fake_broker;
+mod http;
+mod mosquitto;
+mod packet;
+mod simrelay;
+mod tool;
+
+pub(crate) use certificates::Authority;
+pub(crate) use configuration::{Configuration, entry_point, imei, imsi, sim_address, sim_id};
+pub(crate) use device::Device;
+pub(crate) use fake_broker::{FakeBroker, TlsBroker};
+pub(crate) use http::{Answer, Http};
+pub(crate) use mosquitto::{Mosquitto, Watcher};
+pub(crate) use packet::{
+    CONNACK_5, CONNACK_311, Connect, PINGREQ, PINGRESP, Packet, Version, Will, auth, disconnect, frame,
+    property_text, puback, publish, publish_5, subscribe, unsubscribe,
+};
+pub(crate) use simrelay::{Simrelay, run, told};
+pub(crate) use tool::{mosquitto_pub, mosquitto_sub};
+
+use std::time::{Duration, Instant};
+
+/// How long anything may take that is expected to happen soon. Generous: the machine may be busy.
+pub(crate) const SOON: Duration = Duration::from_secs(20);
+
+/// Waits until `look` gives something; `what` says for what, if it never does.
+pub(crate) fn wait_until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + SOON;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "{what}: not within {SOON:?}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}

@@ -1,0 +1,327 @@
+//! The program under test, as a process of its own in a folder of its own.
+
+use super::{Configuration, Device, Http, SOON, entry_point, sim_address, wait_until};
+use serde_json::Value;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_simrelay");
+
+/// What the program has logged so far, line by line.
+#[derive(Debug, Default)]
+struct Log {
+    lines: Mutex<Lines>,
+    more: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Lines {
+    lines: Vec<String>,
+    ended: bool,
+}
+
+impl Log {
+    fn follow(stderr: ChildStderr) -> Arc<Self> {
+        let log = Arc::new(Self::default());
+        let writer = Arc::clone(&log);
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                writer.lines.lock().unwrap().lines.push(line);
+                writer.more.notify_all();
+            }
+            writer.lines.lock().unwrap().ended = true;
+            writer.more.notify_all();
+        });
+        log
+    }
+
+    fn text(&self) -> String {
+        self.lines.lock().unwrap().lines.join("\n")
+    }
+
+    /// The first line for which `look` gives something; `None` if the log ends without.
+    #[track_caller]
+    fn wait<T>(&self, what: &str, look: impl Fn(&str) -> Option<T>) -> Option<T> {
+        let deadline = Instant::now() + SOON;
+        let mut lines = self.lines.lock().unwrap();
+        loop {
+            if let Some(found) = lines.lines.iter().find_map(|line| look(line)) {
+                return Some(found);
+            }
+            if lines.ended {
+                return None;
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                // The log is shown when the program's owner is dropped.
+                drop(lines);
+                panic!("no {what} in the log");
+            }
+            lines = self.more.wait_timeout(lines, left).unwrap().0;
+        }
+    }
+}
+
+/// A running simrelay.
+#[derive(Debug)]
+pub(crate) struct Simrelay {
+    child: Child,
+    pub(crate) folder: TempDir,
+    log: Arc<Log>,
+    relay: Vec<SocketAddr>,
+    api: Option<SocketAddr>,
+    broker: Option<SocketAddr>,
+}
+
+impl Simrelay {
+    /// Runs it with `configuration`, relay and API on free ports, no embedded broker.
+    pub(crate) fn start(configuration: &Configuration) -> Self {
+        Self::with(configuration, &[])
+    }
+
+    /// Runs it with SIM 1 in a group whose entry point rewrites topics and leads to `url`.
+    pub(crate) fn to(url: &str) -> Self {
+        Self::start(&Configuration::of(&entry_point(url)))
+    }
+
+    /// Runs it with `configuration` and more flags.
+    pub(crate) fn with(configuration: &Configuration, flags: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("entrypoints.json"), configuration.text()).unwrap();
+        let mut all = vec!["--broker-listen", "off"];
+        if !flags.contains(&"--relay-listen") {
+            all.extend(["--relay-listen", "127.0.0.1:0"]);
+        }
+        all.extend(flags);
+        Self::in_folder(folder, &all)
+    }
+
+    /// Runs it in `folder`.
+    pub(crate) fn in_folder(folder: TempDir, flags: &[&str]) -> Self {
+        let mut child = Command::new(PROGRAM)
+            .args(["--log", "json", "--api-listen", "127.0.0.1:0", "--grace", "2"])
+            .args(flags)
+            .current_dir(folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = Log::follow(child.stderr.take().unwrap());
+        let mut running = Self {
+            child,
+            folder,
+            log,
+            relay: Vec::new(),
+            api: None,
+            broker: None,
+        };
+        running.wait_for("line that it is ready", |line| line["event"] == "ready");
+        for line in running.lines(|line| line["event"] == "listening") {
+            let address = line["address"].as_str().unwrap().parse().unwrap();
+            match line["service"].as_str().unwrap() {
+                "relay" => running.relay.push(address),
+                "api" => running.api = Some(address),
+                "broker" => running.broker = Some(address),
+                other => panic!("what is the service {other}?"),
+            }
+        }
+        running
+    }
+
+    /// Where devices connect.
+    pub(crate) fn relay(&self) -> SocketAddr {
+        self.relay[0]
+    }
+
+    /// Where devices connect, all addresses.
+    pub(crate) fn relays(&self) -> &[SocketAddr] {
+        &self.relay
+    }
+
+    pub(crate) fn api(&self) -> SocketAddr {
+        self.api.unwrap()
+    }
+
+    pub(crate) fn broker(&self) -> SocketAddr {
+        self.broker.unwrap()
+    }
+
+    /// A caller of the admin API with the token.
+    pub(crate) fn http(&self) -> Http {
+        let token = std::fs::read_to_string(self.folder.path().join("data/admin-token")).unwrap();
+        Http::new(self.api(), Some(token.trim()))
+    }
+
+    /// The folder of a credential.
+    pub(crate) fn credential(&self, id: &str) -> PathBuf {
+        self.folder.path().join("certs").join(id)
+    }
+
+    pub(crate) fn file(&self) -> PathBuf {
+        self.folder.path().join("entrypoints.json")
+    }
+
+    /// The file of groups and SIMs as it is now.
+    pub(crate) fn file_json(&self) -> Value {
+        serde_json::from_str(&std::fs::read_to_string(self.file()).unwrap()).unwrap()
+    }
+
+    /// Puts a new file in the old one's place, as an editor does.
+    pub(crate) fn edit(&self, text: &str) {
+        let new = self.folder.path().join("entrypoints.json.edited");
+        std::fs::write(&new, text).unwrap();
+        std::fs::rename(new, self.file()).unwrap();
+    }
+
+    /// SIM `n` opens a TCP connection.
+    pub(crate) fn device(&self, n: u8) -> Device {
+        Device::from(&sim_address(n), self.relay())
+    }
+
+    /// The first log line that `is`.
+    #[track_caller]
+    pub(crate) fn wait_for(&self, what: &str, is: impl Fn(&Value) -> bool) -> Value {
+        let look = |line: &str| {
+            let line = serde_json::from_str(line).ok()?;
+            is(&line).then_some(line)
+        };
+        match self.log.wait(what, look) {
+            Some(line) => line,
+            None => panic!("simrelay ended, without a {what}:\n{}", self.log.text()),
+        }
+    }
+
+    /// The line about a refusal; there is one and no more.
+    #[track_caller]
+    pub(crate) fn refused(&self) -> Value {
+        let is = |line: &Value| line["event"] == "refused";
+        let line = self.wait_for("refusal", is);
+        assert_eq!(self.lines(is).len(), 1, "{}", self.log_text());
+        line
+    }
+
+    /// The line about the refusal of `client_id`; there is one and no more.
+    #[track_caller]
+    pub(crate) fn refused_as(&self, client_id: &str) -> Value {
+        let is = |line: &Value| line["event"] == "refused" && line["client_id"] == client_id;
+        let line = self.wait_for(&format!("refusal of {client_id}"), is);
+        assert_eq!(self.lines(is).len(), 1, "{}", self.log_text());
+        line
+    }
+
+    /// The line about the end of the connection of `client_id`.
+    #[track_caller]
+    pub(crate) fn closed(&self, client_id: &str) -> Value {
+        let is = |line: &Value| line["event"] == "closed" && line["client_id"] == client_id;
+        let line = self.wait_for(&format!("end of {client_id}"), is);
+        assert_eq!(self.lines(is).len(), 1, "{}", self.log_text());
+        line
+    }
+
+    /// All log lines so far that `are`.
+    pub(crate) fn lines(&self, are: impl Fn(&Value) -> bool) -> Vec<Value> {
+        let text = self.log.text();
+        let parsed = text.lines().filter_map(|line| serde_json::from_str(line).ok());
+        parsed.filter(|line| are(line)).collect()
+    }
+
+    pub(crate) fn log_text(&self) -> String {
+        self.log.text()
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends a signal: "TERM", "HUP", "KILL".
+    pub(crate) fn signal(&self, name: &str) {
+        let line = format!("kill -{name} {}", self.pid());
+        assert!(Command::new("sh").args(["-c", &line]).status().unwrap().success());
+    }
+
+    /// Waits for its end.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        wait_until("end of simrelay", || self.child.try_wait().unwrap())
+    }
+
+    /// Ends it at once and gives the folder that it leaves behind.
+    pub(crate) fn kill(mut self) -> TempDir {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        std::mem::replace(&mut self.folder, tempfile::tempdir().unwrap())
+    }
+
+    /// Resident memory now, in bytes.
+    pub(crate) fn memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .unwrap();
+        line.trim().trim_end_matches("kB").trim().parse::<u64>().unwrap() * 1024
+    }
+}
+
+impl Drop for Simrelay {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("--- log of simrelay\n{}", self.log.text());
+        }
+    }
+}
+
+/// What a command that ends by itself left.
+#[derive(Debug)]
+pub(crate) struct Output {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+/// Runs the program to its end in `folder`.
+pub(crate) fn run(folder: &Path, arguments: &[&str]) -> Output {
+    let output = Command::new("timeout")
+        .arg(SOON.as_secs().to_string())
+        .arg(PROGRAM)
+        .args(arguments)
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    Output {
+        code: output.status.code(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// Starts the program in `folder` and gives what it said when `last` is in a line.
+#[track_caller]
+pub(crate) fn told(folder: &Path, flags: &[&str], last: &str) -> String {
+    let mut child = Command::new(PROGRAM)
+        .args(flags)
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let log = Log::follow(child.stderr.take().unwrap());
+    let deadline = Instant::now() + SOON;
+    while !log.text().contains(last) && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let said = log.text();
+    assert!(said.contains(last), "no {last:?} in what it said:\n{said}");
+    said
+}
