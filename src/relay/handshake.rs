@@ -28,8 +28,6 @@ const CONNACK_WITHIN: Duration = Duration::from_secs(10);
 const MAX_AHEAD: usize = 64 * 1024;
 /// The largest CONNECT that is read from an address of no SIM, only to say no in its own version.
 const MAX_STRANGER: usize = 4 * 1024;
-/// Bytes of a CONNECT up to its protocol level: fixed header, `MQIsdp` with its length, level.
-const VERSION_IS_THERE: usize = 5 + 2 + 6 + 1;
 /// The largest CONNACK or AUTH that is taken from a broker.
 const MAX_ANSWER: usize = 256 * 1024;
 
@@ -384,7 +382,8 @@ impl Device {
                 if header.packet != PacketType::Connect || header.first & 0x0f != 0 {
                     return Err(Refusal::NotConnect(guess(&self.ahead)));
                 }
-                if header.total() > limit && self.ahead.len() >= VERSION_IS_THERE {
+                if header.total() > limit {
+                    // Its first bytes mostly came together, and with them the version to answer in.
                     caller.version = Connect::version_of(&self.ahead);
                     let size = header.total();
                     return Err(match caller.sim {

@@ -201,7 +201,8 @@ fn violations(version: Version) -> Vec<(Vec<u8>, u8, &'static str)> {
             0x8f,
             "topic filter is empty",
         ),
-        (subscribe(version, 1, &[("t", 3)]), 0x81, "subscription options"),
+        // QoS 3 is a protocol error, reserved bits are malformed (MQTT 5 §3.8.3.1).
+        (subscribe(version, 1, &[("t", 3)]), 0x82, "subscription options"),
         (unsubscribe(version, 1, &[]), 0x82, "without a topic filter"),
         (vec![0x82, 0xff, 0xff, 0xff, 0x7f], 0x95, "over the limit"),
         (vec![0xa2, 0xff, 0xff, 0xff, 0x7f], 0x95, "over the limit"),
