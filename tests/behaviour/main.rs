@@ -15,6 +15,7 @@ mod counting;
 mod first_run;
 mod isolation;
 mod keep_alive;
+mod library;
 mod load;
 mod login;
 mod refusals;
