@@ -1,0 +1,2 @@
+-- logbook
+SELECT 1;
