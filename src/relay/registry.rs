@@ -100,7 +100,9 @@ pub struct Registry {
 }
 
 impl Registry {
-    pub(super) fn new(workers: usize, books: Books) -> Self {
+    /// An empty one for so many workers.
+    #[must_use]
+    pub fn new(workers: usize, books: Books) -> Self {
         Self {
             tables: (0..workers).map(|_| Mutex::default()).collect(),
             books,
