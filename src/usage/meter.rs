@@ -51,20 +51,21 @@ impl Meter {
 pub struct UsageLines(Sums);
 
 impl UsageLines {
-    /// Adds to the next line of `key`. What is no request makes no line.
+    /// Adds to the next line of `key`.
     pub fn add(&mut self, key: &UsageKey, counts: &Counts) {
-        if counts.requests() == 0 {
-            return;
-        }
         match self.0.get_mut(key) {
             Some(sum) => *sum += *counts,
             None => drop(self.0.insert(key.clone(), *counts)),
         }
     }
 
-    /// Writes one line for each key that was active since the last call. `interval` is in seconds.
+    /// Writes one line for each key that had a request since the last call; the bytes of the others wait
+    /// for their next request. `interval` is in seconds.
     pub fn log(&mut self, interval: u64) {
-        for (key, counts) in std::mem::take(&mut self.0) {
+        let active = |(_, counts): &(UsageKey, Counts)| counts.requests() > 0;
+        let (due, waiting): (Vec<_>, _) = std::mem::take(&mut self.0).into_iter().partition(active);
+        self.0 = Sums::from_iter::<Vec<_>>(waiting);
+        for (key, counts) in due {
             tracing::info!(
                 event = "usage",
                 imsi = %key.imsi,
@@ -77,6 +78,8 @@ impl UsageLines {
                 broker_up = counts.broker_up,
                 broker_down = counts.broker_down,
                 device_down = counts.device_down,
+                bytes_up = counts.bytes_up,
+                bytes_down = counts.bytes_down,
                 "usage"
             );
         }
