@@ -13,8 +13,10 @@
 //! | 0 | [`mqtt`] | the wire: framing, CONNECT and CONNACK patched, topics spliced; sans-io, knows no SIM |
 //! | 0 | [`sim`] | who is calling: identifiers, SIMs, SIM sessions |
 //! | 0 | [`credential`] | what a credential is, with its secrets hidden |
+//! | 0 | [`database`] | the SQLite file of the data folder: opened, migrated |
 //! | 1 | [`entrypoint`] | the Beam object: JSON checked into an `EntryPoint`; placeholders and topics |
-//! | 1 | [`usage`] | what is counted for the bill |
+//! | 1 | [`usage`] | what is counted for the bill; the ledger |
+//! | 1 | [`logbook`] | what went wrong, per SIM |
 //! | 2 | [`store`] | groups, SIMs, credentials: snapshots, changes, files |
 //! | 2 | [`upstream`] | the way to a broker: names, TCP, TLS |
 //! | 3 | [`relay`] | the data plane: accept, handshake, steady state, end |
@@ -28,8 +30,10 @@ pub mod api;
 pub mod broker;
 pub mod cli;
 pub mod credential;
+pub mod database;
 pub mod entrypoint;
 pub mod explain;
+pub mod logbook;
 pub mod logging;
 pub mod mqtt;
 pub mod relay;

@@ -101,7 +101,7 @@ pub struct Settings {
     )]
     pub certs: PathBuf,
 
-    /// What the program keeps: the admin token
+    /// What the program keeps: admin token, usage ledger, log book
     #[arg(
         long,
         env = "SIMRELAY_DATA",

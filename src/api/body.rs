@@ -42,6 +42,17 @@ impl<S: Sync> FromRequest<S> for Parameters {
     }
 }
 
+/// A body of the form `form`, in words.
+pub(super) async fn json<T: serde::de::DeserializeOwned>(
+    request: Request,
+    form: &str,
+) -> Result<T, ApiError> {
+    refuse_other_types(&request)?;
+    let bytes = read(request.into_body()).await?;
+    serde_json::from_slice(&bytes)
+        .map_err(|error| ApiError::InvalidBody(format!("the body is not {form}: {error}")))
+}
+
 /// Without a type the body counts as JSON; with another one the caller means something else.
 fn refuse_other_types(request: &Request) -> Result<(), ApiError> {
     let Some(value) = request.headers().get(CONTENT_TYPE) else {

@@ -5,7 +5,9 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
+use crate::logbook::LogBookError;
 use crate::store::ChangeError;
+use crate::usage::LedgerError;
 
 /// Why a request was refused.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +26,24 @@ pub enum ApiError {
     /// No such group.
     #[error("there is no group {0:?}")]
     NoSuchGroup(String),
+    /// No such SIM, and nothing was ever counted for it.
+    #[error("there is no subscriber {0:?}")]
+    NoSuchSubscriber(String),
+    /// No such operator.
+    #[error("there is no operator {0:?}")]
+    NoSuchOperator(String),
+    /// No such exported file.
+    #[error("there is no exported file {0:?}")]
+    NoSuchFile(String),
+    /// An export that would not fit into memory.
+    #[error("the export has more than {0} rows: ask for a shorter range, or for days or months")]
+    ExportTooLarge(usize),
+    /// The usage ledger.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The log book.
+    #[error(transparent)]
+    LogBook(#[from] LogBookError),
     /// A path that does not decode.
     #[error("{0}")]
     InvalidPath(String),
@@ -53,6 +73,11 @@ impl ApiError {
             Self::NoSuchGroup(_) | Self::Change(ChangeError::NoSuchGroup(_)) => {
                 (StatusCode::NOT_FOUND, "NoSuchGroup")
             }
+            Self::NoSuchSubscriber(_) => (StatusCode::NOT_FOUND, "NoSuchSubscriber"),
+            Self::NoSuchOperator(_) => (StatusCode::NOT_FOUND, "NoSuchOperator"),
+            Self::NoSuchFile(_) => (StatusCode::NOT_FOUND, "NoSuchFile"),
+            Self::ExportTooLarge(_) => (StatusCode::BAD_REQUEST, "ExportTooLarge"),
+            Self::Ledger(_) | Self::LogBook(_) => (StatusCode::INTERNAL_SERVER_ERROR, "Database"),
             Self::InvalidPath(_) => (StatusCode::BAD_REQUEST, "InvalidPath"),
             Self::InvalidQuery(_) => (StatusCode::BAD_REQUEST, "InvalidQuery"),
             Self::InvalidBody(_) => (StatusCode::BAD_REQUEST, "InvalidBody"),

@@ -15,7 +15,7 @@ use crate::sim::GroupId;
 use crate::store::{Change, Changed, Group};
 
 /// There is one operator here; SORACOM's clients want to see one.
-const OPERATOR_ID: &str = "OP0000000000";
+pub(super) const OPERATOR_ID: &str = "OP0000000000";
 
 /// A group in SORACOM's shape.
 fn to_json(group: &Group) -> Value {

@@ -1,14 +1,18 @@
 //! The admin API: groups and their configuration, in SORACOM's shapes.
 //!
-//! Every route but `/healthz` and `/readyz` wants `Authorization: Bearer <token>`.
+//! Every route but `/healthz`, `/readyz` and `/metrics` wants `Authorization: Bearer <token>`.
 
 mod auth;
 mod body;
 mod error;
+mod files;
 mod groups;
+mod logs;
+mod metrics;
 mod paging;
 mod routes;
 mod segments;
+mod stats;
 mod token;
 
 use std::future::Future;
@@ -18,6 +22,7 @@ use std::sync::Arc;
 
 use tokio::net::TcpListener;
 
+use crate::relay::{Books, Registry};
 use crate::store::Store;
 
 pub use error::ApiError;
@@ -34,6 +39,10 @@ pub struct ApiState {
     pub store: Arc<dyn Store>,
     /// What a caller has to show.
     pub token: Arc<AdminToken>,
+    /// Usage, log book and numbers.
+    pub books: Books,
+    /// Who is connected.
+    pub registry: Arc<Registry>,
 }
 
 /// Serves the API until `shutdown` is done and the requests that then run are answered.

@@ -3,9 +3,9 @@
 use axum::Router;
 use axum::extract::Request;
 use axum::middleware;
-use axum::routing::{delete, get, put};
+use axum::routing::{delete, get, post, put};
 
-use super::{ApiError, ApiState, auth, groups};
+use super::{ApiError, ApiState, auth, files, groups, logs, metrics, stats};
 
 /// All routes of the API. Without [`axum::extract::ConnectInfo`] the audit log cannot name the caller's
 /// address; [`super::serve`] provides it.
@@ -14,6 +14,18 @@ pub fn router(state: ApiState) -> Router {
         .route("/healthz", get(alive))
         // The state is loaded before the API listens.
         .route("/readyz", get(alive))
+        .route("/metrics", get(metrics::show))
+        .route("/v1/stats/beam/subscribers/{imsi}", get(stats::of_subscriber))
+        .route(
+            "/v1/stats/beam/operators/{operator_id}/export",
+            post(stats::export),
+        )
+        .route("/v1/files/exported/{exported_file_id}", get(files::exported))
+        .route(
+            "/v1/files/exported/{exported_file_id}/stats.csv",
+            get(files::content),
+        )
+        .route("/v1/logs", get(logs::list))
         .route("/v1/groups", get(groups::list))
         .route("/v1/groups/{group_id}", get(groups::get))
         .route(

@@ -13,6 +13,7 @@ const TOKEN: &str = "a-token-for-the-tests";
 
 struct Api {
     folder: tempfile::TempDir,
+    books: Books,
     url: String,
     client: reqwest::Client,
 }
@@ -26,8 +27,16 @@ impl Api {
         let token = Arc::new(AdminToken::load_or_create(folder.path()).unwrap());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        tokio::spawn(serve(listener, ApiState { store, token }, std::future::pending()));
+        let books = Books::new(&crate::database::open(folder.path()).await.unwrap());
+        let state = ApiState {
+            store,
+            token,
+            registry: Arc::new(Registry::new(1, books.clone())),
+            books: books.clone(),
+        };
+        tokio::spawn(serve(listener, state, std::future::pending()));
         Self {
+            books,
             folder,
             url,
             client: reqwest::Client::builder().no_proxy().build().unwrap(),
@@ -413,3 +422,5 @@ async fn a_failed_write_is_told_and_a_broken_hand_edit_is_a_conflict() {
         "the old state runs on"
     );
 }
+
+mod usage;

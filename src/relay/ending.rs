@@ -105,6 +105,61 @@ impl Ending {
         }
     }
 
+    /// Its kind in one word, for counting and searching.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::DeviceDisconnected => "device_disconnected",
+            Self::DeviceClosed => "device_closed",
+            Self::DeviceLost(_) => "device_lost",
+            Self::DeviceIdle { .. } => "device_idle",
+            Self::Quiet { .. } => "quiet",
+            Self::DeviceViolation(_) => "device_violation",
+            Self::BrokerDisconnected(_) => "broker_disconnected",
+            Self::BrokerClosed => "broker_closed",
+            Self::BrokerLost(_) => "broker_lost",
+            Self::BrokerStalled { .. } => "broker_stalled",
+            Self::BrokerViolation(_) => "broker_violation",
+            Self::Administrative(Administrative::Shutdown) => "shutdown",
+            Self::Administrative(_) => "administrative",
+        }
+    }
+
+    /// What to do about it, where something can be done.
+    #[must_use]
+    pub fn advice(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::DeviceLost(_) => "check the radio link, and NAT time-outs shorter than the keep alive",
+            Self::DeviceIdle { .. } => "check the radio link, and that the device sends PINGREQ in time",
+            Self::Quiet { .. } => "give the device a keep alive if it is to stay connected",
+            Self::DeviceViolation(_) => {
+                "the device's MQTT library breaks the specification: update or replace it"
+            }
+            Self::BrokerDisconnected(0x8e) => "another connection with the same client id took over",
+            Self::BrokerClosed => {
+                "check the broker's log: another connection with the same client id, its access rules, its limits"
+            }
+            Self::BrokerDisconnected(_) | Self::BrokerViolation(_) => "check the broker's log",
+            Self::BrokerLost(_) | Self::BrokerStalled { .. } => {
+                "check the way to the broker, and that the broker keeps up"
+            }
+            Self::DeviceDisconnected | Self::DeviceClosed | Self::Administrative(_) => return None,
+        })
+    }
+
+    /// Whether it is the broker, or the way to it, that failed.
+    #[must_use]
+    pub fn is_upstream_failure(&self) -> bool {
+        matches!(
+            self,
+            Self::BrokerDisconnected(_)
+                | Self::BrokerClosed
+                | Self::BrokerLost(_)
+                | Self::BrokerStalled { .. }
+                | Self::BrokerViolation(_)
+        )
+    }
+
     /// Whether the device may still be there to read what comes.
     #[must_use]
     pub(super) fn device_listens(&self) -> bool {

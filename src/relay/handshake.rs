@@ -6,7 +6,7 @@ use super::farewell::farewell;
 use super::registry::{Connection, Seat};
 use super::service::{Context, lost_ground};
 use super::{Refusal, journal};
-use crate::entrypoint::{Login as Rule, Scheme, TopicPlan};
+use crate::entrypoint::{Destination, Login as Rule, Scheme, TopicPlan};
 use crate::mqtt::{
     Connack, Connect, ConnectError, FixedHeader, Login, MAX_CONNECT, PacketType, Version, connack,
 };
@@ -45,6 +45,7 @@ pub(super) struct Caller {
     pub(super) client_id: Option<Box<str>>,
     pub(super) sim: Option<Arc<Sim>>,
     pub(super) keep_alive: Option<u16>,
+    pub(super) destination: Option<Destination>,
     maximum_packet_size: Option<u32>,
 }
 
@@ -74,6 +75,7 @@ pub(super) async fn open(
             .session(peer.ip())
             .map(|session| session.sim),
         keep_alive: None,
+        destination: None,
         maximum_packet_size: None,
     };
     let mut device = Device {
@@ -90,7 +92,7 @@ pub(super) async fn open(
     match established {
         Ok(accepted) => Some(accepted.enter(device, peer, context, worker)),
         Err((refusal, answer)) => {
-            journal::refused(&caller, &refusal);
+            journal::refused(context.registry.books(), &caller, &refusal);
             let own = || {
                 let text = format!("{refusal}: {}", refusal.advice());
                 connack::refusal(
@@ -131,7 +133,7 @@ impl Accepted {
             self.keep_alive,
             self.maximum_packet_size,
         ));
-        journal::opened(&connection);
+        journal::opened(context.registry.books(), &connection);
         let seat = context.registry.enter(worker, &connection);
         // What changed while the broker was waited for was not told to a connection that was not there yet.
         if let Some(reason) = lost_ground(&connection, &context.store.snapshot()) {
@@ -173,6 +175,7 @@ async fn establish(device: &mut Device, caller: &mut Caller, context: &Context) 
     caller.learn(&connect);
     let admission = Admission::find(&snapshot, caller.peer.ip(), connect.keep_alive).map_err(none)?;
     drop(snapshot);
+    caller.destination = Some(admission.entry_point.destination.clone());
     let reached = device.while_waiting(reach(&admission, &connect, context)).await;
     let broker = reached.map_err(none)?.map_err(none)?;
     await_connack(device, broker, admission, &connect).await

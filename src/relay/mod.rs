@@ -10,11 +10,14 @@
 //! | `outbox` | what a socket did not take yet |
 //! | `registry` | who is connected, seen from outside |
 //! | `service` | the relay as a whole: started, watched, shut down |
-//! | `journal` | the log lines of a connection |
+//! | `journal` | what is written down of a connection: log line, log book, tally |
+//! | `books` | usage and log book written every second |
+//! | `tally` | numbers since the start |
 //! | `farewell` | the last packet to a device, and a close that lets it arrive |
 //! | `refusal`, `ending` | why a connection did not come about, why it is over; in words for the log |
 
 mod admission;
+mod books;
 mod carry;
 mod ending;
 mod farewell;
@@ -25,10 +28,13 @@ mod outbox;
 mod refusal;
 mod registry;
 mod service;
+mod tally;
 mod worker;
 
 pub use admission::{Admission, IDLE_WITHOUT_KEEP_ALIVE, IdleRule, idle_rule};
+pub use books::Books;
 pub use ending::{Administrative, Ending};
 pub use refusal::Refusal;
 pub use registry::{Connection, Registry};
 pub use service::{Relay, RelayError, RelaySettings};
+pub use tally::{ByKind, OfGroup, Tally, Totals};

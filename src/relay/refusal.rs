@@ -107,6 +107,46 @@ fn said(connack: &Connack) -> String {
 }
 
 impl Refusal {
+    /// Its kind in one word, for counting and searching.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::NoConnect { .. } => "no_connect",
+            Self::DeviceLeft => "device_left",
+            Self::NotConnect(_) => "not_connect",
+            Self::ConnectTooLarge { .. } => "connect_too_large",
+            Self::Connect(ConnectError::Protocol { .. }) => "protocol_version",
+            Self::Connect(_) => "malformed_connect",
+            Self::UnknownAddress(_) => "unknown_address",
+            Self::NoGroup(_) => "no_group",
+            Self::NoEntryPoint(_) => "no_entry_point",
+            Self::Disabled(_) => "entry_point_disabled",
+            Self::KeepAlive(_) => "keep_alive",
+            Self::Credential(_) => "credential",
+            Self::NoCredential(_) => "no_credential",
+            Self::Will(_) => "will",
+            Self::Upstream(error) => error.kind(),
+            Self::BrokerClosed { .. } => "broker_closed",
+            Self::BrokerSilent { .. } => "broker_silent",
+            Self::BrokerAnswer { .. } => "broker_answer",
+            Self::ByBroker { .. } => "refused_by_broker",
+            Self::Shutdown => "shutdown",
+        }
+    }
+
+    /// Whether it is the broker, or the way to it, that failed.
+    #[must_use]
+    pub fn is_upstream_failure(&self) -> bool {
+        matches!(
+            self,
+            Self::Upstream(_)
+                | Self::BrokerClosed { .. }
+                | Self::BrokerSilent { .. }
+                | Self::BrokerAnswer { .. }
+                | Self::ByBroker { .. }
+        )
+    }
+
     /// The MQTT reason; `None` where the broker's own answer went to the device, or nobody is there to read one.
     #[must_use]
     pub fn reason(&self) -> Option<Reason> {

@@ -1,7 +1,7 @@
 //! Who is connected, seen from outside of the connections' own tasks.
 
-use super::{Administrative, Admission};
-use crate::entrypoint::Scheme;
+use super::{Administrative, Admission, Books};
+use crate::entrypoint::{MQTT_ENTRY_POINT, Scheme};
 use crate::mqtt::Version;
 use crate::usage::{Counters, Meter, Reported, UsageKey};
 use atomic_waker::AtomicWaker;
@@ -75,13 +75,19 @@ impl Connection {
         }
     }
 
-    /// Hands the requests counted since the last report to the meter. Only one thread at a time may report:
+    /// Hands what was counted since the last report to the meter. Only one thread at a time may report:
     /// the one that holds the table's lock.
     fn report(&self, meter: &Meter) {
         let since = self.reported.catch_up(&self.counters.read());
         if !since.is_zero() {
-            let tls = self.admission.entry_point.destination.scheme == Scheme::Mqtts;
-            meter.add(UsageKey::new(&self.admission.sim, tls), since);
+            let sim = &self.admission.sim;
+            let key = UsageKey {
+                imsi: sim.imsi.clone(),
+                group: sim.group_id.clone(),
+                entry_point: MQTT_ENTRY_POINT,
+                tls: self.admission.entry_point.destination.scheme == Scheme::Mqtts,
+            };
+            meter.add(key, since);
         }
     }
 }
@@ -90,15 +96,22 @@ impl Connection {
 #[derive(Debug)]
 pub struct Registry {
     tables: Vec<Mutex<Slab<Arc<Connection>>>>,
-    meter: Meter,
+    books: Books,
 }
 
 impl Registry {
-    pub(super) fn new(workers: usize, meter: Meter) -> Self {
+    /// An empty one for so many workers.
+    #[must_use]
+    pub fn new(workers: usize, books: Books) -> Self {
         Self {
             tables: (0..workers).map(|_| Mutex::default()).collect(),
-            meter,
+            books,
         }
+    }
+
+    /// Where what happens to connections is written down.
+    pub(super) fn books(&self) -> &Books {
+        &self.books
     }
 
     fn table(&self, worker: usize) -> MutexGuard<'_, Slab<Arc<Connection>>> {
@@ -140,7 +153,7 @@ impl Registry {
 
     /// Hands everything counted so far to the meter.
     pub fn report(&self) {
-        self.for_each(|connection| connection.report(&self.meter));
+        self.for_each(|connection| connection.report(&self.books.meter));
     }
 }
 
@@ -152,6 +165,13 @@ pub(super) struct Seat {
     key: u32,
 }
 
+impl Seat {
+    /// Where what happens to the connection is written down.
+    pub(super) fn books(&self) -> &Books {
+        &self.registry.books
+    }
+}
+
 impl Drop for Seat {
     fn drop(&mut self) {
         let left = self
@@ -159,7 +179,7 @@ impl Drop for Seat {
             .table(self.worker as usize)
             .try_remove(self.key as usize);
         if let Some(connection) = left {
-            connection.report(&self.registry.meter);
+            connection.report(&self.registry.books.meter);
         }
     }
 }

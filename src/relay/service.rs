@@ -1,17 +1,18 @@
 //! The relay as a whole: started, watched, shut down.
 
+use super::books::Bookkeeper;
 use super::registry::Registry;
-use super::{Administrative, Connection, listen, worker};
+use super::{Administrative, Books, Connection, listen, worker};
 use crate::store::{CredentialStore, Snapshot, Store};
 use crate::upstream::Upstream;
-use crate::usage::Meter;
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle as Task;
 
 /// Where the relay listens, and with how many threads.
 #[derive(Debug, Clone)]
@@ -68,15 +69,16 @@ pub(super) struct Context {
 pub struct Relay {
     addresses: Vec<SocketAddr>,
     registry: Arc<Registry>,
-    meter: Meter,
     shutdown: watch::Sender<bool>,
     workers: Vec<JoinHandle<io::Result<()>>>,
-    watchers: Vec<tokio::task::JoinHandle<()>>,
+    watcher: Task<()>,
+    /// Writes usage and log entries until the sender is dropped.
+    bookkeeper: (oneshot::Sender<()>, Task<Bookkeeper>),
 }
 
 impl Relay {
     /// Binds all addresses, then starts the workers. The caller's runtime runs what is not on the data
-    /// plane: usage lines and the watch over configuration changes.
+    /// plane: the bookkeeper and the watch over configuration changes.
     ///
     /// # Errors
     /// [`RelayError`] names the address that cannot be had.
@@ -85,6 +87,7 @@ impl Relay {
         store: Arc<dyn Store>,
         credentials: Arc<CredentialStore>,
         upstream: Upstream,
+        books: Books,
     ) -> Result<Self, RelayError> {
         let count = settings.workers.get();
         let mut shares: Vec<_> = (0..count).map(|_| Vec::new()).collect();
@@ -97,8 +100,7 @@ impl Relay {
                 share.push(listener);
             }
         }
-        let meter = Meter::default();
-        let registry = Arc::new(Registry::new(count, meter.clone()));
+        let registry = Arc::new(Registry::new(count, books));
         let (shutdown, down) = watch::channel(false);
         let context = Arc::new(Context {
             store: Arc::clone(&store),
@@ -113,21 +115,17 @@ impl Relay {
             let thread = std::thread::Builder::new().name(format!("relay-{number}"));
             workers.push(thread.spawn(move || worker::run(listeners, &context, number, grace))?);
         }
-        let watchers = vec![
-            tokio::spawn(log_usage(
-                Arc::clone(&registry),
-                meter.clone(),
-                settings.usage_interval.get() as u64,
-            )),
-            tokio::spawn(close_what_lost_its_ground(Arc::clone(&registry), store)),
-        ];
+        let watcher = tokio::spawn(close_what_lost_its_ground(Arc::clone(&registry), store));
+        let bookkeeper = Bookkeeper::new(Arc::clone(&registry), settings.usage_interval.get() as u64);
+        let (stop, stopped) = oneshot::channel();
+        let bookkeeper = (stop, tokio::spawn(bookkeeper.keep(stopped)));
         Ok(Self {
             addresses,
             registry,
-            meter,
             shutdown,
             workers,
-            watchers,
+            watcher,
+            bookkeeper,
         })
     }
 
@@ -144,11 +142,9 @@ impl Relay {
     }
 
     /// Stops accepting, closes every connection without a DISCONNECT to its broker, waits for the grace
-    /// period at most, and writes the last usage lines.
+    /// period at most, and writes what was counted to its end.
     pub async fn shut_down(self) {
-        for task in self.watchers {
-            task.abort();
-        }
+        self.watcher.abort();
         let _ = self.shutdown.send(true);
         let registry = Arc::clone(&self.registry);
         let closing = tokio::spawn(async move {
@@ -168,18 +164,12 @@ impl Relay {
         });
         let _ = joined.await;
         closing.abort();
-        self.registry.report();
-        self.meter.log(0);
-    }
-}
-
-async fn log_usage(registry: Arc<Registry>, meter: Meter, interval: u64) {
-    let mut ticks = tokio::time::interval(Duration::from_secs(interval));
-    ticks.tick().await;
-    loop {
-        ticks.tick().await;
-        registry.report();
-        meter.log(interval);
+        let (stop, bookkeeper) = self.bookkeeper;
+        drop(stop);
+        match bookkeeper.await {
+            Ok(bookkeeper) => bookkeeper.close().await,
+            Err(error) => tracing::error!(%error, "the bookkeeper failed"),
+        }
     }
 }
 

@@ -104,7 +104,7 @@ impl Future for Life {
         };
         let ending = ready!(Pin::new(carry).poll(cx));
         if let Some((carry, seat)) = self.open.take() {
-            journal::closed(carry.connection(), &ending);
+            journal::closed(seat.books(), carry.connection(), &ending);
             drop(seat);
             part(carry, &ending, self.alive.clone());
         }

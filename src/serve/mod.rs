@@ -3,7 +3,8 @@
 mod banner;
 
 use crate::api::{self, AdminToken, ApiState};
-use crate::relay::{Relay, RelaySettings};
+use crate::database;
+use crate::relay::{Books, Relay, RelaySettings};
 use crate::serve::banner::Banner;
 use crate::settings::{Listen, LogFormat, Settings};
 use crate::store::{CredentialStore, FileStore, Store};
@@ -29,6 +30,9 @@ pub enum StartError {
     /// The configuration cannot be used.
     #[error(transparent)]
     Store(#[from] crate::store::StoreError),
+    /// Usage and log book cannot be kept.
+    #[error(transparent)]
+    Database(#[from] database::DatabaseError),
     /// The relay cannot listen.
     #[error(transparent)]
     Relay(#[from] crate::relay::RelayError),
@@ -72,9 +76,11 @@ pub async fn run(settings: &Settings, format: LogFormat) -> Result<(), StartErro
     let broker = start_broker(settings).await?;
     let store = open_store(settings, broker)?;
     let credentials = Arc::new(CredentialStore::new(&settings.certs));
-    let relay = start_relay(settings, &store, &credentials)?;
+    let pool = database::open(&settings.data).await?;
+    let books = Books::new(&pool);
+    let relay = start_relay(settings, &store, &credentials, books.clone())?;
     let (stop_api, api_stopped) = oneshot::channel::<()>();
-    let api = start_api(settings, &store, api_stopped).await?;
+    let api = start_api(settings, &store, books, &relay, api_stopped).await?;
     let watching = Arc::clone(&store);
     tokio::spawn(async move { watching.watch().await });
     Banner {
@@ -93,6 +99,7 @@ pub async fn run(settings: &Settings, format: LogFormat) -> Result<(), StartErro
         // An answer that is being written may end; one that never ends does not hold the exit up.
         let _ = tokio::time::timeout(Duration::from_secs(1), serving).await;
     }
+    pool.close().await;
     Ok(())
 }
 
@@ -123,6 +130,7 @@ fn start_relay(
     settings: &Settings,
     store: &Arc<FileStore>,
     credentials: &Arc<CredentialStore>,
+    books: Books,
 ) -> Result<Relay, StartError> {
     let relay = RelaySettings {
         listen: settings.relay_addresses(),
@@ -136,6 +144,7 @@ fn start_relay(
         store,
         Arc::clone(credentials),
         Upstream::new(Deadlines::default()),
+        books,
     )?)
 }
 
@@ -159,6 +168,8 @@ async fn start_broker(_: &Settings) -> Result<Option<SocketAddr>, StartError> {
 async fn start_api(
     settings: &Settings,
     store: &Arc<FileStore>,
+    books: Books,
+    relay: &Relay,
     stopped: oneshot::Receiver<()>,
 ) -> Result<Option<(SocketAddr, JoinHandle<()>)>, StartError> {
     let Listen::On(address) = settings.api_listen else {
@@ -174,6 +185,8 @@ async fn start_api(
     let state = ApiState {
         store: Arc::clone(store) as Arc<dyn Store>,
         token,
+        books,
+        registry: Arc::clone(relay.registry()),
     };
     let serving = tokio::spawn(async move {
         // The sender is dropped when the program shuts down.

@@ -75,6 +75,19 @@ pub enum UpstreamError {
 }
 
 impl UpstreamError {
+    /// Its kind in one word, for counting and searching.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Resolve { .. } => "resolve",
+            Self::Dial { .. } => "dial",
+            Self::DialTimeout { .. } => "dial_timeout",
+            Self::Tls { .. } => "tls",
+            Self::TlsTimeout { .. } => "tls_timeout",
+            Self::Credential { .. } => "tls_credential",
+        }
+    }
+
     /// What an admin can do about it.
     #[must_use]
     pub fn advice(&self) -> &'static str {

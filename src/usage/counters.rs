@@ -95,6 +95,12 @@ impl Counts {
         self.broker_up + self.broker_down
     }
 
+    /// Requests on both legs.
+    #[must_use]
+    pub fn requests(&self) -> u64 {
+        self.device_leg() + self.broker_leg()
+    }
+
     /// Whether nothing was counted at all.
     #[must_use]
     pub fn is_zero(&self) -> bool {
@@ -115,17 +121,21 @@ impl AddAssign for Counts {
 
 /// How far the counts of one connection have been reported.
 ///
-/// The lower halves are enough to tell how much came since: a connection does not count 2^32 requests
-/// between two reports.
+/// The lower halves are enough to tell how much came since: a connection does not count 2^32 requests or
+/// bytes between two reports, which are a second apart.
 #[derive(Debug, Default)]
-pub struct Reported([AtomicU32; 4]);
+pub struct Reported([AtomicU32; 6]);
 
 impl Reported {
-    /// The requests counted since the last call; bytes are left at 0. One thread at a time.
+    /// What was counted since the last call. One thread at a time.
     #[must_use]
     pub fn catch_up(&self, now: &Counts) -> Counts {
         let since = |i: usize, count: u64| {
-            let earlier = self.0[i].swap(count as u32, Relaxed);
+            let earlier = self.0[i].load(Relaxed);
+            // An idle connection is only read.
+            if earlier != count as u32 {
+                self.0[i].store(count as u32, Relaxed);
+            }
             u64::from((count as u32).wrapping_sub(earlier))
         };
         Counts {
@@ -133,7 +143,8 @@ impl Reported {
             broker_up: since(1, now.broker_up),
             broker_down: since(2, now.broker_down),
             device_down: since(3, now.device_down),
-            ..Counts::default()
+            bytes_up: since(4, now.bytes_up),
+            bytes_down: since(5, now.bytes_down),
         }
     }
 }
@@ -173,7 +184,7 @@ mod tests {
             ..Counts::default()
         };
         let first = reported.catch_up(&at(5));
-        assert_eq!((first.device_up, first.broker_down, first.bytes_up), (5, 10, 0));
+        assert_eq!((first.device_up, first.broker_down, first.bytes_up), (5, 10, 9));
         assert!(reported.catch_up(&at(5)).is_zero());
         let far = u64::from(u32::MAX) - 3;
         let _ = reported.catch_up(&at(far));

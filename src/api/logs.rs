@@ -1,0 +1,162 @@
+//! What went wrong, per SIM.
+
+use std::net::IpAddr;
+
+use axum::Json;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::groups::OPERATOR_ID;
+use super::paging::link;
+use super::{ApiError, ApiState};
+use crate::logbook::{Found, LogQuery, Source};
+use crate::sim::Imsi;
+
+const LIMIT: usize = 100;
+const MAX_LIMIT: usize = 1000;
+/// SORACOM's services; only Beam has entries here.
+const SERVICES: [&str; 8] = [
+    "Air", "Beam", "Funk", "Funnel", "Harvest", "Napter", "Orbit", "Unified",
+];
+/// SORACOM's resource types without entries here.
+const OTHER_RESOURCES: [&str; 3] = ["Device", "LoraDevice", "SigfoxDevice"];
+/// Our own resource type: a source address that belongs to no SIM.
+const ADDRESS: &str = "Address";
+const SUBSCRIBER: &str = "Subscriber";
+
+/// Query of `GET /v1/logs`.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct LogsQuery {
+    resource_type: Option<String>,
+    resource_id: Option<String>,
+    service: Option<String>,
+    from: Option<String>,
+    to: Option<String>,
+    limit: Option<String>,
+    last_evaluated_key: Option<String>,
+}
+
+/// `GET /v1/logs`
+pub(super) async fn list(
+    State(state): State<ApiState>,
+    uri: Uri,
+    query: Result<Query<LogsQuery>, QueryRejection>,
+) -> Result<(HeaderMap, Json<Vec<Value>>), ApiError> {
+    let Query(query) = query.map_err(|error| ApiError::InvalidQuery(error.body_text()))?;
+    let mut headers = HeaderMap::new();
+    let Some(wanted) = query.wanted()? else {
+        return Ok((headers, Json(Vec::new())));
+    };
+    let (entries, next) = state.books.logbook.read(&wanted).await?;
+    if let Some(key) = next.map(|key| key.to_string()) {
+        let link = link(uri.path(), uri.query().unwrap_or_default(), &key);
+        for (name, value) in [("x-soracom-next-key", key), ("link", link)] {
+            let value = HeaderValue::from_str(&value).ok();
+            headers.extend(value.map(|value| (HeaderName::from_static(name), value)));
+        }
+    }
+    Ok((headers, Json(entries.into_iter().map(to_json).collect())))
+}
+
+fn to_json(entry: Found) -> Value {
+    let resource_type = match entry.source {
+        Source::Sim(_) => SUBSCRIBER,
+        Source::Address(_) => ADDRESS,
+    };
+    json!({
+        "time": entry.time,
+        "resourceType": resource_type,
+        "resourceId": entry.source.to_string(),
+        "service": "Beam",
+        "logLevel": entry.level,
+        "operatorId": OPERATOR_ID,
+        "body": entry.body,
+    })
+}
+
+impl LogsQuery {
+    /// What is to be looked up; `None` where it is known that there is nothing.
+    fn wanted(&self) -> Result<Option<LogQuery>, ApiError> {
+        let service = non_empty(&self.service).unwrap_or("Beam");
+        if !SERVICES.contains(&service) {
+            return Err(invalid("service", service, &SERVICES.join(", ")));
+        }
+        let resource = non_empty(&self.resource_type);
+        let sims = match resource {
+            None => None,
+            Some(SUBSCRIBER) => Some(true),
+            Some(ADDRESS) => Some(false),
+            Some(other) if OTHER_RESOURCES.contains(&other) => return Ok(None),
+            Some(other) => {
+                let allowed = format!("{SUBSCRIBER}, {ADDRESS}, {}", OTHER_RESOURCES.join(", "));
+                return Err(invalid("resource_type", other, &allowed));
+            }
+        };
+        let source = non_empty(&self.resource_id)
+            .map(|id| source(id, sims))
+            .transpose()?;
+        let from = millis("from", &self.from)?.unwrap_or(0);
+        let to = millis("to", &self.to)?.unwrap_or(i64::MAX);
+        if from > to {
+            return Err(ApiError::InvalidQuery(format!(
+                "from {from} is later than to {to}"
+            )));
+        }
+        let behind = non_empty(&self.last_evaluated_key)
+            .map(str::parse)
+            .transpose()
+            .map_err(|error| ApiError::InvalidQuery(format!("last_evaluated_key: {error}")))?;
+        let wanted = LogQuery {
+            source,
+            sims,
+            time: (from, to),
+            behind,
+            limit: self.limit()?,
+        };
+        Ok((service == "Beam").then_some(wanted))
+    }
+
+    fn limit(&self) -> Result<usize, ApiError> {
+        let Some(text) = non_empty(&self.limit) else {
+            return Ok(LIMIT);
+        };
+        let limit = text.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit));
+        limit.ok_or_else(|| invalid("limit", text, &format!("1 to {MAX_LIMIT}")))
+    }
+}
+
+/// Whose entries: an IMSI, or the address of a stranger.
+fn source(id: &str, sims: Option<bool>) -> Result<Source, ApiError> {
+    let sim = || Imsi::new(id).ok().map(Source::Sim);
+    let address = || {
+        let address = id.parse::<IpAddr>().ok()?;
+        Some(Source::Address(address.to_canonical()))
+    };
+    let (source, allowed) = match sims {
+        Some(true) => (sim(), "an IMSI"),
+        Some(false) => (address(), "an IP address"),
+        None => (sim().or_else(address), "an IMSI or an IP address"),
+    };
+    source.ok_or_else(|| invalid("resource_id", id, allowed))
+}
+
+fn millis(name: &str, text: &Option<String>) -> Result<Option<i64>, ApiError> {
+    let Some(text) = non_empty(text) else {
+        return Ok(None);
+    };
+    let time = text.parse().ok().filter(|time| *time >= 0);
+    time.map(Some)
+        .ok_or_else(|| invalid(name, text, "milliseconds since 1970"))
+}
+
+/// Command line tools send parameters that were not given as empty ones.
+fn non_empty(text: &Option<String>) -> Option<&str> {
+    text.as_deref().filter(|text| !text.is_empty())
+}
+
+fn invalid(name: &str, value: &str, allowed: &str) -> ApiError {
+    ApiError::InvalidQuery(format!("{name}: {value:?} is not allowed; allowed is {allowed}"))
+}

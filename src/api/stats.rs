@@ -1,0 +1,274 @@
+//! Requests counted: for one SIM as JSON, for all SIMs as CSV.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use axum::Json;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, Request, State};
+use axum::http::{HeaderMap, header};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::groups::OPERATOR_ID;
+use super::segments::Segments;
+use super::{ApiError, ApiState, body};
+use crate::sim::Imsi;
+use crate::usage::{ExportRow, Period, StatsRow};
+
+/// Rows that an export may have: some 100 MB of text, which is built in memory.
+const MAX_ROWS: usize = 1_000_000;
+/// First line of an export. The first four columns are SORACOM's, the others ours.
+const COLUMNS: &str = "imsi,date,soracomBeamType,count,unixtime,groupId,entryPoint\n";
+
+/// Query of `GET /v1/stats/beam/subscribers/{imsi}`.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct StatsQuery {
+    from: Option<String>,
+    to: Option<String>,
+    period: Option<String>,
+}
+
+/// A range of time, in buckets of one length. As a text it is the id of an exported file: the file is made
+/// when it is fetched, so there is nothing to keep, to expire or to lose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Range {
+    period: Period,
+    from: i64,
+    to: i64,
+}
+
+impl Range {
+    fn new(period: &str, from: i64, to: i64) -> Result<Self, ApiError> {
+        let period = period
+            .parse()
+            .map_err(|error| ApiError::InvalidQuery(format!("period: {error}")))?;
+        if from > to {
+            return Err(ApiError::InvalidQuery(format!(
+                "from {from} is later than to {to}"
+            )));
+        }
+        Ok(Self { period, from, to })
+    }
+
+    /// Its id as an exported file.
+    pub(super) fn id(&self) -> String {
+        format!("beam-{}-{}-{}", self.period.as_str(), self.from, self.to)
+    }
+
+    /// The range that an id names.
+    pub(super) fn of_id(id: &str) -> Option<Self> {
+        let mut parts = id.strip_prefix("beam-")?.splitn(3, '-');
+        let period = parts.next()?;
+        let (from, to) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+        Self::new(period, from, to).ok().filter(|range| range.id() == id)
+    }
+}
+
+impl StatsQuery {
+    fn range(&self) -> Result<Range, ApiError> {
+        let seconds = |name, text| {
+            let text = needed(name, text)?;
+            let seconds = i64::from_str(text).ok().filter(|seconds| *seconds >= 0);
+            seconds.ok_or_else(|| {
+                ApiError::InvalidQuery(format!("{name}: {text:?} is no time in seconds since 1970"))
+            })
+        };
+        let period = needed("period", &self.period)?;
+        Range::new(period, seconds("from", &self.from)?, seconds("to", &self.to)?)
+    }
+}
+
+fn needed<'a>(name: &str, text: &'a Option<String>) -> Result<&'a str, ApiError> {
+    let given = text.as_deref().filter(|text| !text.is_empty());
+    given.ok_or_else(|| ApiError::InvalidQuery(format!("{name} is missing; from, to and period are needed")))
+}
+
+/// Now, in seconds since 1970.
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
+/// `GET /v1/stats/beam/subscribers/{imsi}`
+pub(super) async fn of_subscriber(
+    State(state): State<ApiState>,
+    Segments(text): Segments<String>,
+    query: Result<Query<StatsQuery>, QueryRejection>,
+) -> Result<Json<Vec<Value>>, ApiError> {
+    let Query(query) = query.map_err(|error| ApiError::InvalidQuery(error.body_text()))?;
+    let range = query.range()?;
+    let unknown = || ApiError::NoSuchSubscriber(text.clone());
+    let imsi = Imsi::new(&text).map_err(|_| unknown())?;
+    let ledger = &state.books.ledger;
+    // A SIM that is gone keeps its history.
+    if state.store.snapshot().sim_by_imsi(&imsi).is_none() && !ledger.knows(&imsi).await? {
+        return Err(unknown());
+    }
+    let rows = ledger
+        .stats(&imsi, range.period, (range.from, range.to), now())
+        .await?;
+    Ok(Json(to_json(range.period, &rows)))
+}
+
+/// One object a bucket. A type that counted nothing is left out.
+fn to_json(period: Period, rows: &[StatsRow]) -> Vec<Value> {
+    let mut buckets: BTreeMap<i64, BTreeMap<&str, u64>> = BTreeMap::new();
+    for row in rows {
+        let counts = buckets.entry(row.bucket).or_default();
+        for (name, count) in by_type(row) {
+            *counts.entry(name).or_default() += count;
+        }
+    }
+    let bucket = |(start, counts): (i64, BTreeMap<&str, u64>)| {
+        let map: serde_json::Map<_, _> = counts
+            .into_iter()
+            .map(|(name, count)| (name.to_owned(), json!({ "count": count })))
+            .collect();
+        json!({ "date": period.date(start), "unixtime": start, "beamStatsMap": map })
+    };
+    buckets.into_iter().map(bucket).collect()
+}
+
+/// The counts of a row by SORACOM's names, without zeros.
+fn by_type(row: &StatsRow) -> impl Iterator<Item = (&'static str, u64)> {
+    let out = if row.tls { "outMqtts" } else { "outMqtt" };
+    [("inMqtt", row.device_leg), (out, row.broker_leg)]
+        .into_iter()
+        .filter(|(_, count)| *count > 0)
+}
+
+/// Query of an export.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct ExportQuery {
+    export_mode: Option<String>,
+}
+
+/// Body of an export.
+#[derive(Debug, Deserialize)]
+struct ExportRequest {
+    from: i64,
+    to: i64,
+    period: String,
+}
+
+/// `POST /v1/stats/beam/operators/{operator_id}/export`
+pub(super) async fn export(
+    State(state): State<ApiState>,
+    Segments(operator): Segments<String>,
+    query: Result<Query<ExportQuery>, QueryRejection>,
+    headers: HeaderMap,
+    request: Request,
+) -> Result<Json<Value>, ApiError> {
+    let Query(query) = query.map_err(|error| ApiError::InvalidQuery(error.body_text()))?;
+    if operator != OPERATOR_ID {
+        return Err(ApiError::NoSuchOperator(operator));
+    }
+    let form = "{\"from\": seconds, \"to\": seconds, \"period\": \"month\", \"day\" or \"minutes\"}";
+    let wanted: ExportRequest = body::json(request, form).await?;
+    let range = Range::new(&wanted.period, wanted.from, wanted.to)?;
+    // Made once now, so that one that is too large is refused here and not at its download.
+    csv(&state, range).await?;
+    match query.export_mode.as_deref().filter(|mode| !mode.is_empty()) {
+        None | Some("sync") => Ok(Json(json!({ "url": url(&headers, range) }))),
+        Some("async") => Ok(Json(
+            json!({ "exportedFileId": range.id(), "exportedFilePath": path(range) }),
+        )),
+        Some(other) => Err(ApiError::InvalidQuery(format!(
+            "export_mode: {other:?} is neither \"sync\" nor \"async\""
+        ))),
+    }
+}
+
+fn path(range: Range) -> String {
+    format!("/v1/files/exported/{}/stats.csv", range.id())
+}
+
+/// Where the file of `range` is, at the host that the client called.
+pub(super) fn url(headers: &HeaderMap, range: Range) -> String {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let scheme = match text(header::HeaderName::from_static("x-forwarded-proto")) {
+        Some("https") => "https",
+        _ => "http",
+    };
+    match text(header::HOST) {
+        Some(host) => format!("{scheme}://{host}{}", path(range)),
+        None => path(range),
+    }
+}
+
+/// The export of `range`, oldest bucket first.
+pub(super) async fn csv(state: &ApiState, range: Range) -> Result<String, ApiError> {
+    let mut text = String::from(COLUMNS);
+    let mut rows = 0;
+    let take = |row| {
+        rows += 1;
+        if rows <= MAX_ROWS {
+            write_row(&mut text, range.period, &row);
+        }
+        rows <= MAX_ROWS
+    };
+    let ledger = &state.books.ledger;
+    ledger.export(range.period, (range.from, range.to), take).await?;
+    if rows > MAX_ROWS {
+        return Err(ApiError::ExportTooLarge(MAX_ROWS));
+    }
+    Ok(text)
+}
+
+/// Nothing in a row holds a comma or a quote: IMSI, group id and the key are checked where they enter.
+fn write_row(text: &mut String, period: Period, row: &ExportRow) {
+    let ExportRow {
+        imsi,
+        group,
+        entry_point,
+        stats,
+    } = row;
+    let start = stats.bucket;
+    for (name, count) in by_type(stats) {
+        let date = period.date(start);
+        text.push_str(&format!(
+            "{imsi},{date},{name},{count},{start},{group},{entry_point}\n"
+        ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_id_of_a_file_is_its_range() {
+        let range = Range::new("day", 1, 20).unwrap();
+        assert_eq!(range.id(), "beam-day-1-20");
+        assert_eq!(Range::of_id("beam-day-1-20"), Some(range));
+        for bad in [
+            "",
+            "beam-day-1",
+            "beam-hour-1-2",
+            "beam-day-3-2",
+            "beam-day-01-2",
+            "beam-day-1-2-3",
+            "beam-day-+1-2",
+        ] {
+            assert_eq!(Range::of_id(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn both_kinds_of_destination_are_one_bucket() {
+        let row = |tls, device_leg| StatsRow {
+            bucket: 0,
+            tls,
+            device_leg,
+            broker_leg: device_leg,
+        };
+        let json = to_json(Period::Day, &[row(false, 1), row(true, 2), row(false, 0)]);
+        let expected = json!([{
+            "date": "19700101", "unixtime": 0,
+            "beamStatsMap": { "inMqtt": { "count": 3 }, "outMqtt": { "count": 1 }, "outMqtts": { "count": 2 } }
+        }]);
+        assert_eq!(Value::from(json), expected);
+    }
+}

@@ -1,0 +1,131 @@
+//! The SQLite file of the data folder: opened, brought to today's schema. Who owns a table writes its SQL.
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{AssertSqlSafe, Row, SqlitePool};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The file's name in the data folder.
+pub const FILE: &str = "simrelay.sqlite";
+
+/// The schema, step by step. A step that has been released is never changed; a new one is added behind it.
+const STEPS: [&str; 3] = [
+    include_str!("usage.sql"),
+    include_str!("logbook.sql"),
+    include_str!("session_events.sql"),
+];
+
+/// Why the database cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DatabaseError {
+    /// It cannot be opened, read or written.
+    #[error("database {}: {source}", path.display())]
+    Sqlite {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite said.
+        source: sqlx::Error,
+    },
+    /// It was written by a later simrelay.
+    #[error("database {} has schema {found}, this simrelay knows up to {known}: use the newer program again", path.display())]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// The schema in the file.
+        found: i64,
+        /// The newest known here.
+        known: i64,
+    },
+}
+
+/// Opens the database in the folder `data`, which is made if it is not there.
+///
+/// # Errors
+/// [`DatabaseError`] names the file.
+pub async fn open(data: &Path) -> Result<SqlitePool, DatabaseError> {
+    let path = data.join(FILE);
+    let failed = |source| DatabaseError::Sqlite {
+        path: path.clone(),
+        source,
+    };
+    std::fs::create_dir_all(data).map_err(|error| failed(sqlx::Error::Io(error)))?;
+    let options = SqliteConnectOptions::new()
+        .filename(&path)
+        .create_if_missing(true)
+        // A commit is on disk when it returns, power cut or not.
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(Duration::from_secs(5));
+    let pool = SqlitePoolOptions::new()
+        .max_connections(4)
+        .connect_with(options)
+        .await
+        .map_err(failed)?;
+    migrate(&pool, &path).await?;
+    Ok(pool)
+}
+
+async fn migrate(pool: &SqlitePool, path: &Path) -> Result<(), DatabaseError> {
+    let failed = |source| DatabaseError::Sqlite {
+        path: path.to_owned(),
+        source,
+    };
+    let known = STEPS.len() as i64;
+    let mut transaction = pool.begin().await.map_err(failed)?;
+    let row = sqlx::query("PRAGMA user_version")
+        .fetch_one(&mut *transaction)
+        .await
+        .map_err(failed)?;
+    let found: i64 = row.try_get(0).map_err(failed)?;
+    if found > known {
+        return Err(DatabaseError::Newer {
+            path: path.to_owned(),
+            found,
+            known,
+        });
+    }
+    for step in STEPS.iter().skip(usize::try_from(found).unwrap_or(0)) {
+        sqlx::raw_sql(*step)
+            .execute(&mut *transaction)
+            .await
+            .map_err(failed)?;
+    }
+    let version = AssertSqlSafe(format!("PRAGMA user_version = {known}"));
+    sqlx::query(version)
+        .execute(&mut *transaction)
+        .await
+        .map_err(failed)?;
+    transaction.commit().await.map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_database_is_made_once_and_found_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        open(&data).await.unwrap().close().await;
+        let pool = open(&data).await.unwrap();
+        let row = sqlx::query("PRAGMA user_version").fetch_one(&pool).await.unwrap();
+        assert_eq!(row.get::<i64, _>(0), STEPS.len() as i64);
+    }
+
+    #[tokio::test]
+    async fn a_file_of_a_later_program_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let pool = open(folder.path()).await.unwrap();
+        sqlx::query("PRAGMA user_version = 999")
+            .execute(&pool)
+            .await
+            .unwrap();
+        pool.close().await;
+        let error = open(folder.path()).await.unwrap_err();
+        assert!(
+            matches!(error, DatabaseError::Newer { found: 999, .. }),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,2 @@
+-- session_events
+SELECT 1;

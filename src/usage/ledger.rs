@@ -1,0 +1,247 @@
+//! The ledger: requests by SIM, entry point and bucket of time, in SQLite.
+
+use super::{Pending, Period, UsageKey};
+use crate::sim::{GroupId, Imsi};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, Sqlite, SqlitePool, Transaction};
+use std::collections::HashMap;
+use std::fmt::Write;
+use tokio::sync::Mutex;
+
+/// Rows that an export reads at once, so that its memory is the text and not the rows.
+const PAGE: i64 = 10_000;
+
+/// Adds deltas to all three buckets that a moment lies in, in one statement.
+const ADD: &str = "
+    INSERT INTO usage (period, bucket, key_id, device_up, broker_up, broker_down, device_down)
+    SELECT b.value ->> 0, b.value ->> 1,
+           d.value ->> 0, d.value ->> 1, d.value ->> 2, d.value ->> 3, d.value ->> 4
+    FROM json_each(?1) AS b, json_each(?2) AS d
+    WHERE true
+    ON CONFLICT (period, bucket, key_id) DO UPDATE SET
+        device_up = device_up + excluded.device_up,
+        broker_up = broker_up + excluded.broker_up,
+        broker_down = broker_down + excluded.broker_down,
+        device_down = device_down + excluded.device_down";
+
+/// Looks the buckets up one by one: a scan over the range would read all SIMs.
+const STATS: &str = "
+    SELECT u.bucket, k.scheme,
+           sum(u.device_up + u.device_down) AS device_leg, sum(u.broker_up + u.broker_down) AS broker_leg
+    FROM usage_key AS k CROSS JOIN json_each(?1) AS b
+    CROSS JOIN usage AS u ON u.period = ?2 AND u.bucket = b.value AND u.key_id = k.id
+    WHERE k.imsi = ?3
+    GROUP BY u.bucket, k.scheme
+    ORDER BY u.bucket, k.scheme";
+
+const EXPORT: &str = "
+    SELECT u.bucket, u.key_id, k.imsi, k.group_id, k.entry_point, k.scheme,
+           u.device_up + u.device_down AS device_leg, u.broker_up + u.broker_down AS broker_leg
+    FROM usage AS u JOIN usage_key AS k ON k.id = u.key_id
+    WHERE u.period = ?1 AND u.bucket <= ?2 AND (u.bucket, u.key_id) > (?3, ?4)
+    ORDER BY u.bucket, u.key_id
+    LIMIT ?5";
+
+/// The ledger cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+#[error("the usage ledger: {0}")]
+pub struct LedgerError(#[from] sqlx::Error);
+
+/// Requests of one SIM in one bucket towards one kind of destination.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StatsRow {
+    /// First second of the bucket.
+    pub bucket: i64,
+    /// Whether the broker leg is MQTTS.
+    pub tls: bool,
+    /// Requests on the device leg, both ways.
+    pub device_leg: u64,
+    /// Requests on the broker leg, both ways.
+    pub broker_leg: u64,
+}
+
+/// A [`StatsRow`] with what it belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExportRow {
+    /// The SIM.
+    pub imsi: String,
+    /// The group that held the entry point.
+    pub group: String,
+    /// The entry point's key in the group.
+    pub entry_point: String,
+    /// When and how much.
+    pub stats: StatsRow,
+}
+
+/// The ledger. Whole deltas go in, in one transaction; nothing is ever read to be written back.
+#[derive(Debug)]
+pub struct Ledger {
+    pool: SqlitePool,
+    /// Ids of keys that are in the database for sure.
+    ids: Mutex<HashMap<UsageKey, i64>>,
+}
+
+impl Ledger {
+    /// The ledger in this database.
+    #[must_use]
+    pub fn new(pool: SqlitePool) -> Self {
+        Self {
+            pool,
+            ids: Mutex::default(),
+        }
+    }
+
+    /// Adds everything in `pending`, or nothing.
+    ///
+    /// # Errors
+    /// [`LedgerError`]: nothing was added, and the same deltas may be tried again.
+    pub async fn write(&self, pending: &Pending) -> Result<(), LedgerError> {
+        let mut ids = self.ids.lock().await;
+        let mut fresh = Vec::new();
+        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        for (bucket, sums) in pending.buckets() {
+            let mut deltas = String::from("[");
+            for (key, counts) in sums {
+                let id = match ids.get(key) {
+                    Some(id) => *id,
+                    None => {
+                        let id = id_of(&mut transaction, key).await?;
+                        fresh.push((key.clone(), id));
+                        id
+                    }
+                };
+                let comma = if deltas.len() > 1 { "," } else { "" };
+                let [a, b, c, d] = [
+                    counts.device_up,
+                    counts.broker_up,
+                    counts.broker_down,
+                    counts.device_down,
+                ];
+                // Writing to a String does not fail.
+                let _ = write!(deltas, "{comma}[{id},{a},{b},{c},{d}]");
+            }
+            deltas.push(']');
+            let buckets = Period::ALL.map(|period| [period.code(), period.start(bucket)]);
+            let add = sqlx::query(ADD).bind(format!("{buckets:?}")).bind(deltas);
+            add.execute(&mut *transaction).await?;
+        }
+        transaction.commit().await?;
+        // Not before: a transaction that is rolled back takes its new keys with it.
+        ids.extend(fresh);
+        Ok(())
+    }
+
+    /// Whether anything was ever counted for this SIM.
+    ///
+    /// # Errors
+    /// [`LedgerError`] says what SQLite said.
+    pub async fn knows(&self, imsi: &Imsi) -> Result<bool, LedgerError> {
+        let row = sqlx::query("SELECT EXISTS (SELECT 1 FROM usage_key WHERE imsi = ?)")
+            .bind(imsi.as_str())
+            .fetch_one(&self.pool)
+            .await?;
+        Ok(row.try_get(0)?)
+    }
+
+    /// What was counted for a SIM in the buckets from `from` to `to`, oldest first. Empty ones are left out.
+    ///
+    /// # Errors
+    /// [`LedgerError`] says what SQLite said.
+    pub async fn stats(
+        &self,
+        imsi: &Imsi,
+        period: Period,
+        (from, to): (i64, i64),
+        now: i64,
+    ) -> Result<Vec<StatsRow>, LedgerError> {
+        let buckets: Vec<i64> = period.buckets(from, to, now).collect();
+        let rows = sqlx::query(STATS)
+            .bind(format!("{buckets:?}"))
+            .bind(period.code())
+            .bind(imsi.as_str())
+            .fetch_all(&self.pool)
+            .await?;
+        Ok(rows.iter().map(stats_row).collect::<Result<_, _>>()?)
+    }
+
+    /// Hands everything of all SIMs in the buckets from `from` to `to` to `take`, oldest first, until
+    /// `take` wants no more.
+    ///
+    /// # Errors
+    /// [`LedgerError`] says what SQLite said.
+    pub async fn export(
+        &self,
+        period: Period,
+        (from, to): (i64, i64),
+        mut take: impl FnMut(ExportRow) -> bool,
+    ) -> Result<(), LedgerError> {
+        let mut behind = (period.start(from), -1);
+        loop {
+            let rows = sqlx::query(EXPORT)
+                .bind(period.code())
+                .bind(to)
+                .bind(behind.0)
+                .bind(behind.1)
+                .bind(PAGE)
+                .fetch_all(&self.pool)
+                .await?;
+            for row in &rows {
+                behind = (row.try_get("bucket")?, row.try_get("key_id")?);
+                let row = ExportRow {
+                    imsi: row.try_get("imsi")?,
+                    group: row.try_get("group_id")?,
+                    entry_point: row.try_get("entry_point")?,
+                    stats: stats_row(row)?,
+                };
+                if !take(row) {
+                    return Ok(());
+                }
+            }
+            if (rows.len() as i64) < PAGE {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Removes buckets that are older than what is kept.
+    ///
+    /// # Errors
+    /// [`LedgerError`] says what SQLite said.
+    pub async fn prune(&self, now: i64) -> Result<(), LedgerError> {
+        for period in Period::ALL {
+            sqlx::query("DELETE FROM usage WHERE period = ? AND bucket < ?")
+                .bind(period.code())
+                .bind(period.kept_since(now))
+                .execute(&self.pool)
+                .await?;
+        }
+        Ok(())
+    }
+}
+
+async fn id_of(transaction: &mut Transaction<'_, Sqlite>, key: &UsageKey) -> Result<i64, sqlx::Error> {
+    // The update changes nothing; without it a key that is there already would give no row back.
+    let insert = "INSERT INTO usage_key (imsi, group_id, entry_point, scheme) VALUES (?, ?, ?, ?)
+        ON CONFLICT DO UPDATE SET imsi = imsi RETURNING id";
+    sqlx::query(insert)
+        .bind(key.imsi.as_str())
+        .bind(key.group.as_ref().map_or("", GroupId::as_str))
+        .bind(key.entry_point)
+        .bind(if key.tls { "mqtts" } else { "mqtt" })
+        .fetch_one(&mut **transaction)
+        .await?
+        .try_get(0)
+}
+
+fn stats_row(row: &SqliteRow) -> Result<StatsRow, sqlx::Error> {
+    let count = |name| row.try_get::<i64, _>(name).map(i64::unsigned_abs);
+    Ok(StatsRow {
+        bucket: row.try_get("bucket")?,
+        tls: row.try_get::<&str, _>("scheme")? == "mqtts",
+        device_leg: count("device_leg")?,
+        broker_leg: count("broker_leg")?,
+    })
+}
+
+#[cfg(test)]
+mod tests;

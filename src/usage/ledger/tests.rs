@@ -1,0 +1,134 @@
+use super::*;
+use crate::database;
+use crate::usage::Counts;
+
+/// 2026-11-23 14:10:11 UTC.
+const NOW: i64 = 1_795_443_011;
+const DAY: i64 = 86_400;
+
+fn key(number: u32, tls: bool) -> UsageKey {
+    UsageKey {
+        imsi: imsi(number),
+        group: Some(GroupId::new("default").unwrap()),
+        entry_point: "mqtt://beam.soracom.io:1883",
+        tls,
+    }
+}
+
+fn imsi(number: u32) -> Imsi {
+    Imsi::new(&format!("44010{number:010}")).unwrap()
+}
+
+fn one_publish(times: u64) -> Counts {
+    Counts {
+        device_up: times,
+        broker_up: times,
+        ..Counts::default()
+    }
+}
+
+async fn ledger() -> (tempfile::TempDir, Ledger) {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger::new(database::open(folder.path()).await.unwrap());
+    (folder, ledger)
+}
+
+async fn device_legs(ledger: &Ledger, period: Period) -> Vec<(String, u64)> {
+    let rows = ledger.stats(&imsi(1), period, (0, NOW), NOW).await.unwrap();
+    let leg = |row: &StatsRow| (period.date(row.bucket), row.device_leg);
+    rows.iter().map(leg).collect()
+}
+
+#[tokio::test]
+async fn a_delta_is_in_the_five_minutes_the_day_and_the_month() {
+    let (_folder, ledger) = ledger().await;
+    let mut pending = Pending::default();
+    pending.add(NOW - 400, key(1, false), one_publish(1));
+    pending.add(NOW, key(1, false), one_publish(2));
+    pending.add(NOW, key(2, false), one_publish(9));
+    ledger.write(&pending).await.unwrap();
+    ledger.write(&pending).await.unwrap();
+    let row = |date: &str, count| (date.to_owned(), count);
+    assert_eq!(
+        device_legs(&ledger, Period::Minutes).await,
+        [row("20261123T1400", 2), row("20261123T1410", 4)]
+    );
+    assert_eq!(device_legs(&ledger, Period::Day).await, [row("20261123", 6)]);
+    assert_eq!(device_legs(&ledger, Period::Month).await, [row("202611", 6)]);
+    assert!(ledger.knows(&imsi(2)).await.unwrap() && !ledger.knows(&imsi(3)).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_failed_write_adds_nothing_and_can_be_tried_again() {
+    let (_folder, ledger) = ledger().await;
+    let mut pending = Pending::default();
+    pending.add(NOW, key(1, false), one_publish(3));
+    pending.add(NOW, key(1, true), one_publish(4));
+    let forbid = "CREATE TRIGGER full BEFORE INSERT ON usage WHEN new.period = 2
+        BEGIN SELECT RAISE(ABORT, 'disk full'); END";
+    sqlx::query(forbid).execute(&ledger.pool).await.unwrap();
+    let error = ledger.write(&pending).await.unwrap_err().to_string();
+    assert!(error.contains("disk full"), "{error}");
+    assert!(device_legs(&ledger, Period::Minutes).await.is_empty());
+    assert!(!ledger.knows(&imsi(1)).await.unwrap());
+    sqlx::query("DROP TRIGGER full")
+        .execute(&ledger.pool)
+        .await
+        .unwrap();
+    ledger.write(&pending).await.unwrap();
+    let rows = ledger
+        .stats(&imsi(1), Period::Day, (NOW, NOW), NOW)
+        .await
+        .unwrap();
+    let legs: Vec<_> = rows.iter().map(|row| (row.tls, row.broker_leg)).collect();
+    assert_eq!(legs, [(false, 3), (true, 4)]);
+}
+
+#[tokio::test]
+async fn old_buckets_go_and_young_ones_stay() {
+    let (_folder, ledger) = ledger().await;
+    let mut pending = Pending::default();
+    for (days, count) in [(0, 1), (31, 1), (33, 1), (500, 1), (600, 1)] {
+        pending.add(NOW - days * DAY, key(1, false), one_publish(count));
+    }
+    ledger.write(&pending).await.unwrap();
+    ledger.prune(NOW).await.unwrap();
+    let left = sqlx::query("SELECT count(*) FROM usage GROUP BY period ORDER BY period")
+        .fetch_all(&ledger.pool)
+        .await
+        .unwrap();
+    let left: Vec<i64> = left.iter().map(|row| row.get(0)).collect();
+    assert_eq!(left, [2, 4, 3]);
+}
+
+#[tokio::test]
+async fn an_export_holds_all_sims_and_stops_when_told() {
+    let (_folder, ledger) = ledger().await;
+    let mut pending = Pending::default();
+    // More than one page.
+    for number in 0..10_500 {
+        pending.add(NOW, key(number, number % 2 == 0), one_publish(1));
+    }
+    let started = std::time::Instant::now();
+    ledger.write(&pending).await.unwrap();
+    eprintln!("first flush of 10,500 SIMs: {:?}", started.elapsed());
+    let started = std::time::Instant::now();
+    ledger.write(&pending).await.unwrap();
+    eprintln!("next flush of 10,500 SIMs: {:?}", started.elapsed());
+    let mut rows = Vec::new();
+    let all = |row| {
+        rows.push(row);
+        true
+    };
+    ledger.export(Period::Month, (NOW, NOW), all).await.unwrap();
+    let sum: u64 = rows.iter().map(|row| row.stats.device_leg).sum();
+    assert_eq!((rows.len(), sum), (10_500, 21_000));
+    assert_eq!(rows.iter().filter(|row| row.stats.tls).count(), 5_250);
+    let mut seen = 0;
+    let three = |_| {
+        seen += 1;
+        seen < 3
+    };
+    ledger.export(Period::Month, (NOW, NOW), three).await.unwrap();
+    assert_eq!(seen, 3);
+}

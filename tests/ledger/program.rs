@@ -1,0 +1,244 @@
+//! The real program in a folder of its own, and raw MQTT 3.1.1 towards it.
+
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+
+/// IMSIs of the SIMs at 127.0.0.1 and 127.0.0.2.
+pub const SIMS: [&str; 2] = ["440103000000001", "440103000000002"];
+const ENTRY_POINT: &str = "mqtt://beam.soracom.io:1883";
+
+pub struct Program {
+    child: Child,
+    /// Every line it logs, until it ends.
+    log: Option<JoinHandle<Vec<Value>>>,
+    pub relay: SocketAddr,
+    pub broker: SocketAddr,
+    api: SocketAddr,
+    data: PathBuf,
+    client: reqwest::Client,
+}
+
+impl Program {
+    /// Starts it in `folder`, where an earlier one may have run, with its embedded broker as destination.
+    pub async fn start(folder: &Path) -> Self {
+        let file = folder.join("entrypoints.json");
+        if !file.exists() {
+            let sim = |n: usize| {
+                let address = format!("127.0.0.{}", n + 1);
+                let sim_id = format!("898110000000000001{n}");
+                json!({ "simId": sim_id, "imsi": SIMS[n], "groupId": "g", "addresses": [address] })
+            };
+            let groups = json!([{ "groupId": "g", "tags": {}, "configuration": {} }]);
+            let configuration = json!({ "groups": groups, "sims": [sim(0), sim(1)] });
+            std::fs::write(&file, configuration.to_string()).unwrap();
+        }
+        let data = folder.join("data");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_simrelay"));
+        for name in ["relay", "api", "broker"] {
+            command.args([format!("--{name}-listen"), "127.0.0.1:0".to_owned()]);
+        }
+        command.arg("--entrypoints").arg(&file).arg("--data").arg(&data);
+        command.arg("--certs").arg(folder.join("certs"));
+        command.args(["--log", "json", "--usage-interval", "1"]);
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let (sender, lines) = mpsc::channel();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let log = std::thread::spawn(move || {
+            let mut all = Vec::new();
+            for line in stderr.lines().map_while(Result::ok) {
+                let line: Value = serde_json::from_str(&line).unwrap_or(Value::String(line));
+                let _ = sender.send(line.clone());
+                all.push(line);
+            }
+            all
+        });
+        let mut listening = std::collections::HashMap::new();
+        loop {
+            let line = lines.recv_timeout(Duration::from_secs(30)).expect("it starts");
+            match line["event"].as_str() {
+                Some("listening") => {
+                    let service = line["service"].as_str().unwrap().to_owned();
+                    listening.insert(service, line["address"].as_str().unwrap().parse().unwrap());
+                }
+                Some("ready") => break,
+                _ => {}
+            }
+        }
+        let program = Self {
+            child,
+            log: Some(log),
+            relay: listening["relay"],
+            broker: listening["broker"],
+            api: listening["api"],
+            data,
+            client: reqwest::Client::builder().no_proxy().build().unwrap(),
+        };
+        program.aim_at_broker().await;
+        program
+    }
+
+    /// The broker has another port each time.
+    async fn aim_at_broker(&self) {
+        let value = json!({ "destination": format!("mqtt://{}", self.broker), "replaceTopic": true });
+        let url = format!("http://{}/v1/groups/g/configuration/SoracomBeam", self.api);
+        let put = self.client.put(url).bearer_auth(self.token());
+        let body = json!([{ "key": ENTRY_POINT, "value": value }]);
+        let response = put.json(&body).send().await.unwrap();
+        assert!(
+            response.status().is_success(),
+            "{}",
+            response.text().await.unwrap()
+        );
+    }
+
+    fn token(&self) -> String {
+        let token = std::fs::read_to_string(self.data.join("admin-token")).unwrap();
+        token.trim().to_owned()
+    }
+
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
+    pub async fn get(&self, path: &str) -> Value {
+        let request = self.client.get(format!("http://{}{path}", self.api));
+        let response = request.bearer_auth(self.token()).send().await.unwrap();
+        assert!(response.status().is_success(), "{path}: {}", response.status());
+        response.json().await.unwrap()
+    }
+
+    /// What the ledger holds for a SIM: `inMqtt` and `outMqtt`. All three periods have to agree.
+    pub async fn ledger(&self, imsi: &str) -> (u64, u64) {
+        let mut sums = Vec::new();
+        for period in ["month", "day", "minutes"] {
+            let path = format!("/v1/stats/beam/subscribers/{imsi}?from=1&to=9999999999&period={period}");
+            let buckets = self.get(&path).await;
+            let sum = |name: &str| {
+                let count = |bucket: &Value| bucket["beamStatsMap"][name]["count"].as_u64().unwrap_or(0);
+                buckets.as_array().unwrap().iter().map(count).sum::<u64>()
+            };
+            sums.push((sum("inMqtt"), sum("outMqtt")));
+        }
+        assert!(sums.iter().all(|sum| *sum == sums[0]), "{sums:?}");
+        sums[0]
+    }
+
+    /// `kill -9`.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// SIGTERM; gives what it logged.
+    pub fn terminate(mut self) -> Vec<Value> {
+        let pid = self.child.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args(["-TERM", &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
+        assert!(self.child.wait().unwrap().success());
+        self.log.take().unwrap().join().unwrap()
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // A test that failed leaves nothing behind; otherwise it is gone already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A device or a client of the broker.
+pub struct Client {
+    stream: TcpStream,
+    next_id: u16,
+}
+
+impl Client {
+    /// Connects from 127.0.0.`from`; the answer is the CONNACK's code.
+    pub async fn try_connect(to: SocketAddr, from: u8, id: &str, keep_alive: u16) -> (Self, u8) {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::from(([127, 0, 0, from], 0))).unwrap();
+        let mut stream = socket.connect(to).await.unwrap();
+        let mut body = b"\x00\x04MQTT\x04\x02".to_vec();
+        body.extend(keep_alive.to_be_bytes());
+        body.extend((id.len() as u16).to_be_bytes());
+        body.extend(id.as_bytes());
+        stream.write_all(&packet(0x10, &body)).await.unwrap();
+        let mut connack = [0; 4];
+        stream.read_exact(&mut connack).await.unwrap();
+        (Self { stream, next_id: 1 }, connack[3])
+    }
+
+    pub async fn connect(to: SocketAddr, from: u8, id: &str) -> Self {
+        let (client, code) = Self::try_connect(to, from, id, 60).await;
+        assert_eq!(code, 0);
+        client
+    }
+
+    /// One PUBLISH with QoS 1, and its PUBACK.
+    pub async fn publish(&mut self, topic: &str) -> std::io::Result<()> {
+        let mut body = (topic.len() as u16).to_be_bytes().to_vec();
+        body.extend(topic.as_bytes());
+        body.extend(self.next_id.to_be_bytes());
+        body.extend(b"21.5");
+        self.next_id = self.next_id.checked_add(1).unwrap_or(1);
+        self.stream.write_all(&packet(0x32, &body)).await?;
+        let mut puback = [0; 4];
+        self.stream.read_exact(&mut puback).await.map(drop)
+    }
+
+    /// Subscribes with QoS 0.
+    pub async fn subscribe(&mut self, filter: &str) {
+        let mut body = vec![0, 1];
+        body.extend((filter.len() as u16).to_be_bytes());
+        body.extend(filter.as_bytes());
+        body.push(0);
+        self.stream.write_all(&packet(0x82, &body)).await.unwrap();
+        let mut suback = [0; 5];
+        self.stream.read_exact(&mut suback).await.unwrap();
+        assert_eq!(suback[0], 0x90);
+    }
+
+    /// Reads so many small PUBLISH.
+    pub async fn receive(&mut self, count: u64) {
+        for _ in 0..count {
+            let mut header = [0; 2];
+            self.stream.read_exact(&mut header).await.unwrap();
+            assert_eq!((header[0] >> 4, header[1] < 0x80), (3, true));
+            let mut rest = vec![0; header[1].into()];
+            self.stream.read_exact(&mut rest).await.unwrap();
+        }
+    }
+
+    /// Whether nothing more came.
+    pub fn is_quiet(&self) -> bool {
+        let got = self.stream.try_read(&mut [0; 1]);
+        got.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
+    }
+
+    pub async fn disconnect(mut self) {
+        self.stream.write_all(&[0xe0, 0]).await.unwrap();
+        // Until the other side has seen it.
+        let _ = self.stream.read(&mut [0; 1]).await;
+    }
+}
+
+fn packet(first: u8, body: &[u8]) -> Vec<u8> {
+    let mut packet = vec![first, u8::try_from(body.len()).unwrap()];
+    assert!(body.len() < 0x80);
+    packet.extend(body);
+    packet
+}
