@@ -16,6 +16,7 @@
 //! | 0 | [`database`] | the SQLite file of the data folder: opened, migrated |
 //! | 1 | [`entrypoint`] | the Beam object: JSON checked into an `EntryPoint`; placeholders and topics |
 //! | 1 | [`usage`] | what is counted for the bill |
+//! | 1 | [`sessions`] | which SIMs are online, and when they were |
 //! | 2 | [`store`] | groups, SIMs, credentials: snapshots, changes, files |
 //! | 2 | [`upstream`] | the way to a broker: names, TCP, TLS |
 //! | 3 | [`relay`] | the data plane: accept, handshake, steady state, end |
@@ -36,6 +37,7 @@ pub mod logging;
 pub mod mqtt;
 pub mod relay;
 pub mod serve;
+pub mod sessions;
 pub mod settings;
 pub mod sim;
 pub mod store;

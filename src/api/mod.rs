@@ -1,14 +1,22 @@
-//! The admin API: groups and their configuration, in SORACOM's shapes.
+//! The admin API: groups, SIMs and who is connected, in SORACOM's shapes.
 //!
 //! Every route but `/healthz` and `/readyz` wants `Authorization: Bearer <token>`.
 
 mod auth;
 mod body;
+mod changes;
+mod connections;
 mod error;
 mod groups;
+mod identity;
 mod paging;
+mod query;
 mod routes;
 mod segments;
+mod session_events;
+mod shapes;
+mod sim_body;
+mod sims;
 mod token;
 
 use std::future::Future;
@@ -18,6 +26,8 @@ use std::sync::Arc;
 
 use tokio::net::TcpListener;
 
+use crate::relay::Registry;
+use crate::sessions::History;
 use crate::store::Store;
 
 pub use error::ApiError;
@@ -32,6 +42,10 @@ pub const BODY_LIMIT: usize = 1024 * 1024;
 pub struct ApiState {
     /// Where groups and SIMs are kept.
     pub store: Arc<dyn Store>,
+    /// Who is connected.
+    pub registry: Arc<Registry>,
+    /// Who was online.
+    pub history: History,
     /// What a caller has to show.
     pub token: Arc<AdminToken>,
 }

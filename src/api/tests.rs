@@ -5,7 +5,10 @@ use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::database;
+use crate::sessions::Sessions;
 use crate::store::FileStore;
+use crate::usage::Meter;
 
 const SHIPPED: &str = include_str!("../../entrypoints.json");
 const CONFIGURATION: &str = "/v1/groups/default/configuration";
@@ -26,7 +29,14 @@ impl Api {
         let token = Arc::new(AdminToken::load_or_create(folder.path()).unwrap());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        tokio::spawn(serve(listener, ApiState { store, token }, std::future::pending()));
+        let (sessions, _) = Sessions::new();
+        let state = ApiState {
+            store,
+            registry: Arc::new(Registry::new(1, Meter::default(), sessions)),
+            history: History::new(database::open(folder.path()).await.unwrap()),
+            token,
+        };
+        tokio::spawn(serve(listener, state, std::future::pending()));
         Self {
             folder,
             url,
@@ -143,7 +153,7 @@ async fn the_list_is_filtered_and_paged() {
         "limit=x",
         "tag_name=a",
         "tag_name=a&tag_value=b&tag_value_match_mode=c",
-        "last_evaluated_key=nobody",
+        "last_evaluated_key=a/b",
         "limit=1&limit=2",
     ] {
         let (code, _) = refusal(

@@ -2,6 +2,7 @@
 
 use super::registry::Registry;
 use super::{Administrative, Connection, listen, worker};
+use crate::sessions::Sessions;
 use crate::store::{CredentialStore, Snapshot, Store};
 use crate::upstream::Upstream;
 use crate::usage::Meter;
@@ -85,6 +86,7 @@ impl Relay {
         store: Arc<dyn Store>,
         credentials: Arc<CredentialStore>,
         upstream: Upstream,
+        sessions: Arc<Sessions>,
     ) -> Result<Self, RelayError> {
         let count = settings.workers.get();
         let mut shares: Vec<_> = (0..count).map(|_| Vec::new()).collect();
@@ -98,7 +100,7 @@ impl Relay {
             }
         }
         let meter = Meter::default();
-        let registry = Arc::new(Registry::new(count, meter.clone()));
+        let registry = Arc::new(Registry::new(count, meter.clone(), sessions));
         let (shutdown, down) = watch::channel(false);
         let context = Arc::new(Context {
             store: Arc::clone(&store),
@@ -204,6 +206,9 @@ pub(super) fn lost_ground(connection: &Connection, snapshot: &Snapshot) -> Optio
     };
     if now.sim.imsi != was.imsi {
         return Some(Administrative::SessionGone);
+    }
+    if !now.sim.status.may_connect() {
+        return Some(Administrative::SimSwitchedOff);
     }
     if now.sim.group_id != was.group_id {
         return Some(Administrative::GroupChanged);

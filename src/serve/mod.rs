@@ -3,8 +3,10 @@
 mod banner;
 
 use crate::api::{self, AdminToken, ApiState};
+use crate::database;
 use crate::relay::{Relay, RelaySettings};
 use crate::serve::banner::Banner;
+use crate::sessions::{Events, History, Sessions};
 use crate::settings::{Listen, LogFormat, Settings};
 use crate::store::{CredentialStore, FileStore, Store};
 use crate::upstream::{Deadlines, Upstream};
@@ -42,6 +44,12 @@ pub enum StartError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The database cannot be used.
+    #[error(transparent)]
+    Database(#[from] database::DatabaseError),
+    /// The session events of an earlier run cannot be read.
+    #[error("the session events in the database cannot be used: {0}")]
+    History(#[source] sqlx::Error),
     /// The admin token cannot be read or made.
     #[error(transparent)]
     Token(#[from] api::TokenError),
@@ -68,10 +76,13 @@ pub async fn run(settings: &Settings, format: LogFormat) -> Result<(), StartErro
     let mut signals = Signals::catch().map_err(StartError::Signals)?;
     let store = open_store(settings)?;
     let credentials = Arc::new(CredentialStore::new(&settings.certs));
+    let history = History::new(database::open(&settings.data).await?);
+    let (sessions, events) = Sessions::new();
+    let keeping = start_history(&history, events, &sessions).await?;
     let broker = start_broker(settings).await?;
-    let relay = start_relay(settings, &store, &credentials)?;
+    let relay = start_relay(settings, &store, &credentials, sessions)?;
     let (stop_api, api_stopped) = oneshot::channel::<()>();
-    let api = start_api(settings, &store, api_stopped).await?;
+    let api = start_api(settings, &store, &relay, history, api_stopped).await?;
     let watching = Arc::clone(&store);
     tokio::spawn(async move { watching.watch().await });
     Banner {
@@ -90,6 +101,8 @@ pub async fn run(settings: &Settings, format: LogFormat) -> Result<(), StartErro
         // An answer that is being written may end; one that never ends does not hold the exit up.
         let _ = tokio::time::timeout(Duration::from_secs(1), serving).await;
     }
+    // It ends when the last of those is gone who have events to tell.
+    let _ = tokio::time::timeout(Duration::from_secs(2), keeping).await;
     Ok(())
 }
 
@@ -111,10 +124,22 @@ fn write_first_run(path: &Path) -> Result<(), StartError> {
         })
 }
 
+async fn start_history(
+    history: &History,
+    events: Events,
+    sessions: &Arc<Sessions>,
+) -> Result<JoinHandle<()>, StartError> {
+    history.close_left_open().await.map_err(StartError::History)?;
+    Ok(tokio::spawn(
+        history.clone().follow(events, Arc::downgrade(sessions)),
+    ))
+}
+
 fn start_relay(
     settings: &Settings,
     store: &Arc<FileStore>,
     credentials: &Arc<CredentialStore>,
+    sessions: Arc<Sessions>,
 ) -> Result<Relay, StartError> {
     let relay = RelaySettings {
         listen: settings.relay_addresses(),
@@ -128,6 +153,7 @@ fn start_relay(
         store,
         Arc::clone(credentials),
         Upstream::new(Deadlines::default()),
+        sessions,
     )?)
 }
 
@@ -151,6 +177,8 @@ async fn start_broker(_: &Settings) -> Result<Option<SocketAddr>, StartError> {
 async fn start_api(
     settings: &Settings,
     store: &Arc<FileStore>,
+    relay: &Relay,
+    history: History,
     stopped: oneshot::Receiver<()>,
 ) -> Result<Option<(SocketAddr, JoinHandle<()>)>, StartError> {
     let Listen::On(address) = settings.api_listen else {
@@ -165,6 +193,8 @@ async fn start_api(
     }
     let state = ApiState {
         store: Arc::clone(store) as Arc<dyn Store>,
+        registry: Arc::clone(relay.registry()),
+        history,
         token,
     };
     let serving = tokio::spawn(async move {
