@@ -14,14 +14,26 @@ const SHIPPED: &str = include_str!("../../entrypoints.json");
 const CONFIGURATION: &str = "/v1/groups/default/configuration";
 const TOKEN: &str = "a-token-for-the-tests";
 
+mod groups;
+mod live;
+mod sims;
+
 struct Api {
     folder: tempfile::TempDir,
+    history: History,
     url: String,
     client: reqwest::Client,
 }
 
 impl Api {
     async fn with(file: &str) -> Self {
+        let (sessions, _) = Sessions::new();
+        let registry = Arc::new(Registry::new(1, Meter::default(), sessions));
+        Self::serving(file, |_| registry).await
+    }
+
+    /// The API over a store of its own, and over the registry that `registry` makes for that store.
+    async fn serving(file: &str, registry: impl FnOnce(&Arc<FileStore>) -> Arc<Registry>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("entrypoints.json"), file).unwrap();
         fs::write(AdminToken::path(folder.path()), TOKEN).unwrap();
@@ -29,16 +41,17 @@ impl Api {
         let token = Arc::new(AdminToken::load_or_create(folder.path()).unwrap());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let (sessions, _) = Sessions::new();
         let state = ApiState {
+            registry: registry(&store),
             store,
-            registry: Arc::new(Registry::new(1, Meter::default(), sessions)),
             history: History::new(database::open(folder.path()).await.unwrap()),
             token,
         };
+        let history = state.history.clone();
         tokio::spawn(serve(listener, state, std::future::pending()));
         Self {
             folder,
+            history,
             url,
             client: reqwest::Client::builder().no_proxy().build().unwrap(),
         }
@@ -66,9 +79,26 @@ impl Api {
         self.request(Method::DELETE, path).send().await.unwrap()
     }
 
+    async fn post(&self, path: &str, body: &Value) -> Response {
+        self.request(Method::POST, path).json(body).send().await.unwrap()
+    }
+
+    /// A call without a body, as SORACOM's command sends it.
+    async fn call(&self, path: &str) -> Response {
+        self.request(Method::POST, path).send().await.unwrap()
+    }
+
     async fn put(&self, path: &str, body: &Value) -> Response {
         self.request(Method::PUT, path).json(body).send().await.unwrap()
     }
+}
+
+/// The body of an answer with this status.
+async fn json_of(response: Response, status: u16) -> Value {
+    let (found, url) = (response.status().as_u16(), response.url().clone());
+    let text = response.text().await.unwrap();
+    assert_eq!(found, status, "{url}: {text}");
+    serde_json::from_str(&text).unwrap()
 }
 
 /// Code and message of a refusal with this status.
