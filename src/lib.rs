@@ -17,6 +17,7 @@
 //! | 1 | [`entrypoint`] | the Beam object: JSON checked into an `EntryPoint`; placeholders and topics |
 //! | 1 | [`usage`] | what is counted for the bill; the ledger |
 //! | 1 | [`logbook`] | what went wrong, per SIM |
+//! | 1 | [`sessions`] | which SIMs are online, and when they were |
 //! | 2 | [`store`] | groups, SIMs, credentials: snapshots, changes, files |
 //! | 2 | [`upstream`] | the way to a broker: names, TCP, TLS |
 //! | 3 | [`relay`] | the data plane: accept, handshake, steady state, end |
@@ -38,6 +39,7 @@ pub mod logging;
 pub mod mqtt;
 pub mod relay;
 pub mod serve;
+pub mod sessions;
 pub mod settings;
 pub mod sim;
 pub mod store;

@@ -1,7 +1,9 @@
 //! Who is calling: SIMs and their identifiers, validated once where they enter the program.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
+use std::str::FromStr;
 use std::sync::Arc;
 
 /// An identifier that is not what 3GPP or SORACOM says it must be.
@@ -93,6 +95,75 @@ identifier!(
         && v.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
 );
 
+/// What a SIM may do, in SORACOM's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SimStatus {
+    /// Registered, never used. It may connect.
+    Ready,
+    /// It may connect.
+    #[default]
+    Active,
+    /// Switched off by an administrator.
+    Inactive,
+    /// Kept for later. It may connect.
+    Standby,
+    /// Switched off for a while.
+    Suspended,
+    /// Switched off for ever.
+    Terminated,
+}
+
+impl SimStatus {
+    const ALL: [Self; 6] = [
+        Self::Ready,
+        Self::Active,
+        Self::Inactive,
+        Self::Standby,
+        Self::Suspended,
+        Self::Terminated,
+    ];
+
+    /// As it is written.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Active => "active",
+            Self::Inactive => "inactive",
+            Self::Standby => "standby",
+            Self::Suspended => "suspended",
+            Self::Terminated => "terminated",
+        }
+    }
+
+    /// Whether a SIM of this status may connect.
+    #[must_use]
+    pub fn may_connect(self) -> bool {
+        matches!(self, Self::Ready | Self::Active | Self::Standby)
+    }
+}
+
+impl fmt::Display for SimStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for SimStatus {
+    type Err = InvalidIdentifier;
+
+    fn from_str(value: &str) -> Result<Self, Self::Err> {
+        let found = Self::ALL.into_iter().find(|status| status.as_str() == value);
+        found.ok_or_else(|| InvalidIdentifier {
+            value: value.to_owned(),
+            expected: "a status: ready, active, inactive, standby, suspended or terminated",
+        })
+    }
+}
+
+/// Free labels of the admin; `name` is the one that people see.
+pub type Tags = BTreeMap<String, String>;
+
 /// A SIM as the operator registered it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sim {
@@ -106,6 +177,32 @@ pub struct Sim {
     pub group_id: Option<GroupId>,
     /// The source addresses that belong to it, IPv4-mapped ones already as IPv4.
     pub addresses: Vec<IpAddr>,
+    /// Free labels.
+    pub tags: Tags,
+    /// Whether it may connect, and why not.
+    pub status: SimStatus,
+    /// When it was made through the API, in milliseconds since 1970.
+    pub created_time: Option<i64>,
+    /// When it was last changed through the API, in milliseconds since 1970.
+    pub last_modified_time: Option<i64>,
+}
+
+impl Sim {
+    /// An active SIM that has no more than its identifiers.
+    #[must_use]
+    pub fn new(sim_id: SimId, imsi: Imsi) -> Self {
+        Self {
+            sim_id,
+            imsi,
+            imei: None,
+            group_id: None,
+            addresses: Vec::new(),
+            tags: Tags::new(),
+            status: SimStatus::default(),
+            created_time: None,
+            last_modified_time: None,
+        }
+    }
 }
 
 /// What the network knows now: this source address is this SIM.
@@ -144,6 +241,15 @@ mod tests {
         for bad in ["", "a/b", "グループ", &"x".repeat(65)] {
             assert!(GroupId::new(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_status_is_one_of_soracoms() {
+        for status in SimStatus::ALL {
+            assert_eq!(status.as_str().parse(), Ok(status));
+        }
+        let error = "Active".parse::<SimStatus>().unwrap_err().to_string();
+        assert!(error.starts_with("\"Active\" is not a status: ready,"), "{error}");
     }
 
     #[test]

@@ -4,9 +4,33 @@ use axum::body::{Body, to_bytes};
 use axum::extract::{FromRequest, Request};
 use axum::http::header::CONTENT_TYPE;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{ApiError, BODY_LIMIT};
+use crate::sim::Tags;
+
+/// A body of a known form.
+pub(super) trait Form: DeserializeOwned {
+    /// The form in words, for refusals.
+    const FORM: &'static str;
+}
+
+/// The body of a request, read and checked.
+pub(super) struct Input<T>(pub(super) T);
+
+impl<S: Sync, T: Form> FromRequest<S> for Input<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
+        refuse_other_types(&request)?;
+        let bytes = read(request.into_body()).await?;
+        // The message ends with line and column.
+        serde_json::from_slice(&bytes)
+            .map(Self)
+            .map_err(|error| ApiError::InvalidBody(format!("the body is not {}: {error}", T::FORM)))
+    }
+}
 
 /// One element of `PUT …/configuration/{namespace}`.
 #[derive(Deserialize)]
@@ -23,23 +47,27 @@ fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Value, D
     Value::deserialize(deserializer)
 }
 
-/// The body of `PUT …/configuration/{namespace}`.
-pub(super) struct Parameters(pub(super) Vec<Parameter>);
+impl Form for Vec<Parameter> {
+    const FORM: &'static str = "[{\"key\": string, \"value\": any}, …]";
+}
 
-impl<S: Sync> FromRequest<S> for Parameters {
-    type Rejection = ApiError;
+/// One element of `PUT …/tags`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct Tag {
+    tag_name: String,
+    tag_value: String,
+}
 
-    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
-        refuse_other_types(&request)?;
-        let bytes = read(request.into_body()).await?;
-        let parameters = serde_json::from_slice(&bytes).map_err(|error| {
-            // The message ends with line and column.
-            ApiError::InvalidBody(format!(
-                "the body is not [{{\"key\": string, \"value\": any}}, …]: {error}"
-            ))
-        })?;
-        Ok(Self(parameters))
-    }
+impl Form for Vec<Tag> {
+    const FORM: &'static str = "[{\"tagName\": string, \"tagValue\": string}, …]";
+}
+
+/// The last one of several with the same name counts.
+pub(super) fn tags(list: Vec<Tag>) -> Tags {
+    list.into_iter()
+        .map(|tag| (tag.tag_name, tag.tag_value))
+        .collect()
 }
 
 /// A body of the form `form`, in words.

@@ -1,5 +1,7 @@
 //! Refusals of the API: always `{"code": "...", "message": "..."}`.
 
+use std::io;
+
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -26,9 +28,6 @@ pub enum ApiError {
     /// No such group.
     #[error("there is no group {0:?}")]
     NoSuchGroup(String),
-    /// No such SIM, and nothing was ever counted for it.
-    #[error("there is no subscriber {0:?}")]
-    NoSuchSubscriber(String),
     /// No such operator.
     #[error("there is no operator {0:?}")]
     NoSuchOperator(String),
@@ -44,6 +43,21 @@ pub enum ApiError {
     /// The log book.
     #[error(transparent)]
     LogBook(#[from] LogBookError),
+    /// No such SIM.
+    #[error("there is no SIM {0:?}")]
+    NoSuchSim(String),
+    /// No SIM has this IMSI.
+    #[error("there is no subscriber {0:?}")]
+    NoSuchSubscriber(String),
+    /// The SIM has no live connection.
+    #[error("The specified subscriber is offline")]
+    Offline,
+    /// No such connection now.
+    #[error("there is no connection {0:?}; it may have closed")]
+    NoSuchConnection(String),
+    /// The database did not answer.
+    #[error("the database cannot be read: {0}")]
+    Database(#[from] sqlx::Error),
     /// A path that does not decode.
     #[error("{0}")]
     InvalidPath(String),
@@ -73,11 +87,25 @@ impl ApiError {
             Self::NoSuchGroup(_) | Self::Change(ChangeError::NoSuchGroup(_)) => {
                 (StatusCode::NOT_FOUND, "NoSuchGroup")
             }
-            Self::NoSuchSubscriber(_) => (StatusCode::NOT_FOUND, "NoSuchSubscriber"),
             Self::NoSuchOperator(_) => (StatusCode::NOT_FOUND, "NoSuchOperator"),
             Self::NoSuchFile(_) => (StatusCode::NOT_FOUND, "NoSuchFile"),
             Self::ExportTooLarge(_) => (StatusCode::BAD_REQUEST, "ExportTooLarge"),
             Self::Ledger(_) | Self::LogBook(_) => (StatusCode::INTERNAL_SERVER_ERROR, "Database"),
+            Self::NoSuchSim(_) | Self::Change(ChangeError::NoSuchSim(_)) => {
+                (StatusCode::NOT_FOUND, "NoSuchSim")
+            }
+            Self::NoSuchSubscriber(_) => (StatusCode::NOT_FOUND, "NoSuchSubscriber"),
+            // SORACOM's own code.
+            Self::Offline => (StatusCode::BAD_REQUEST, "SEM0016"),
+            Self::NoSuchConnection(_) => (StatusCode::NOT_FOUND, "NoSuchConnection"),
+            Self::Database(_) => (StatusCode::INTERNAL_SERVER_ERROR, "Database"),
+            Self::Change(ChangeError::GroupExists(_) | ChangeError::Taken { .. }) => {
+                (StatusCode::CONFLICT, "AlreadyExists")
+            }
+            Self::Change(ChangeError::GroupInUse { .. }) => (StatusCode::CONFLICT, "GroupInUse"),
+            Self::Change(ChangeError::UnknownGroup(_)) => (StatusCode::BAD_REQUEST, "NoSuchGroup"),
+            Self::Change(ChangeError::Terminated(_)) => (StatusCode::CONFLICT, "Terminated"),
+            Self::Change(ChangeError::NoSuchTag(_)) => (StatusCode::NOT_FOUND, "NoSuchTag"),
             Self::InvalidPath(_) => (StatusCode::BAD_REQUEST, "InvalidPath"),
             Self::InvalidQuery(_) => (StatusCode::BAD_REQUEST, "InvalidQuery"),
             Self::InvalidBody(_) => (StatusCode::BAD_REQUEST, "InvalidBody"),
@@ -90,10 +118,19 @@ impl ApiError {
             Self::Change(ChangeError::Invalid(_)) => (StatusCode::BAD_REQUEST, "InvalidConfiguration"),
             Self::Change(ChangeError::BrokenFile(_)) => (StatusCode::CONFLICT, "BrokenFile"),
             Self::Change(ChangeError::Busy(_)) => (StatusCode::CONFLICT, "Busy"),
+            Self::Change(ChangeError::Write { source, .. }) if is_full(source) => {
+                (StatusCode::INSUFFICIENT_STORAGE, "InsufficientStorage")
+            }
             Self::Change(ChangeError::Write { .. }) => (StatusCode::INTERNAL_SERVER_ERROR, "WriteFailed"),
             Self::Change(ChangeError::Interrupted) => (StatusCode::SERVICE_UNAVAILABLE, "Interrupted"),
         }
     }
+}
+
+/// Whether there is no room for the file.
+fn is_full(error: &io::Error) -> bool {
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
 }
 
 impl IntoResponse for ApiError {

@@ -1,137 +1,204 @@
-//! Groups and their configuration.
+//! Groups, their configuration and their tags.
 
-use axum::Json;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
-use serde_json::{Map, Value, json};
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::{delete, get, put};
+use axum::{Json, Router};
+use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use super::auth::Caller;
-use super::body::Parameters;
-use super::paging::{ListQuery, link};
+use super::body::{self, Form, Input, Parameter, Tag};
+use super::changes::change;
+use super::paging::{Asked, Listed, PageQuery, TagQuery, USUAL};
 use super::segments::Segments;
-use super::{ApiError, ApiState};
-use crate::sim::GroupId;
-use crate::store::{Change, Changed, Group};
+use super::{ApiError, ApiState, shapes};
+use crate::sim::{GroupId, Imsi, Tags};
+use crate::store::{Change, Changed, GroupChange};
 
-/// There is one operator here; SORACOM's clients want to see one.
-pub(super) const OPERATOR_ID: &str = "OP0000000000";
+pub(super) fn routes() -> Router<ApiState> {
+    Router::new()
+        .route("/v1/groups", get(list).post(create))
+        .route("/v1/groups/{group_id}", get(get_one).delete(delete_one))
+        .route("/v1/groups/{group_id}/subscribers", get(subscribers))
+        .route("/v1/groups/{group_id}/tags", put(put_tags))
+        // Wildcards, as people and scripts send names with their slashes unencoded.
+        .route("/v1/groups/{group_id}/tags/{*tag_name}", delete(delete_tag))
+        .route(
+            "/v1/groups/{group_id}/configuration/{namespace}",
+            put(put_configuration).delete(delete_namespace),
+        )
+        .route(
+            "/v1/groups/{group_id}/configuration/{namespace}/{*name}",
+            delete(delete_key),
+        )
+}
 
-/// A group in SORACOM's shape.
-fn to_json(group: &Group) -> Value {
-    let mut tags = group.tags.clone();
-    // "TagSet always contains at least name".
-    tags.entry("name".to_owned()).or_default();
-    let mut object = json!({
-        "groupId": group.group_id.as_str(),
-        "operatorId": OPERATOR_ID,
-        "configuration": Value::Object(group.configuration.clone()),
-        "tags": tags,
-    });
-    let times = [
-        ("createdTime", group.created_time),
-        ("lastModifiedTime", group.last_modified_time),
-    ];
-    let known = times
-        .into_iter()
-        .filter_map(|(key, time)| Some((key.to_owned(), Value::from(time?))));
-    object.as_object_mut().unwrap_or(&mut Map::new()).extend(known);
-    object
+/// Body of `POST /v1/groups`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewGroup {
+    #[serde(default)]
+    tags: Tags,
+    #[serde(default)]
+    configuration: Map<String, Value>,
+}
+
+impl Form for NewGroup {
+    const FORM: &'static str = "{\"configuration\": {namespace: {key: any}}, \"tags\": {name: string}}";
 }
 
 /// `GET /v1/groups`
-pub(super) async fn list(
+async fn list(
     State(state): State<ApiState>,
-    uri: Uri,
-    query: Result<Query<ListQuery>, QueryRejection>,
-) -> Result<(HeaderMap, Json<Vec<Value>>), ApiError> {
-    let Query(query) = query.map_err(|error| ApiError::InvalidQuery(error.body_text()))?;
+    asked: Asked<PageQuery>,
+    tags: Asked<TagQuery>,
+) -> Result<Listed, ApiError> {
+    let (limit, last) = (asked.query.limit(USUAL)?, asked.query.last::<GroupId>()?);
+    let matches = tags.query.filter()?;
     let snapshot = state.store.snapshot();
-    let page = query.page(snapshot.groups())?;
-    let mut headers = HeaderMap::new();
-    if let Some(key) = page.next_key {
-        let link = link(uri.path(), uri.query().unwrap_or_default(), &key);
-        for (name, value) in [("x-soracom-next-key", key), ("link", link)] {
-            headers.extend(
-                HeaderValue::from_str(&value)
-                    .ok()
-                    .map(|value| (HeaderName::from_static(name), value)),
-            );
-        }
-    }
-    Ok((
-        headers,
-        Json(page.groups.into_iter().map(|group| to_json(group)).collect()),
+    let groups = snapshot
+        .groups_behind(last.as_ref())
+        .filter(|group| matches(&group.tags));
+    Ok(asked.page(
+        groups,
+        limit,
+        |group| group.group_id.to_string(),
+        |group| shapes::group(group),
     ))
 }
 
+/// `POST /v1/groups`
+async fn create(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Input(NewGroup { tags, configuration }): Input<NewGroup>,
+) -> Result<(StatusCode, Json<Value>), ApiError> {
+    let id = uuid::Uuid::new_v4().to_string();
+    let created = change_group(&state, caller, id, GroupChange::Create { tags, configuration }).await?;
+    Ok((StatusCode::CREATED, created))
+}
+
 /// `GET /v1/groups/{group_id}`
-pub(super) async fn get(
+async fn get_one(
     State(state): State<ApiState>,
     Segments(id): Segments<String>,
 ) -> Result<Json<Value>, ApiError> {
     let snapshot = state.store.snapshot();
-    let group = GroupId::new(&id).ok().and_then(|id| snapshot.group(&id));
+    let group = snapshot.group(&known(&id)?);
     group
-        .map(|group| Json(to_json(group)))
+        .map(|group| Json(shapes::group(group)))
         .ok_or(ApiError::NoSuchGroup(id))
 }
 
-/// `PUT /v1/groups/{group_id}/configuration/{namespace}`
-pub(super) async fn put_configuration(
+/// `DELETE /v1/groups/{group_id}`
+async fn delete_one(
     State(state): State<ApiState>,
     caller: Caller,
-    Segments((group, namespace)): Segments<(String, String)>,
-    Parameters(parameters): Parameters,
+    Segments(id): Segments<String>,
+) -> Result<StatusCode, ApiError> {
+    remove(&state, caller, &id, GroupChange::Delete).await
+}
+
+/// `GET /v1/groups/{group_id}/subscribers`
+async fn subscribers(
+    State(state): State<ApiState>,
+    Segments(id): Segments<String>,
+    asked: Asked<PageQuery>,
+) -> Result<Listed, ApiError> {
+    let (limit, last) = (asked.query.limit(USUAL)?, asked.query.last::<Imsi>()?);
+    let snapshot = state.store.snapshot();
+    let group = known(&id)?;
+    if snapshot.group(&group).is_none() {
+        return Err(ApiError::NoSuchGroup(id));
+    }
+    let sims = snapshot
+        .subscribers_behind(last.as_ref())
+        .filter(|sim| sim.group_id.as_ref() == Some(&group));
+    let sessions = state.registry.sessions();
+    Ok(asked.page(
+        sims,
+        limit,
+        |sim| sim.imsi.to_string(),
+        |sim| shapes::sim(sim, sessions),
+    ))
+}
+
+/// `PUT /v1/groups/{group_id}/tags`
+async fn put_tags(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Segments(id): Segments<String>,
+    Input(tags): Input<Vec<Tag>>,
+) -> Result<Json<Value>, ApiError> {
+    change_group(&state, caller, id, GroupChange::PutTags(body::tags(tags))).await
+}
+
+/// `DELETE /v1/groups/{group_id}/tags/{tag_name}`
+async fn delete_tag(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Segments((id, tag)): Segments<(String, String)>,
+) -> Result<StatusCode, ApiError> {
+    remove(&state, caller, &id, GroupChange::DeleteTag(tag)).await
+}
+
+/// `PUT /v1/groups/{group_id}/configuration/{namespace}`
+async fn put_configuration(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Segments((id, namespace)): Segments<(String, String)>,
+    Input(parameters): Input<Vec<Parameter>>,
 ) -> Result<Json<Value>, ApiError> {
     let entries = parameters
         .into_iter()
         .map(|parameter| (parameter.key, parameter.value))
         .collect();
-    let changed = change(&state, caller, &group, Change::Put { namespace, entries }).await?;
-    Ok(Json(to_json(&changed.group)))
+    change_group(&state, caller, id, GroupChange::Put { namespace, entries }).await
 }
 
 /// `DELETE /v1/groups/{group_id}/configuration/{namespace}`
-pub(super) async fn delete_namespace(
+async fn delete_namespace(
     State(state): State<ApiState>,
     caller: Caller,
-    Segments((group, namespace)): Segments<(String, String)>,
+    Segments((id, namespace)): Segments<(String, String)>,
 ) -> Result<StatusCode, ApiError> {
-    change(&state, caller, &group, Change::DeleteNamespace { namespace }).await?;
-    Ok(StatusCode::NO_CONTENT)
+    remove(&state, caller, &id, GroupChange::DeleteNamespace { namespace }).await
 }
 
 /// `DELETE /v1/groups/{group_id}/configuration/{namespace}/{name}`
-pub(super) async fn delete_key(
+async fn delete_key(
     State(state): State<ApiState>,
     caller: Caller,
-    Segments((group, namespace, key)): Segments<(String, String, String)>,
+    Segments((id, namespace, key)): Segments<(String, String, String)>,
 ) -> Result<StatusCode, ApiError> {
-    change(&state, caller, &group, Change::DeleteKey { namespace, key }).await?;
+    remove(&state, caller, &id, GroupChange::DeleteKey { namespace, key }).await
+}
+
+/// An id that could be that of a group.
+fn known(id: &str) -> Result<GroupId, ApiError> {
+    GroupId::new(id).map_err(|_| ApiError::NoSuchGroup(id.to_owned()))
+}
+
+/// Makes the change and shows the group as it is then.
+async fn change_group(
+    state: &ApiState,
+    caller: Caller,
+    id: String,
+    what: GroupChange,
+) -> Result<Json<Value>, ApiError> {
+    let group = known(&id)?;
+    let Changed { snapshot, .. } = change(state, caller, Change::Group(group.clone(), what)).await?;
+    let group = snapshot.group(&group).ok_or(ApiError::NoSuchGroup(id))?;
+    Ok(Json(shapes::group(group)))
+}
+
+async fn remove(
+    state: &ApiState,
+    caller: Caller,
+    id: &str,
+    what: GroupChange,
+) -> Result<StatusCode, ApiError> {
+    change(state, caller, Change::Group(known(id)?, what)).await?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-/// Makes the change, and writes who made it into the log. Values stay out of it: they may hold passwords.
-async fn change(state: &ApiState, caller: Caller, group: &str, change: Change) -> Result<Changed, ApiError> {
-    let what = describe(&change);
-    let changed = state.store.change(group, change).await.inspect_err(|error| {
-        tracing::warn!(who = "token", from = %caller, group, what, "change refused: {error}");
-    })?;
-    tracing::info!(who = "token", from = %caller, group, what, "configuration changed");
-    for note in &changed.notes {
-        tracing::warn!(group, "{note}");
-    }
-    Ok(changed)
-}
-
-fn describe(change: &Change) -> String {
-    match change {
-        Change::Put { namespace, entries } => {
-            let keys: Vec<&str> = entries.iter().map(|(key, _)| key.as_str()).collect();
-            format!("put {namespace} {keys:?}")
-        }
-        Change::DeleteKey { namespace, key } => format!("delete {namespace} {key:?}"),
-        Change::DeleteNamespace { namespace } => format!("delete {namespace}"),
-    }
 }

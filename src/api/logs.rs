@@ -9,8 +9,8 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::groups::OPERATOR_ID;
 use super::paging::link;
+use super::shapes::OPERATOR_ID;
 use super::{ApiError, ApiState};
 use crate::logbook::{Found, LogQuery, Source};
 use crate::sim::Imsi;

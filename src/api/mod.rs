@@ -1,17 +1,25 @@
-//! The admin API: groups and their configuration, in SORACOM's shapes.
+//! The admin API: groups, SIMs and who is connected, in SORACOM's shapes.
 //!
 //! Every route but `/healthz`, `/readyz` and `/metrics` wants `Authorization: Bearer <token>`.
 
 mod auth;
 mod body;
+mod changes;
+mod connections;
 mod error;
 mod files;
 mod groups;
+mod identity;
 mod logs;
 mod metrics;
 mod paging;
+mod query;
 mod routes;
 mod segments;
+mod session_events;
+mod shapes;
+mod sim_body;
+mod sims;
 mod stats;
 mod token;
 
@@ -23,6 +31,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 
 use crate::relay::{Books, Registry};
+use crate::sessions::History;
 use crate::store::Store;
 
 pub use error::ApiError;
@@ -37,12 +46,14 @@ pub const BODY_LIMIT: usize = 1024 * 1024;
 pub struct ApiState {
     /// Where groups and SIMs are kept.
     pub store: Arc<dyn Store>,
+    /// Who is connected.
+    pub registry: Arc<Registry>,
+    /// Who was online.
+    pub history: History,
     /// What a caller has to show.
     pub token: Arc<AdminToken>,
     /// Usage, log book and numbers.
     pub books: Books,
-    /// Who is connected.
-    pub registry: Arc<Registry>,
 }
 
 /// Serves the API until `shutdown` is done and the requests that then run are answered.

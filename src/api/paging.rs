@@ -1,69 +1,116 @@
-//! Filters and pages of the list of groups.
+//! Lists come in pages: `limit` and `last_evaluated_key` go in, `x-soracom-next-key` and `link` come out.
 
-use std::sync::Arc;
-
+use axum::Json;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{FromRequestParts, Query};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::ApiError;
-use crate::store::Group;
+use crate::sim::Tags;
 
-/// Query of `GET /v1/groups`.
+/// Elements of a page where the caller says nothing.
+pub(super) const USUAL: usize = 100;
+/// Elements of a page at most.
+const MOST: usize = 1000;
+
+/// A list as it is answered: the page, and headers that lead to the next one.
+pub(super) type Listed = (HeaderMap, Json<Vec<Value>>);
+
+/// The query of a request, and what is needed to make the link to the next page.
+pub(super) struct Asked<T> {
+    pub(super) query: T,
+    path: String,
+    text: String,
+}
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Asked<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let query: Result<Query<T>, QueryRejection> = Query::from_request_parts(parts, state).await;
+        let Query(query) = query.map_err(|error| ApiError::InvalidQuery(error.body_text()))?;
+        Ok(Self {
+            query,
+            path: parts.uri.path().to_owned(),
+            text: parts.uri.query().unwrap_or_default().to_owned(),
+        })
+    }
+}
+
+impl<T> Asked<T> {
+    /// The answer for the first `limit` of `elements`, of which there may be more.
+    pub(super) fn page<E>(
+        &self,
+        mut elements: impl Iterator<Item = E>,
+        limit: usize,
+        key: impl Fn(&E) -> String,
+        show: impl Fn(E) -> Value,
+    ) -> Listed {
+        let page: Vec<E> = elements.by_ref().take(limit).collect();
+        let next = elements.next().and(page.last()).map(key);
+        let headers = next.map(|key| self.headers(&key)).unwrap_or_default();
+        (headers, Json(page.into_iter().map(show).collect()))
+    }
+
+    fn headers(&self, key: &str) -> HeaderMap {
+        let link = link(&self.path, &self.text, key);
+        [("x-soracom-next-key", key), ("link", &link)]
+            .into_iter()
+            .filter_map(|(name, value)| {
+                Some((HeaderName::from_static(name), HeaderValue::from_str(value).ok()?))
+            })
+            .collect()
+    }
+}
+
+/// Where a page begins, and how long it is.
 #[derive(Debug, Default, Deserialize)]
-pub(super) struct ListQuery {
-    tag_name: Option<String>,
-    tag_value: Option<String>,
-    tag_value_match_mode: Option<String>,
+pub(super) struct PageQuery {
     limit: Option<String>,
     last_evaluated_key: Option<String>,
 }
 
-/// A page of groups, and the key to ask for the next one with.
-#[derive(Debug)]
-pub(super) struct Page<'a> {
-    pub(super) groups: Vec<&'a Arc<Group>>,
-    pub(super) next_key: Option<String>,
-}
-
-impl ListQuery {
-    /// The page that is asked for, in the order of `groups`.
-    pub(super) fn page<'a>(&self, groups: &'a [Arc<Group>]) -> Result<Page<'a>, ApiError> {
-        let limit = self.limit()?;
-        let matches = self.tag_filter()?;
-        let mut selected = self
-            .behind_last_key(groups)?
-            .iter()
-            .filter(|group| matches(group));
-        let page: Vec<_> = selected.by_ref().take(limit).collect();
-        let next_key = selected
-            .next()
-            .and(page.last())
-            .map(|group| group.group_id.to_string());
-        Ok(Page {
-            groups: page,
-            next_key,
-        })
-    }
-
-    fn limit(&self) -> Result<usize, ApiError> {
+impl PageQuery {
+    /// Elements of the page: what is asked for within [`MOST`], else `usual`.
+    pub(super) fn limit(&self, usual: usize) -> Result<usize, ApiError> {
         let Some(text) = non_empty(self.limit.as_deref()) else {
-            return Ok(usize::MAX);
+            return Ok(usual);
         };
         text.parse()
             .ok()
             .filter(|limit| *limit > 0)
+            .map(|limit: usize| limit.min(MOST))
             .ok_or_else(|| ApiError::InvalidQuery(format!("limit: {text:?} is not a whole number above 0")))
     }
 
-    fn behind_last_key<'a>(&self, groups: &'a [Arc<Group>]) -> Result<&'a [Arc<Group>], ApiError> {
-        let Some(key) = non_empty(self.last_evaluated_key.as_deref()) else {
-            return Ok(groups);
+    /// The key of the last element of the page before.
+    pub(super) fn last<K: std::str::FromStr<Err: ToString>>(&self) -> Result<Option<K>, ApiError> {
+        let parse = |text: &str| {
+            text.parse().map_err(|error: K::Err| {
+                ApiError::InvalidQuery(format!("last_evaluated_key: {}", error.to_string()))
+            })
         };
-        let at = groups.iter().position(|group| group.group_id.as_str() == key);
-        at.map(|at| &groups[at + 1..])
-            .ok_or_else(|| ApiError::InvalidQuery(format!("last_evaluated_key: there is no group {key:?}")))
+        non_empty(self.last_evaluated_key.as_deref())
+            .map(parse)
+            .transpose()
     }
+}
 
-    fn tag_filter(&self) -> Result<impl Fn(&Group) -> bool, ApiError> {
+/// A filter by one tag.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct TagQuery {
+    tag_name: Option<String>,
+    tag_value: Option<String>,
+    tag_value_match_mode: Option<String>,
+}
+
+impl TagQuery {
+    /// Whether tags are what is asked for.
+    pub(super) fn filter(&self) -> Result<impl Fn(&Tags) -> bool, ApiError> {
         let prefix = match non_empty(self.tag_value_match_mode.as_deref()) {
             None | Some("exact") => false,
             Some("prefix") => true,
@@ -77,9 +124,9 @@ impl ListQuery {
             (Some(name), Some(value)) => Some((name.to_owned(), value.clone())),
             (Some(_), None) => return Err(ApiError::InvalidQuery("tag_name needs tag_value".to_owned())),
         };
-        Ok(move |group: &Group| {
+        Ok(move |tags: &Tags| {
             let Some((name, wanted)) = &tag else { return true };
-            let value = group.tags.get(name);
+            let value = tags.get(name);
             value.is_some_and(|value| {
                 if prefix {
                     value.starts_with(wanted)
@@ -92,7 +139,7 @@ impl ListQuery {
 }
 
 /// Command line tools send parameters that were not given as empty ones.
-fn non_empty(text: Option<&str>) -> Option<&str> {
+pub(super) fn non_empty(text: Option<&str>) -> Option<&str> {
     text.filter(|text| !text.is_empty())
 }
 

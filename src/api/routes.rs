@@ -3,9 +3,9 @@
 use axum::Router;
 use axum::extract::Request;
 use axum::middleware;
-use axum::routing::{delete, get, post, put};
+use axum::routing::{get, post};
 
-use super::{ApiError, ApiState, auth, files, groups, logs, metrics, stats};
+use super::{ApiError, ApiState, auth, connections, files, groups, logs, metrics, sims, stats};
 
 /// All routes of the API. Without [`axum::extract::ConnectInfo`] the audit log cannot name the caller's
 /// address; [`super::serve`] provides it.
@@ -26,17 +26,9 @@ pub fn router(state: ApiState) -> Router {
             get(files::content),
         )
         .route("/v1/logs", get(logs::list))
-        .route("/v1/groups", get(groups::list))
-        .route("/v1/groups/{group_id}", get(groups::get))
-        .route(
-            "/v1/groups/{group_id}/configuration/{namespace}",
-            put(groups::put_configuration).delete(groups::delete_namespace),
-        )
-        // A wildcard, as people and scripts send names with their slashes unencoded.
-        .route(
-            "/v1/groups/{group_id}/configuration/{namespace}/{*name}",
-            delete(groups::delete_key),
-        )
+        .merge(groups::routes())
+        .merge(sims::routes())
+        .merge(connections::routes())
         .fallback(no_such_route)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(middleware::from_fn_with_state(state.clone(), auth::require_token))

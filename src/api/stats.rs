@@ -11,8 +11,8 @@ use axum::http::{HeaderMap, header};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::groups::OPERATOR_ID;
 use super::segments::Segments;
+use super::shapes::OPERATOR_ID;
 use super::{ApiError, ApiState, body};
 use crate::sim::Imsi;
 use crate::usage::{ExportRow, Period, StatsRow};

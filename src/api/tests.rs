@@ -5,21 +5,34 @@ use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::database;
+use crate::sessions::Sessions;
 use crate::store::FileStore;
 
 const SHIPPED: &str = include_str!("../../entrypoints.json");
 const CONFIGURATION: &str = "/v1/groups/default/configuration";
 const TOKEN: &str = "a-token-for-the-tests";
 
+mod groups;
+mod live;
+mod sims;
+
 struct Api {
     folder: tempfile::TempDir,
     books: Books,
+    history: History,
     url: String,
     client: reqwest::Client,
 }
 
 impl Api {
     async fn with(file: &str) -> Self {
+        let (sessions, _) = Sessions::new();
+        Self::serving(file, |_, books| Arc::new(Registry::new(1, books, sessions))).await
+    }
+
+    /// The API over a store of its own, and over the registry that `registry` makes for that store.
+    async fn serving(file: &str, registry: impl FnOnce(&Arc<FileStore>, Books) -> Arc<Registry>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("entrypoints.json"), file).unwrap();
         fs::write(AdminToken::path(folder.path()), TOKEN).unwrap();
@@ -29,15 +42,18 @@ impl Api {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let books = Books::new(&crate::database::open(folder.path()).await.unwrap());
         let state = ApiState {
+            registry: registry(&store, books.clone()),
             store,
+            history: History::new(database::open(folder.path()).await.unwrap()),
             token,
-            registry: Arc::new(Registry::new(1, books.clone())),
             books: books.clone(),
         };
+        let history = state.history.clone();
         tokio::spawn(serve(listener, state, std::future::pending()));
         Self {
             books,
             folder,
+            history,
             url,
             client: reqwest::Client::builder().no_proxy().build().unwrap(),
         }
@@ -65,9 +81,26 @@ impl Api {
         self.request(Method::DELETE, path).send().await.unwrap()
     }
 
+    async fn post(&self, path: &str, body: &Value) -> Response {
+        self.request(Method::POST, path).json(body).send().await.unwrap()
+    }
+
+    /// A call without a body, as SORACOM's command sends it.
+    async fn call(&self, path: &str) -> Response {
+        self.request(Method::POST, path).send().await.unwrap()
+    }
+
     async fn put(&self, path: &str, body: &Value) -> Response {
         self.request(Method::PUT, path).json(body).send().await.unwrap()
     }
+}
+
+/// The body of an answer with this status.
+async fn json_of(response: Response, status: u16) -> Value {
+    let (found, url) = (response.status().as_u16(), response.url().clone());
+    let text = response.text().await.unwrap();
+    assert_eq!(found, status, "{url}: {text}");
+    serde_json::from_str(&text).unwrap()
 }
 
 /// Code and message of a refusal with this status.
@@ -152,7 +185,7 @@ async fn the_list_is_filtered_and_paged() {
         "limit=x",
         "tag_name=a",
         "tag_name=a&tag_value=b&tag_value_match_mode=c",
-        "last_evaluated_key=nobody",
+        "last_evaluated_key=a/b",
         "limit=1&limit=2",
     ] {
         let (code, _) = refusal(

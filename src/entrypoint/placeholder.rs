@@ -33,12 +33,10 @@ pub(super) mod tests {
 
     /// The SIM of the shipped file, with or without its modem.
     pub(in crate::entrypoint) fn sim(imei: Option<&str>) -> Sim {
+        let sim_id = SimId::new("8981100000000000017").unwrap();
         Sim {
-            sim_id: SimId::new("8981100000000000017").unwrap(),
-            imsi: Imsi::new("440103000000001").unwrap(),
             imei: imei.map(|imei| Imei::new(imei).unwrap()),
-            group_id: None,
-            addresses: Vec::new(),
+            ..Sim::new(sim_id, Imsi::new("440103000000001").unwrap())
         }
     }
 

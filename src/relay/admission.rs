@@ -28,6 +28,9 @@ impl Admission {
     pub fn find(snapshot: &Snapshot, address: IpAddr, keep_alive: u16) -> Result<Self, Refusal> {
         let known = snapshot.session(address);
         let SimSession { sim, .. } = known.ok_or(Refusal::UnknownAddress(address.to_canonical()))?;
+        if !sim.status.may_connect() {
+            return Err(Refusal::SwitchedOff(sim.imsi.clone(), sim.status));
+        }
         let group_id = sim
             .group_id
             .as_ref()

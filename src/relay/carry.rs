@@ -157,6 +157,7 @@ where
                 return Poll::Ready(Ok(()));
             }
             self.seen = Instant::now();
+            self.connection.is_alive(self.seen.into_std());
             let passed = self.uplink.pass(input, scratch);
             self.connection.counters.from_device(input.len(), passed.requests);
             let sent = self
@@ -257,6 +258,7 @@ where
             }
             if self.idle.silence == Silence::OfBoth {
                 self.seen = Instant::now();
+                self.connection.is_alive(self.seen.into_std());
             }
             let scanned = self.downlink.scan(input);
             self.connection

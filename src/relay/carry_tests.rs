@@ -24,13 +24,10 @@ struct Site {
 }
 
 fn connection(version: Version, keep_alive: u16) -> Arc<Connection> {
-    let sim = Sim {
-        sim_id: SimId::new("8981100000000000017").unwrap(),
-        imsi: Imsi::new("440103000000001").unwrap(),
-        imei: None,
-        group_id: None,
-        addresses: Vec::new(),
-    };
+    let sim = Sim::new(
+        SimId::new("8981100000000000017").unwrap(),
+        Imsi::new("440103000000001").unwrap(),
+    );
     let value = serde_json::json!({ "destination": "mqtt://127.0.0.1" });
     let entry_point = EntryPoint::from_value(&value).unwrap().entry_point;
     let admission = Admission {
@@ -39,6 +36,7 @@ fn connection(version: Version, keep_alive: u16) -> Arc<Connection> {
     };
     let peer = "127.0.0.1:40000".parse().unwrap();
     Arc::new(Connection::new(
+        1,
         admission,
         peer,
         "c".into(),

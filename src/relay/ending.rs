@@ -20,6 +20,12 @@ pub enum Administrative {
     /// The relay shuts down.
     #[error("the relay is shutting down")]
     Shutdown,
+    /// An administrator deleted the session, or closed the connection.
+    #[error("an administrator closed it")]
+    ByAdministrator,
+    /// Its SIM was deactivated, suspended or terminated.
+    #[error("the SIM was deactivated, suspended or terminated")]
+    SimSwitchedOff,
 }
 
 impl Administrative {
@@ -29,6 +35,8 @@ impl Administrative {
             Self::SessionGone,
             Self::GroupChanged,
             Self::Shutdown,
+            Self::ByAdministrator,
+            Self::SimSwitchedOff,
         ]
         .into_iter()
         .find(|reason| *reason as u8 == code)

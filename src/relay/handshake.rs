@@ -126,6 +126,7 @@ impl Accepted {
     fn enter(self, device: Device, peer: SocketAddr, context: &Context, worker: usize) -> Opened {
         let rewrite = TopicPlan::new(Arc::clone(&self.admission.sim), self.admission.entry_point.topics);
         let connection = Arc::new(Connection::new(
+            context.registry.next_id(),
             self.admission,
             peer,
             self.client_id,

@@ -2,7 +2,7 @@
 
 use crate::entrypoint::Destination;
 use crate::mqtt::{Connack, ConnectError, Reason, Version, Violation};
-use crate::sim::{GroupId, Imsi};
+use crate::sim::{GroupId, Imsi, SimStatus};
 use crate::store::CredentialError;
 use crate::upstream::UpstreamError;
 use std::net::IpAddr;
@@ -37,6 +37,9 @@ pub enum Refusal {
     /// No SIM has this source address.
     #[error("source address {0} belongs to no SIM")]
     UnknownAddress(IpAddr),
+    /// The SIM is switched off.
+    #[error("SIM {0} is {1}")]
+    SwitchedOff(Imsi, SimStatus),
     /// The SIM is in no group.
     #[error("SIM {0} is in no group")]
     NoGroup(Imsi),
@@ -118,6 +121,7 @@ impl Refusal {
             Self::Connect(ConnectError::Protocol { .. }) => "protocol_version",
             Self::Connect(_) => "malformed_connect",
             Self::UnknownAddress(_) => "unknown_address",
+            Self::SwitchedOff(..) => "sim_switched_off",
             Self::NoGroup(_) => "no_group",
             Self::NoEntryPoint(_) => "no_entry_point",
             Self::Disabled(_) => "entry_point_disabled",
@@ -160,6 +164,7 @@ impl Refusal {
                 violation.reason()
             }
             Self::UnknownAddress(_)
+            | Self::SwitchedOff(..)
             | Self::NoGroup(_)
             | Self::NoEntryPoint(_)
             | Self::Disabled(_)
@@ -193,6 +198,10 @@ impl Refusal {
             Self::Connect(ConnectError::Protocol { .. }) => "set the device to MQTT 3.1, 3.1.1 or 5",
             Self::Connect(_) => "the device's MQTT library breaks the specification: update or replace it",
             Self::UnknownAddress(_) => "add the address to the addresses of its SIM",
+            Self::SwitchedOff(_, SimStatus::Terminated) => {
+                "a terminated SIM stays so: delete it and create it again if the device may connect"
+            }
+            Self::SwitchedOff(..) => "activate the SIM, or set its status to active",
             Self::NoGroup(_) => "give the SIM a groupId",
             Self::NoEntryPoint(_) => {
                 "put an entry point mqtt://beam.soracom.io:1883 into the group's SoracomBeam configuration"

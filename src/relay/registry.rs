@@ -3,17 +3,20 @@
 use super::{Administrative, Admission, Books};
 use crate::entrypoint::{MQTT_ENTRY_POINT, Scheme};
 use crate::mqtt::Version;
+use crate::sessions::Sessions;
 use crate::usage::{Counters, Meter, Reported, UsageKey};
 use atomic_waker::AtomicWaker;
 use slab::Slab;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A live connection, as everybody but its own task sees it.
 #[derive(Debug)]
 pub struct Connection {
+    /// Of all connections of this relay, over restarts too, the only one with this number.
+    pub id: u64,
     /// SIM and entry point.
     pub admission: Admission,
     /// The device's address and port.
@@ -30,6 +33,8 @@ pub struct Connection {
     pub opened: Instant,
     /// What it counted.
     pub counters: Counters,
+    /// Milliseconds from [`Self::opened`] to the last sign of life.
+    alive: AtomicU64,
     reported: Reported,
     close: AtomicU8,
     waker: AtomicWaker,
@@ -37,6 +42,7 @@ pub struct Connection {
 
 impl Connection {
     pub(super) fn new(
+        id: u64,
         admission: Admission,
         peer: SocketAddr,
         client_id: Box<str>,
@@ -45,6 +51,7 @@ impl Connection {
         maximum_packet_size: Option<u32>,
     ) -> Self {
         Self {
+            id,
             admission,
             peer,
             client_id,
@@ -53,10 +60,25 @@ impl Connection {
             maximum_packet_size,
             opened: Instant::now(),
             counters: Counters::default(),
+            alive: AtomicU64::new(0),
             reported: Reported::default(),
             close: AtomicU8::new(0),
             waker: AtomicWaker::new(),
         }
+    }
+
+    /// Notes that it gave a sign of life: what the idle rule looks at.
+    #[inline]
+    pub(super) fn is_alive(&self, at: Instant) {
+        let millis = at.saturating_duration_since(self.opened).as_millis();
+        self.alive.store(millis as u64, Ordering::Relaxed);
+    }
+
+    /// How long ago the device last sent something; where its keep alive is 0, either side.
+    #[must_use]
+    pub fn silent_for(&self) -> Duration {
+        let alive = Duration::from_millis(self.alive.load(Ordering::Relaxed));
+        self.opened.elapsed().saturating_sub(alive)
     }
 
     /// Has the connection's task close it, at once.
@@ -97,21 +119,38 @@ impl Connection {
 pub struct Registry {
     tables: Vec<Mutex<Slab<Arc<Connection>>>>,
     books: Books,
+    sessions: Arc<Sessions>,
+    next_id: AtomicU64,
 }
 
 impl Registry {
-    /// An empty one for so many workers.
+    /// Tables for so many workers.
     #[must_use]
-    pub fn new(workers: usize, books: Books) -> Self {
+    pub fn new(workers: usize, books: Books, sessions: Arc<Sessions>) -> Self {
+        let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self {
             tables: (0..workers).map(|_| Mutex::default()).collect(),
             books,
+            sessions,
+            // From the time of the start on: an id of an earlier run must not name a connection of this one.
+            next_id: AtomicU64::new((started.as_millis() as u64) << 20),
         }
     }
 
     /// Where what happens to connections is written down.
     pub(super) fn books(&self) -> &Books {
         &self.books
+    }
+
+    /// An id that no other connection has had.
+    pub(super) fn next_id(&self) -> u64 {
+        self.next_id.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Which SIMs are online.
+    #[must_use]
+    pub fn sessions(&self) -> &Arc<Sessions> {
+        &self.sessions
     }
 
     fn table(&self, worker: usize) -> MutexGuard<'_, Slab<Arc<Connection>>> {
@@ -121,6 +160,13 @@ impl Registry {
     /// Enters a connection; it is out again when the seat is dropped.
     pub(super) fn enter(self: &Arc<Self>, worker: usize, connection: &Arc<Connection>) -> Seat {
         let key = self.table(worker).insert(Arc::clone(connection));
+        let Connection {
+            admission,
+            peer,
+            client_id,
+            ..
+        } = &**connection;
+        self.sessions.opened(&admission.sim, *peer, client_id);
         Seat {
             registry: Arc::clone(self),
             worker: worker as u32,
@@ -149,6 +195,18 @@ impl Registry {
                 look(connection);
             }
         }
+    }
+
+    /// Closes the connections that `which` chooses, and tells how many they are.
+    pub fn close(&self, which: impl Fn(&Connection) -> bool, reason: Administrative) -> usize {
+        let mut closed = 0;
+        self.for_each(|connection| {
+            if which(connection) {
+                connection.close(reason);
+                closed += 1;
+            }
+        });
+        closed
     }
 
     /// Hands everything counted so far to the meter.
@@ -180,6 +238,7 @@ impl Drop for Seat {
             .try_remove(self.key as usize);
         if let Some(connection) = left {
             connection.report(&self.registry.books.meter);
+            self.registry.sessions.closed(&connection.admission.sim.imsi);
         }
     }
 }

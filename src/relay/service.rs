@@ -3,6 +3,7 @@
 use super::books::Bookkeeper;
 use super::registry::Registry;
 use super::{Administrative, Books, Connection, listen, worker};
+use crate::sessions::Sessions;
 use crate::store::{CredentialStore, Snapshot, Store};
 use crate::upstream::Upstream;
 use std::io;
@@ -88,6 +89,7 @@ impl Relay {
         credentials: Arc<CredentialStore>,
         upstream: Upstream,
         books: Books,
+        sessions: Arc<Sessions>,
     ) -> Result<Self, RelayError> {
         let count = settings.workers.get();
         let mut shares: Vec<_> = (0..count).map(|_| Vec::new()).collect();
@@ -100,7 +102,7 @@ impl Relay {
                 share.push(listener);
             }
         }
-        let registry = Arc::new(Registry::new(count, books));
+        let registry = Arc::new(Registry::new(count, books, sessions));
         let (shutdown, down) = watch::channel(false);
         let context = Arc::new(Context {
             store: Arc::clone(&store),
@@ -194,6 +196,9 @@ pub(super) fn lost_ground(connection: &Connection, snapshot: &Snapshot) -> Optio
     };
     if now.sim.imsi != was.imsi {
         return Some(Administrative::SessionGone);
+    }
+    if !now.sim.status.may_connect() {
+        return Some(Administrative::SimSwitchedOff);
     }
     if now.sim.group_id != was.group_id {
         return Some(Administrative::GroupChanged);

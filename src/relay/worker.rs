@@ -139,7 +139,7 @@ mod tests {
     fn an_idle_connection_stays_small() {
         assert!(size_of::<Life>() <= 320, "{} bytes", size_of::<Life>());
         assert!(
-            size_of::<Connection>() <= 208,
+            size_of::<Connection>() <= 224,
             "{} bytes",
             size_of::<Connection>()
         );

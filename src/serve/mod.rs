@@ -6,6 +6,7 @@ use crate::api::{self, AdminToken, ApiState};
 use crate::database;
 use crate::relay::{Books, Relay, RelaySettings};
 use crate::serve::banner::Banner;
+use crate::sessions::{Events, History, Sessions};
 use crate::settings::{Listen, LogFormat, Settings};
 use crate::store::{CredentialStore, FileStore, Store};
 use crate::upstream::{Deadlines, Upstream};
@@ -30,7 +31,7 @@ pub enum StartError {
     /// The configuration cannot be used.
     #[error(transparent)]
     Store(#[from] crate::store::StoreError),
-    /// Usage and log book cannot be kept.
+    /// Usage, log book and session events cannot be kept.
     #[error(transparent)]
     Database(#[from] database::DatabaseError),
     /// The relay cannot listen.
@@ -48,6 +49,9 @@ pub enum StartError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The session events of an earlier run cannot be read.
+    #[error("the session events in the database cannot be used: {0}")]
+    History(#[source] sqlx::Error),
     /// The admin token cannot be read or made.
     #[error(transparent)]
     Token(#[from] api::TokenError),
@@ -78,9 +82,12 @@ pub async fn run(settings: &Settings, format: LogFormat) -> Result<(), StartErro
     let credentials = Arc::new(CredentialStore::new(&settings.certs));
     let pool = database::open(&settings.data).await?;
     let books = Books::new(&pool);
-    let relay = start_relay(settings, &store, &credentials, books.clone())?;
+    let history = History::new(pool.clone());
+    let (sessions, events) = Sessions::new();
+    let keeping = start_history(&history, events, &sessions).await?;
+    let relay = start_relay(settings, &store, &credentials, books.clone(), sessions)?;
     let (stop_api, api_stopped) = oneshot::channel::<()>();
-    let api = start_api(settings, &store, books, &relay, api_stopped).await?;
+    let api = start_api(settings, &store, &relay, books, history, api_stopped).await?;
     let watching = Arc::clone(&store);
     tokio::spawn(async move { watching.watch().await });
     Banner {
@@ -99,6 +106,8 @@ pub async fn run(settings: &Settings, format: LogFormat) -> Result<(), StartErro
         // An answer that is being written may end; one that never ends does not hold the exit up.
         let _ = tokio::time::timeout(Duration::from_secs(1), serving).await;
     }
+    // It ends when the last of those is gone who have events to tell.
+    let _ = tokio::time::timeout(Duration::from_secs(2), keeping).await;
     pool.close().await;
     Ok(())
 }
@@ -126,11 +135,23 @@ fn write_first_run(path: &Path, broker: Option<SocketAddr>) -> Result<(), StartE
         })
 }
 
+async fn start_history(
+    history: &History,
+    events: Events,
+    sessions: &Arc<Sessions>,
+) -> Result<JoinHandle<()>, StartError> {
+    history.close_left_open().await.map_err(StartError::History)?;
+    Ok(tokio::spawn(
+        history.clone().follow(events, Arc::downgrade(sessions)),
+    ))
+}
+
 fn start_relay(
     settings: &Settings,
     store: &Arc<FileStore>,
     credentials: &Arc<CredentialStore>,
     books: Books,
+    sessions: Arc<Sessions>,
 ) -> Result<Relay, StartError> {
     let relay = RelaySettings {
         listen: settings.relay_addresses(),
@@ -145,6 +166,7 @@ fn start_relay(
         Arc::clone(credentials),
         Upstream::new(Deadlines::default()),
         books,
+        sessions,
     )?)
 }
 
@@ -168,8 +190,9 @@ async fn start_broker(_: &Settings) -> Result<Option<SocketAddr>, StartError> {
 async fn start_api(
     settings: &Settings,
     store: &Arc<FileStore>,
-    books: Books,
     relay: &Relay,
+    books: Books,
+    history: History,
     stopped: oneshot::Receiver<()>,
 ) -> Result<Option<(SocketAddr, JoinHandle<()>)>, StartError> {
     let Listen::On(address) = settings.api_listen else {
@@ -184,9 +207,10 @@ async fn start_api(
     }
     let state = ApiState {
         store: Arc::clone(store) as Arc<dyn Store>,
+        registry: Arc::clone(relay.registry()),
+        history,
         token,
         books,
-        registry: Arc::clone(relay.registry()),
     };
     let serving = tokio::spawn(async move {
         // The sender is dropped when the program shuts down.

@@ -1,7 +1,7 @@
 //! From the JSON of `entrypoints.json` to a [`Snapshot`], or to all that is wrong with it.
 
+use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use super::namespaces::{NAMESPACES, check_entry};
 use super::snapshot::{Group, Snapshot};
 use crate::entrypoint::reader::{Object, Path};
 use crate::entrypoint::{EntryPoint, Problem, quote, unknown};
-use crate::sim::{GroupId, Imei, Imsi, Sim, SimId};
+use crate::sim::{GroupId, Imei, Imsi, Sim, SimId, Tags};
 
 const DOCUMENT_FIELDS: &[&str] = &["groups", "sims"];
 const GROUP_FIELDS: &[&str] = &[
@@ -22,7 +22,17 @@ const GROUP_FIELDS: &[&str] = &[
     "createdTime",
     "lastModifiedTime",
 ];
-const SIM_FIELDS: &[&str] = &["simId", "imsi", "imei", "groupId", "addresses"];
+const SIM_FIELDS: &[&str] = &[
+    "simId",
+    "imsi",
+    "imei",
+    "groupId",
+    "addresses",
+    "tags",
+    "status",
+    "createdTime",
+    "lastModifiedTime",
+];
 
 /// A valid document.
 #[derive(Debug, Default)]
@@ -158,8 +168,8 @@ fn read_time(object: &mut Object<'_, '_>, key: &str) -> Option<i64> {
     time
 }
 
-fn read_tags(value: &Value, path: &Path<'_>, problems: &mut Vec<Problem>) -> BTreeMap<String, String> {
-    let mut tags = BTreeMap::new();
+fn read_tags(value: &Value, path: &Path<'_>, problems: &mut Vec<Problem>) -> Tags {
+    let mut tags = Tags::new();
     if let Some(mut object) = Object::new(value, path, problems) {
         for key in object.fields.keys() {
             tags.extend(object.string(key).map(|text| (key.clone(), text.to_owned())));
@@ -264,12 +274,20 @@ fn read_sim(object: &mut Object<'_, '_>, seen: &mut Seen<IpAddr>, index: usize) 
             read_addresses(value, path, seen, index, problems)
         })
         .unwrap_or_default();
+    let tags = object.member("tags", read_tags).unwrap_or_default();
+    let status = object.string("status");
+    let status = object.parsed("status", status, str::parse).unwrap_or_default();
+    let created_time = read_time(object, "createdTime");
+    let last_modified_time = read_time(object, "lastModifiedTime");
     Some(Sim {
-        sim_id: sim_id?,
-        imsi: imsi?,
         imei,
         group_id,
         addresses,
+        tags,
+        status,
+        created_time,
+        last_modified_time,
+        ..Sim::new(sim_id?, imsi?)
     })
 }
 

@@ -1,222 +1,188 @@
-//! Changes of a group's configuration, made on the JSON document so that all else in it stays as it is.
+//! Changes, made on a snapshot: checked against all else that is true, then a new snapshot.
 
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value};
 
+use super::change::{Change, GroupChange};
 use super::namespaces::{NAMESPACES, check_entry};
-use super::{Change, ChangeError};
+use super::snapshot::{Group, Snapshot};
+use super::{ChangeError, edit_sim};
 use crate::entrypoint::reader::Path;
+use crate::entrypoint::{BEAM_NAMESPACE, EntryPoint, MQTT_ENTRY_POINT};
+use crate::sim::{GroupId, Sim, Tags};
 
-/// Checks what can be checked without the document, and returns notes for the admin.
+/// What is true after `change`, and notes for the admin.
 ///
 /// # Errors
-/// An unknown namespace, or values that are not allowed.
-pub(super) fn validate(change: &Change) -> Result<Vec<String>, ChangeError> {
-    let (mut notes, mut problems) = (Vec::new(), Vec::new());
-    let namespace = match change {
-        Change::Put { namespace, .. }
-        | Change::DeleteKey { namespace, .. }
-        | Change::DeleteNamespace { namespace } => namespace,
-    };
-    if !NAMESPACES.contains(&namespace.as_str()) {
-        return Err(ChangeError::UnknownNamespace(namespace.clone()));
-    }
-    if let Change::Put { entries, .. } = change {
-        let root = Path::ROOT;
-        let path = root.key(namespace);
-        for (key, value) in entries {
-            check_entry(namespace, key, value, &path.key(key), &mut notes, &mut problems);
-        }
-    }
-    if problems.is_empty() {
-        Ok(notes)
-    } else {
-        Err(ChangeError::Invalid(problems))
+/// What is changed is not there, or what it would become is not allowed.
+pub(super) fn apply(snapshot: &Snapshot, change: &Change) -> Result<(Snapshot, Vec<String>), ChangeError> {
+    match change {
+        Change::Group(id, change) => apply_to_group(snapshot, id, change),
+        Change::Sim(id, change) => Ok((edit_sim::apply(snapshot, id, change)?, Vec::new())),
     }
 }
 
-/// Makes `change` in `document`.
-///
-/// # Errors
-/// A group, namespace or key that is not there.
-pub(super) fn apply(document: &mut Value, group_id: &str, change: &Change) -> Result<(), ChangeError> {
-    let group =
-        find_group(document, group_id).ok_or_else(|| ChangeError::NoSuchGroup(group_id.to_owned()))?;
-    let configuration = object_in(group, "configuration");
-    match change {
-        Change::Put { namespace, entries } => {
-            let values =
-                configuration.and_then(|map| map.entry(namespace).or_insert_with(empty).as_object_mut());
-            values
-                .into_iter()
-                .for_each(|values| values.extend(entries.iter().cloned()));
+fn apply_to_group(
+    snapshot: &Snapshot,
+    id: &GroupId,
+    change: &GroupChange,
+) -> Result<(Snapshot, Vec<String>), ChangeError> {
+    let mut notes = Vec::new();
+    let mut groups = snapshot.groups().to_vec();
+    let at = groups.iter().position(|group| group.group_id == *id);
+    match (change, at) {
+        (GroupChange::Create { .. }, Some(_)) => return Err(ChangeError::GroupExists(id.clone())),
+        (GroupChange::Create { tags, configuration }, None) => {
+            let group = create(id, tags, configuration, &mut notes)?;
+            groups.push(Arc::new(group));
         }
-        Change::DeleteNamespace { namespace } => {
-            let removed = configuration.and_then(|map| map.shift_remove(namespace));
-            removed.ok_or_else(|| ChangeError::NoSuchNamespace {
-                group: group_id.to_owned(),
-                namespace: namespace.clone(),
-            })?;
+        (_, None) => return Err(ChangeError::NoSuchGroup(id.to_string())),
+        (GroupChange::Delete, Some(at)) => {
+            refuse_in_use(snapshot, id)?;
+            groups.remove(at);
         }
-        Change::DeleteKey { namespace, key } => {
-            let values = configuration
-                .and_then(|map| map.get_mut(namespace))
-                .and_then(Value::as_object_mut);
-            values
-                .and_then(|values| values.shift_remove(key))
-                .ok_or_else(|| ChangeError::NoSuchKey {
-                    group: group_id.to_owned(),
-                    namespace: namespace.clone(),
-                    key: key.clone(),
-                })?;
+        (change, Some(at)) => {
+            let mut group = Group::clone(&groups[at]);
+            edit(&mut group, change, &mut notes)?;
+            group.last_modified_time = Some(now());
+            groups[at] = Arc::new(group);
         }
     }
-    if let Some(group) = group.as_object_mut() {
-        group.insert("lastModifiedTime".to_owned(), now().into());
+    Ok((Snapshot::new(groups, snapshot.sims().to_vec()), notes))
+}
+
+fn create(
+    id: &GroupId,
+    tags: &Tags,
+    configuration: &Map<String, Value>,
+    notes: &mut Vec<String>,
+) -> Result<Group, ChangeError> {
+    let time = Some(now());
+    let mut group = Group {
+        group_id: id.clone(),
+        tags: tags.clone(),
+        configuration: Map::new(),
+        beam: None,
+        created_time: time,
+        last_modified_time: time,
+    };
+    for (namespace, entries) in configuration {
+        let root = Path::ROOT;
+        let entries = entries.as_object().ok_or_else(|| {
+            let problem = root.key(namespace).problem("the value is not an object");
+            ChangeError::Invalid(vec![problem])
+        })?;
+        let entries: Vec<_> = entries
+            .iter()
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect();
+        put(&mut group, namespace, &entries, notes)?;
+    }
+    Ok(group)
+}
+
+fn refuse_in_use(snapshot: &Snapshot, id: &GroupId) -> Result<(), ChangeError> {
+    let in_it = |sim: &&Arc<Sim>| sim.group_id.as_ref() == Some(id);
+    match snapshot.sims().iter().filter(in_it).count() {
+        0 => Ok(()),
+        sims => Err(ChangeError::GroupInUse {
+            group: id.clone(),
+            sims,
+        }),
+    }
+}
+
+fn edit(group: &mut Group, change: &GroupChange, notes: &mut Vec<String>) -> Result<(), ChangeError> {
+    match change {
+        GroupChange::Put { namespace, entries } => put(group, namespace, entries, notes)?,
+        GroupChange::DeleteNamespace { namespace } => {
+            known(namespace)?;
+            let removed = group.configuration.shift_remove(namespace);
+            removed.ok_or_else(|| ChangeError::NoSuchNamespace {
+                group: group.group_id.to_string(),
+                namespace: namespace.clone(),
+            })?;
+            if namespace == BEAM_NAMESPACE {
+                group.beam = None;
+            }
+        }
+        GroupChange::DeleteKey { namespace, key } => {
+            known(namespace)?;
+            let values = group.configuration.get_mut(namespace);
+            let removed = values
+                .and_then(Value::as_object_mut)
+                .and_then(|values| values.shift_remove(key));
+            removed.ok_or_else(|| ChangeError::NoSuchKey {
+                group: group.group_id.to_string(),
+                namespace: namespace.clone(),
+                key: key.clone(),
+            })?;
+            if namespace == BEAM_NAMESPACE && key == MQTT_ENTRY_POINT {
+                group.beam = None;
+            }
+        }
+        GroupChange::PutTags(tags) => group.tags.extend(tags.clone()),
+        GroupChange::DeleteTag(tag) => delete_tag(&mut group.tags, tag)?,
+        // Both change the list of groups, not one of it.
+        GroupChange::Create { .. } | GroupChange::Delete => {}
     }
     Ok(())
 }
 
-fn empty() -> Value {
-    Value::Object(Map::new())
+/// Puts keys of one namespace, which are all valid or none is put.
+fn put(
+    group: &mut Group,
+    namespace: &str,
+    entries: &[(String, Value)],
+    notes: &mut Vec<String>,
+) -> Result<(), ChangeError> {
+    known(namespace)?;
+    let mut problems = Vec::new();
+    let mut beam: Option<EntryPoint> = None;
+    let root = Path::ROOT;
+    let path = root.key(namespace);
+    for (key, value) in entries {
+        let entry_point = check_entry(namespace, key, value, &path.key(key), notes, &mut problems);
+        // The last one of several with the same key is the one that stays.
+        beam = entry_point.or(beam);
+    }
+    if !problems.is_empty() {
+        return Err(ChangeError::Invalid(problems));
+    }
+    group.beam = beam.map(Arc::new).or(group.beam.take());
+    let values = group
+        .configuration
+        .entry(namespace)
+        .or_insert_with(|| Map::new().into());
+    if let Some(values) = values.as_object_mut() {
+        values.extend(entries.iter().cloned());
+    }
+    Ok(())
 }
 
-fn find_group<'a>(document: &'a mut Value, id: &str) -> Option<&'a mut Value> {
-    let groups = document.get_mut("groups")?.as_array_mut()?;
-    groups
-        .iter_mut()
-        .find(|group| group.get("groupId").and_then(Value::as_str) == Some(id))
+fn known(namespace: &str) -> Result<(), ChangeError> {
+    if NAMESPACES.contains(&namespace) {
+        Ok(())
+    } else {
+        Err(ChangeError::UnknownNamespace(namespace.to_owned()))
+    }
 }
 
-/// The object `key` of `parent`, made if it is not there.
-fn object_in<'a>(parent: &'a mut Value, key: &str) -> Option<&'a mut Map<String, Value>> {
-    parent
-        .as_object_mut()?
-        .entry(key)
-        .or_insert_with(empty)
-        .as_object_mut()
+pub(super) fn delete_tag(tags: &mut Tags, tag: &str) -> Result<(), ChangeError> {
+    let removed = tags.remove(tag);
+    removed
+        .map(drop)
+        .ok_or_else(|| ChangeError::NoSuchTag(tag.to_owned()))
 }
 
 /// Milliseconds since 1970.
-fn now() -> i64 {
+pub(super) fn now() -> i64 {
     let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn document() -> Value {
-        json!({ "groups": [
-            { "groupId": "a", "configuration": { "SoracomAir": { "z": 1, "y": 2, "x": 3 } } },
-            { "groupId": "b" } ] })
-    }
-
-    fn applied(group: &str, change: &Change) -> Result<Value, String> {
-        let mut document = document();
-        apply(&mut document, group, change).map_err(|error| error.to_string())?;
-        let group = document["groups"]
-            .as_array_mut()
-            .unwrap()
-            .iter_mut()
-            .find(|g| g["groupId"] == group)
-            .unwrap();
-        assert!(group["lastModifiedTime"].as_i64().unwrap() > 1_600_000_000_000);
-        Ok(group["configuration"].take())
-    }
-
-    fn put(namespace: &str, entries: &[(&str, Value)]) -> Change {
-        let entries = entries
-            .iter()
-            .map(|(key, value)| ((*key).to_owned(), value.clone()))
-            .collect();
-        Change::Put {
-            namespace: namespace.to_owned(),
-            entries,
-        }
-    }
-
-    fn delete(namespace: &str, key: &str) -> Change {
-        Change::DeleteKey {
-            namespace: namespace.to_owned(),
-            key: key.to_owned(),
-        }
-    }
-
-    #[test]
-    fn a_put_overwrites_its_keys_whole_keeps_the_others_and_their_order() {
-        let changed = applied(
-            "a",
-            &put("SoracomAir", &[("y", json!({ "new": [] })), ("w", json!("any"))]),
-        )
-        .unwrap();
-        assert_eq!(
-            changed.to_string(),
-            r#"{"SoracomAir":{"z":1,"y":{"new":[]},"x":3,"w":"any"}}"#
-        );
-        let made = applied("b", &put("SoracomFunk", &[("k", json!(null))])).unwrap();
-        assert_eq!(made, json!({ "SoracomFunk": { "k": null } }));
-    }
-
-    #[test]
-    fn deletions_take_what_is_there_and_say_what_is_not() {
-        assert_eq!(
-            applied("a", &delete("SoracomAir", "y")).unwrap().to_string(),
-            r#"{"SoracomAir":{"z":1,"x":3}}"#
-        );
-        let namespace = |name: &str| Change::DeleteNamespace {
-            namespace: name.to_owned(),
-        };
-        assert_eq!(applied("a", &namespace("SoracomAir")).unwrap(), json!({}));
-        let cases = [
-            (
-                "a",
-                delete("SoracomAir", "q"),
-                "namespace \"SoracomAir\" of group \"a\" has no key \"q\"",
-            ),
-            (
-                "b",
-                delete("SoracomAir", "q"),
-                "namespace \"SoracomAir\" of group \"b\" has no key \"q\"",
-            ),
-            (
-                "b",
-                namespace("SoracomAir"),
-                "group \"b\" has no namespace \"SoracomAir\"",
-            ),
-            ("c", namespace("SoracomAir"), "there is no group \"c\""),
-        ];
-        for (group, change, expected) in cases {
-            assert_eq!(applied(group, &change).unwrap_err(), expected);
-        }
-    }
-
-    #[test]
-    fn only_known_namespaces_and_valid_entry_points_are_taken() {
-        let error = validate(&put("SoracomBean", &[])).unwrap_err().to_string();
-        assert!(
-            error.contains("\"SoracomBean\" is not a namespace; allowed are SoracomAir,"),
-            "{error}"
-        );
-        let key = "mqtt://beam.soracom.io:1883";
-        let error = validate(&put(
-            "SoracomBeam",
-            &[(key, json!({ "destination": "x", "enabled": 1 }))],
-        ))
-        .unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "SoracomBeam[\"mqtt://beam.soracom.io:1883\"].enabled: 1 is not true or false; \
-             SoracomBeam[\"mqtt://beam.soracom.io:1883\"].destination: \"x\" is not a URL that begins with mqtt:// or mqtts://"
-        );
-        assert!(
-            validate(&put("SoracomHarvest", &[("anything", json!([1]))]))
-                .unwrap()
-                .is_empty()
-        );
-    }
-}
+#[path = "edit_tests.rs"]
+mod tests;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use super::namespaces::NAMESPACES;
 use crate::entrypoint::Problem;
+use crate::sim::{GroupId, SimId};
 
 /// How many problems an error prints; the first ones are the cause of the rest more often than not.
 const PRINTED: usize = 20;
@@ -74,6 +75,40 @@ pub enum ChangeError {
     /// No group has this id.
     #[error("there is no group {0:?}")]
     NoSuchGroup(String),
+    /// There is a group with this id.
+    #[error("there is a group {:?} already", .0.as_str())]
+    GroupExists(GroupId),
+    /// SIMs would be left without it.
+    #[error("group {:?} has {sims} SIM(s): move them first, with POST /v1/sims/{{sim_id}}/set_group or unset_group \
+             for each that GET /v1/groups/{group}/subscribers lists", group.as_str())]
+    GroupInUse {
+        /// The group.
+        group: GroupId,
+        /// How many SIMs are in it.
+        sims: usize,
+    },
+    /// The group that a SIM was to be put into is not there.
+    #[error("groupId: there is no group {:?}", .0.as_str())]
+    UnknownGroup(GroupId),
+    /// No SIM has this id.
+    #[error("there is no SIM {:?}", .0.as_str())]
+    NoSuchSim(SimId),
+    /// What must be unique is another SIM's.
+    #[error("the {what} {value:?} is that of SIM {by} already")]
+    Taken {
+        /// What it is.
+        what: &'static str,
+        /// What was given.
+        value: String,
+        /// Who has it.
+        by: SimId,
+    },
+    /// A terminated SIM does not come back.
+    #[error("SIM {0} is terminated for good: delete it and create it again")]
+    Terminated(SimId),
+    /// The group or SIM has no such tag.
+    #[error("there is no tag {0:?}")]
+    NoSuchTag(String),
     /// SORACOM has no such namespace.
     #[error("{0:?} is not a namespace; allowed are {list}", list = NAMESPACES.join(", "))]
     UnknownNamespace(String),

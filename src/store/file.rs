@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use serde_json::Value;
 use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 use tokio::task::spawn_blocking;
 
@@ -14,8 +13,7 @@ use super::document::{self, Document};
 use super::error::{ChangeError, Located, StoreError};
 use super::locator::line_of;
 use super::stamp::Stamp;
-use super::{Change, Changed, Pending, Snapshot, Store, atomic, edit, strict_json};
-use crate::sim::GroupId;
+use super::{Change, Changed, Pending, Snapshot, Store, atomic, edit, render, strict_json};
 
 /// How often the file is looked at for hand edits.
 const POLL: Duration = Duration::from_secs(1);
@@ -44,6 +42,8 @@ struct Inner {
 struct Seen {
     /// `None` if it could not be found.
     stamp: Option<Stamp>,
+    /// Whether the snapshot is what it says; otherwise it is broken.
+    is_snapshot: bool,
     /// Of the content that became the snapshot.
     content: u64,
 }
@@ -52,7 +52,6 @@ struct Seen {
 struct Loaded {
     text: String,
     stamp: Stamp,
-    value: Value,
     document: Document,
 }
 
@@ -76,7 +75,8 @@ impl FileStore {
         let loaded = load(&path)?;
         let seen = Seen {
             stamp: Some(loaded.stamp),
-            content: hash(&loaded.text),
+            is_snapshot: true,
+            content: hash(loaded.text.as_bytes()),
         };
         let inner = Inner {
             path,
@@ -132,13 +132,12 @@ impl Store for FileStore {
         self.0.revision.subscribe()
     }
 
-    fn change<'a>(&'a self, group: &'a str, change: Change) -> Pending<'a, Result<Changed, ChangeError>> {
+    fn change(&self, change: Change) -> Pending<'_, Result<Changed, ChangeError>> {
         Box::pin(async move {
-            let notes = edit::validate(&change)?;
             let mut seen: OwnedMutexGuard<Seen> = Arc::clone(&self.0.writer).lock_owned().await;
-            let (inner, group) = (Arc::clone(&self.0), group.to_owned());
+            let inner = Arc::clone(&self.0);
             // On its own thread, lock included: a caller who goes away does not stop a change half way.
-            let changed = spawn_blocking(move || inner.change(&mut seen, &group, &change, notes)).await;
+            let changed = spawn_blocking(move || inner.change(&mut seen, &change)).await;
             changed.unwrap_or(Err(ChangeError::Interrupted))
         })
     }
@@ -148,13 +147,14 @@ impl Inner {
     fn reload(&self, seen: &mut Seen) -> Result<bool, StoreError> {
         let stamp = Stamp::of(&self.path).ok();
         let loaded = load(&self.path).inspect_err(|error| {
-            seen.stamp = stamp;
+            (seen.stamp, seen.is_snapshot) = (stamp, false);
             tracing::error!(file = %self.path.display(), "configuration refused, the old one runs on: {error}");
         })?;
-        let content = hash(&loaded.text);
+        let content = hash(loaded.text.as_bytes());
         let is_new = content != seen.content;
         *seen = Seen {
             stamp: Some(loaded.stamp),
+            is_snapshot: true,
             content,
         };
         if is_new {
@@ -165,44 +165,47 @@ impl Inner {
         Ok(is_new)
     }
 
-    /// Starts from the file and not from memory, so that a hand edit of the last second is not lost.
-    fn change(
-        &self,
-        seen: &mut Seen,
-        group: &str,
-        change: &Change,
-        notes: Vec<String>,
-    ) -> Result<Changed, ChangeError> {
+    fn change(&self, seen: &mut Seen, change: &Change) -> Result<Changed, ChangeError> {
+        let failed = |source| ChangeError::Write {
+            path: self.path.clone(),
+            source,
+        };
         for _ in 0..ATTEMPTS {
-            let mut loaded = load(&self.path)?;
-            edit::apply(&mut loaded.value, group, change)?;
-            let document = document::parse(&loaded.value).map_err(ChangeError::Invalid)?;
-            let mut text = format!("{:#}", loaded.value);
-            text.push('\n');
-            let write = |source| ChangeError::Write {
-                path: self.path.clone(),
-                source,
-            };
-            if Stamp::of(&self.path).map_err(write)? != loaded.stamp {
+            let (before, stamp) = self.before_change(seen)?;
+            let (snapshot, notes) = edit::apply(&before, change)?;
+            let text = render::text(&snapshot).map_err(|error| failed(error.into()))?;
+            if Stamp::of(&self.path).map_err(failed)? != stamp {
                 continue;
             }
-            let stamp = atomic::replace_file(&self.path, text.as_bytes()).map_err(write)?;
+            let stamp = atomic::replace_file(&self.path, &text).map_err(failed)?;
             *seen = Seen {
                 stamp: Some(stamp),
+                is_snapshot: true,
                 content: hash(&text),
             };
-            let id = GroupId::new(group).ok();
-            let changed = id.and_then(|id| document.snapshot.group(&id).cloned());
-            self.publish(document.snapshot);
-            let group = changed.ok_or_else(|| ChangeError::NoSuchGroup(group.to_owned()))?;
-            return Ok(Changed { group, notes });
+            let snapshot = self.publish(snapshot);
+            return Ok(Changed { snapshot, notes });
         }
         Err(ChangeError::Busy(self.path.clone()))
     }
 
-    fn publish(&self, snapshot: Snapshot) {
-        self.current.store(Arc::new(snapshot));
+    /// What a change starts from: the file and not memory, so that a hand edit of the last second is not lost.
+    /// A file that is still the one the snapshot came from need not be read again.
+    fn before_change(&self, seen: &Seen) -> Result<(Arc<Snapshot>, Stamp), StoreError> {
+        if let (true, Some(stamp), Ok(now)) = (seen.is_snapshot, seen.stamp, Stamp::of(&self.path))
+            && stamp == now
+        {
+            return Ok((self.current.load_full(), stamp));
+        }
+        let loaded = load(&self.path)?;
+        Ok((Arc::new(loaded.document.snapshot), loaded.stamp))
+    }
+
+    fn publish(&self, snapshot: Snapshot) -> Arc<Snapshot> {
+        let snapshot = Arc::new(snapshot);
+        self.current.store(Arc::clone(&snapshot));
         self.revision.send_modify(|revision| *revision += 1);
+        snapshot
     }
 }
 
@@ -225,7 +228,6 @@ fn load(path: &Path) -> Result<Loaded, StoreError> {
         Ok(document) => Ok(Loaded {
             text,
             stamp,
-            value,
             document,
         }),
         Err(problems) => {
@@ -258,7 +260,7 @@ fn reason(error: &serde_json::Error) -> String {
         .map_or(message.clone(), |(reason, _)| reason.to_owned())
 }
 
-fn hash(text: &str) -> u64 {
+fn hash(text: &[u8]) -> u64 {
     let mut hasher = DefaultHasher::new();
     text.hash(&mut hasher);
     hasher.finish()

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::net::IpAddr;
+use std::ops::Bound;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
 use crate::entrypoint::EntryPoint;
-use crate::sim::{GroupId, Imsi, Sim, SimSession};
+use crate::sim::{GroupId, Imsi, Sim, SimId, SimSession, Tags};
 
 /// A group of SIMs that share configuration.
 #[derive(Clone, PartialEq)]
@@ -16,7 +17,7 @@ pub struct Group {
     /// Its id.
     pub group_id: GroupId,
     /// Free labels of the admin; `name` is the one that people see.
-    pub tags: BTreeMap<String, String>,
+    pub tags: Tags,
     /// Namespace to key to value, as it was written. May hold passwords, so `Debug` does not show it.
     pub configuration: Map<String, Value>,
     /// The MQTT entry point in it, checked.
@@ -41,37 +42,29 @@ impl fmt::Debug for Group {
 #[derive(Default)]
 pub struct Snapshot {
     groups: Vec<Arc<Group>>,
-    group_index: HashMap<GroupId, usize>,
     sims: Vec<Arc<Sim>>,
-    by_address: HashMap<IpAddr, Arc<Sim>>,
-    by_imsi: HashMap<Imsi, Arc<Sim>>,
+    // Sorted, as lists are paged by these identifiers; a key that is gone then still has its place.
+    by_group_id: BTreeMap<GroupId, usize>,
+    by_sim_id: BTreeMap<SimId, usize>,
+    by_imsi: BTreeMap<Imsi, usize>,
+    by_address: HashMap<IpAddr, usize>,
 }
 
 impl Snapshot {
     /// Indexes groups and SIMs, which must not contradict each other (see [`super::document`]).
     pub(super) fn new(groups: Vec<Arc<Group>>, sims: Vec<Arc<Sim>>) -> Self {
-        let group_index = groups
-            .iter()
-            .enumerate()
-            .map(|(at, group)| (group.group_id.clone(), at))
-            .collect();
-        let by_imsi = sims
-            .iter()
-            .map(|sim| (sim.imsi.clone(), Arc::clone(sim)))
-            .collect();
-        let addresses = |sim: &Arc<Sim>| {
-            sim.addresses
-                .iter()
-                .map(|&ip| (ip, Arc::clone(sim)))
-                .collect::<Vec<_>>()
-        };
-        let by_address = sims.iter().flat_map(addresses).collect();
+        let sims_at = || sims.iter().enumerate();
         Self {
+            by_group_id: (groups.iter().enumerate())
+                .map(|(at, group)| (group.group_id.clone(), at))
+                .collect(),
+            by_sim_id: sims_at().map(|(at, sim)| (sim.sim_id.clone(), at)).collect(),
+            by_imsi: sims_at().map(|(at, sim)| (sim.imsi.clone(), at)).collect(),
+            by_address: sims_at()
+                .flat_map(|(at, sim)| sim.addresses.iter().map(move |&address| (address, at)))
+                .collect(),
             groups,
-            group_index,
             sims,
-            by_address,
-            by_imsi,
         }
     }
 
@@ -79,14 +72,20 @@ impl Snapshot {
     #[must_use]
     pub fn session(&self, address: IpAddr) -> Option<SimSession> {
         let address = address.to_canonical();
-        let sim = Arc::clone(self.by_address.get(&address)?);
+        let sim = Arc::clone(&self.sims[*self.by_address.get(&address)?]);
         Some(SimSession { sim, address })
     }
 
     /// The SIM with this IMSI.
     #[must_use]
     pub fn sim_by_imsi(&self, imsi: &Imsi) -> Option<&Arc<Sim>> {
-        self.by_imsi.get(imsi)
+        self.by_imsi.get(imsi).map(|&at| &self.sims[at])
+    }
+
+    /// The SIM with this id.
+    #[must_use]
+    pub fn sim(&self, id: &SimId) -> Option<&Arc<Sim>> {
+        self.by_sim_id.get(id).map(|&at| &self.sims[at])
     }
 
     /// All SIMs, in the order of the file.
@@ -95,10 +94,20 @@ impl Snapshot {
         &self.sims
     }
 
+    /// SIMs in the order of their ids, from behind `last` on.
+    pub fn sims_behind(&self, last: Option<&SimId>) -> impl Iterator<Item = &Arc<Sim>> {
+        behind(&self.by_sim_id, last).map(|at| &self.sims[at])
+    }
+
+    /// SIMs in the order of their IMSIs, from behind `last` on.
+    pub fn subscribers_behind(&self, last: Option<&Imsi>) -> impl Iterator<Item = &Arc<Sim>> {
+        behind(&self.by_imsi, last).map(|at| &self.sims[at])
+    }
+
     /// The group with this id.
     #[must_use]
     pub fn group(&self, id: &GroupId) -> Option<&Arc<Group>> {
-        self.group_index.get(id).map(|&at| &self.groups[at])
+        self.by_group_id.get(id).map(|&at| &self.groups[at])
     }
 
     /// All groups, in the order of the file.
@@ -107,11 +116,21 @@ impl Snapshot {
         &self.groups
     }
 
+    /// Groups in the order of their ids, from behind `last` on.
+    pub fn groups_behind(&self, last: Option<&GroupId>) -> impl Iterator<Item = &Arc<Group>> {
+        behind(&self.by_group_id, last).map(|at| &self.groups[at])
+    }
+
     /// The MQTT entry point of a group.
     #[must_use]
     pub fn entry_point(&self, group: &GroupId) -> Option<Arc<EntryPoint>> {
         self.group(group)?.beam.clone()
     }
+}
+
+fn behind<K: Ord>(index: &BTreeMap<K, usize>, last: Option<&K>) -> impl Iterator<Item = usize> {
+    let start = last.map_or(Bound::Unbounded, Bound::Excluded);
+    index.range((start, Bound::Unbounded)).map(|(_, &at)| at)
 }
 
 impl fmt::Debug for Snapshot {

@@ -1,0 +1,142 @@
+//! What is sent to make or change a SIM.
+
+use std::net::IpAddr;
+
+use serde::Deserialize;
+
+use super::ApiError;
+use super::body::Form;
+use crate::sim::{GroupId, Imei, Imsi, InvalidIdentifier, SimId, Tags};
+use crate::store::{SimChange, Snapshot};
+
+/// Body of `POST /v1/sims` and of the two `register` calls. All is optional: what SORACOM's own calls do not
+/// say (`simId`, `imsi`) is chosen here, from numbers that no network uses.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+pub(super) struct NewSim {
+    /// SORACOM's: `virtual`.
+    #[serde(rename = "type")]
+    _kind: Option<String>,
+    /// SORACOM's: `planArc01`.
+    #[serde(rename = "subscription")]
+    _subscription: Option<String>,
+    /// SORACOM's; there is nobody here to check it with.
+    #[serde(rename = "registrationSecret")]
+    _registration_secret: Option<String>,
+    group_id: Option<String>,
+    tags: Tags,
+    // Our own:
+    pub(super) sim_id: Option<String>,
+    pub(super) imsi: Option<String>,
+    imei: Option<String>,
+    addresses: Vec<String>,
+}
+
+impl Form for NewSim {
+    const FORM: &'static str = "an object with the fields simId, imsi, imei, groupId, addresses, tags, type, subscription, registrationSecret";
+}
+
+impl NewSim {
+    /// The SIM's id, and the change that makes it.
+    pub(super) fn change(self, snapshot: &Snapshot) -> Result<(SimId, SimChange), ApiError> {
+        let sim_id = read("simId", self.sim_id.as_deref(), SimId::new)?;
+        let imsi = read("imsi", self.imsi.as_deref(), Imsi::new)?;
+        let create = SimChange::Create {
+            imsi: match imsi {
+                Some(imsi) => imsi,
+                // Of the test network 001/01.
+                None => unused("imsi", "00101", 10, Imsi::new, |imsi| {
+                    snapshot.sim_by_imsi(imsi).is_none()
+                })?,
+            },
+            imei: read("imei", self.imei.as_deref(), Imei::new)?,
+            group_id: read("groupId", self.group_id.as_deref(), GroupId::new)?,
+            addresses: addresses(&self.addresses)?,
+            tags: self.tags,
+        };
+        let sim_id = match sim_id {
+            Some(id) => id,
+            None => unused("simId", "8900101", 12, SimId::new, |id| {
+                snapshot.sim(id).is_none()
+            })?,
+        };
+        Ok((sim_id, create))
+    }
+}
+
+fn read<T>(
+    field: &str,
+    text: Option<&str>,
+    parse: impl FnOnce(&str) -> Result<T, InvalidIdentifier>,
+) -> Result<Option<T>, ApiError> {
+    let parsed = text.map(parse).transpose();
+    parsed.map_err(|error| ApiError::InvalidBody(format!("{field}: {error}")))
+}
+
+/// A number with this prefix and so many digits behind it that nobody has.
+fn unused<T>(
+    field: &str,
+    prefix: &str,
+    digits: u32,
+    parse: impl Fn(&str) -> Result<T, InvalidIdentifier>,
+    free: impl Fn(&T) -> bool,
+) -> Result<T, ApiError> {
+    loop {
+        let random = uuid::Uuid::new_v4().as_u128() % 10_u128.pow(digits);
+        let text = format!("{prefix}{random:0width$}", width = digits as usize);
+        if let Some(id) = read(field, Some(&text), &parse)?.filter(&free) {
+            return Ok(id);
+        }
+    }
+}
+
+/// Body of `set_group`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct Group {
+    group_id: String,
+}
+
+impl Form for Group {
+    const FORM: &'static str = "{\"groupId\": string}";
+}
+
+impl Group {
+    pub(super) fn change(&self) -> Result<SimChange, ApiError> {
+        Ok(SimChange::SetGroup(read(
+            "groupId",
+            Some(&self.group_id),
+            GroupId::new,
+        )?))
+    }
+}
+
+/// Body of `PUT …/addresses`.
+impl Form for Vec<String> {
+    const FORM: &'static str = "a list of IP addresses as strings";
+}
+
+pub(super) fn addresses(list: &[String]) -> Result<Vec<IpAddr>, ApiError> {
+    let parse = |(at, text): (usize, &String)| {
+        text.parse()
+            .map_err(|_| ApiError::InvalidBody(format!("addresses[{at}]: {text:?} is not an IP address")))
+    };
+    list.iter().enumerate().map(parse).collect()
+}
+
+/// Body of `PUT …/imei`; `null` forgets it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Modem {
+    imei: Option<String>,
+}
+
+impl Form for Modem {
+    const FORM: &'static str = "{\"imei\": string or null}";
+}
+
+impl Modem {
+    pub(super) fn change(&self) -> Result<SimChange, ApiError> {
+        Ok(SimChange::SetImei(read("imei", self.imei.as_deref(), Imei::new)?))
+    }
+}

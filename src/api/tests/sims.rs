@@ -1,0 +1,288 @@
+use super::*;
+
+const SIM: &str = "/v1/sims/8981100000000000017";
+const SUBSCRIBER: &str = "/v1/subscribers/440103000000001";
+
+#[tokio::test]
+async fn a_sim_and_its_subscriber_have_soracoms_shapes() {
+    let api = Api::new().await;
+    assert_eq!(
+        json_of(api.get(SIM).await, 200).await,
+        json!({
+            "simId": "8981100000000000017", "operatorId": "OP0000000000", "status": "active", "groupId": "default",
+            "tags": { "name": "" }, "terminationEnabled": true, "activeProfileId": "8981100000000000017",
+            "profiles": { "8981100000000000017": { "iccid": "8981100000000000017", "primaryImsi": "440103000000001",
+                "subscribers": { "440103000000001": { "imsi": "440103000000001", "status": "active" } } } },
+            "sessionStatus": { "online": false }, "addresses": ["127.0.0.1", "::1"], "imei": "352709570000018"
+        })
+    );
+    assert_eq!(
+        json_of(api.get(SUBSCRIBER).await, 200).await,
+        json!({
+            "imsi": "440103000000001", "simId": "8981100000000000017", "iccid": "8981100000000000017",
+            "operatorId": "OP0000000000", "status": "active", "groupId": "default", "tags": { "name": "" },
+            "terminationEnabled": true, "sessionStatus": { "online": false },
+            "addresses": ["127.0.0.1", "::1"], "imei": "352709570000018"
+        })
+    );
+    for (path, code) in [
+        ("/v1/sims/1", "NoSuchSim"),
+        ("/v1/subscribers/x", "NoSuchSubscriber"),
+    ] {
+        assert_eq!(refusal(api.get(path).await, StatusCode::NOT_FOUND).await.0, code);
+    }
+}
+
+#[tokio::test]
+async fn sims_are_made_with_what_is_given_and_with_free_numbers_for_the_rest() {
+    let api = Api::new().await;
+    // As the soracom command sends it.
+    let virtual_sim = json!({ "type": "virtual", "subscription": "planArc01" });
+    let made = json_of(api.post("/v1/sims", &virtual_sim).await, 201).await;
+    assert!(made["simId"].as_str().unwrap().starts_with("8900101"));
+    assert!(made["createdTime"].is_i64());
+    let whole = json!({ "simId": "8981100000000000099", "imsi": "440103000000099", "imei": "352709570000099",
+                        "groupId": "default", "addresses": ["10.0.0.9", "::ffff:10.0.0.10"], "tags": { "name": "n" } });
+    let made = json_of(api.post("/v1/sims", &whole).await, 201).await;
+    assert_eq!(made["addresses"], json!(["10.0.0.9", "10.0.0.10"]));
+    assert_eq!(
+        (&made["imei"], &made["groupId"], &made["tags"]["name"]),
+        (&whole["imei"], &whole["groupId"], &json!("n"))
+    );
+    let register = json!({ "registrationSecret": "1234", "groupId": "default", "tags": { "name": "r" } });
+    let registered = json_of(
+        api.post("/v1/sims/8981100000000000098/register", &register).await,
+        201,
+    )
+    .await;
+    assert_eq!(
+        (&registered["simId"], &registered["tags"]["name"]),
+        (&json!("8981100000000000098"), &json!("r"))
+    );
+    let registered = json_of(
+        api.post("/v1/subscribers/440103000000097/register", &register)
+            .await,
+        201,
+    )
+    .await;
+    assert_eq!(registered["imsi"], "440103000000097");
+
+    for (body, status, code, message) in [
+        (
+            json!({ "simId": "1" }),
+            400,
+            "InvalidBody",
+            "simId: \"1\" is not a SIM id",
+        ),
+        (
+            json!({ "addresses": ["10.0.0.9/8"] }),
+            400,
+            "InvalidBody",
+            "addresses[0]: \"10.0.0.9/8\"",
+        ),
+        (json!({ "iimsi": "1" }), 400, "InvalidBody", "`iimsi`"),
+        (json!({ "groupId": "nobody" }), 400, "NoSuchGroup", "\"nobody\""),
+        (
+            json!({ "addresses": ["10.0.0.9"] }),
+            409,
+            "AlreadyExists",
+            "SIM 8981100000000000099",
+        ),
+        (json!({ "imsi": "440103000000099" }), 409, "AlreadyExists", "IMSI"),
+        (
+            json!({ "simId": "8981100000000000099" }),
+            409,
+            "AlreadyExists",
+            "SIM id",
+        ),
+    ] {
+        let response = api.post("/v1/sims", &body).await;
+        let found = refusal(response, StatusCode::from_u16(status).unwrap()).await;
+        assert!(found.0 == code && found.1.contains(message), "{found:?}");
+    }
+    let again = FileStore::open(api.file()).unwrap();
+    assert_eq!(again.snapshot().sims().len(), 5);
+}
+
+#[tokio::test]
+async fn a_sim_changes_by_both_of_its_names() {
+    let api = Api::new().await;
+    let group = json_of(api.post("/v1/groups", &json!({})).await, 201).await["groupId"].clone();
+    for path in [SIM, SUBSCRIBER] {
+        let put = |rest: &str, body: Value| {
+            let path = format!("{path}/{rest}");
+            let api = &api;
+            async move { json_of(api.put(&path, &body).await, 200).await }
+        };
+        let moved = json_of(
+            api.post(&format!("{path}/set_group"), &json!({ "groupId": group }))
+                .await,
+            200,
+        )
+        .await;
+        assert_eq!(moved["groupId"], group);
+        let response = api
+            .post(&format!("{path}/set_group"), &json!({ "groupId": "nobody" }))
+            .await;
+        assert_eq!(refusal(response, StatusCode::BAD_REQUEST).await.0, "NoSuchGroup");
+        let out = json_of(api.call(&format!("{path}/unset_group?")).await, 200).await;
+        assert!(out.get("groupId").is_none());
+        for (call, status) in [
+            ("deactivate", "inactive"),
+            ("suspend", "suspended"),
+            ("activate", "active"),
+        ] {
+            assert_eq!(
+                json_of(api.call(&format!("{path}/{call}")).await, 200).await["status"],
+                status
+            );
+        }
+        let tagged = put(
+            "tags",
+            json!([{ "tagName": "name", "tagValue": "ポンプ" }, { "tagName": "a/b", "tagValue": "" }]),
+        );
+        assert_eq!(tagged.await["tags"], json!({ "name": "ポンプ", "a/b": "" }));
+        assert_eq!(
+            api.delete(&format!("{path}/tags/a%2Fb")).await.status(),
+            StatusCode::NO_CONTENT
+        );
+        assert_eq!(
+            put("addresses", json!(["10.0.0.1"])).await["addresses"],
+            json!(["10.0.0.1"])
+        );
+        assert!(put("imei", json!({ "imei": null })).await.get("imei").is_none());
+        assert_eq!(
+            put("imei", json!({ "imei": "352709570000018" })).await["imei"],
+            "352709570000018"
+        );
+        let offline = api.call(&format!("{path}/delete_session")).await;
+        let (code, message) = refusal(offline, StatusCode::BAD_REQUEST).await;
+        assert_eq!(
+            (code.as_str(), message.as_str()),
+            ("SEM0016", "The specified subscriber is offline")
+        );
+    }
+    assert_eq!(
+        json_of(api.call(&format!("{SIM}/terminate")).await, 200).await["status"],
+        "terminated"
+    );
+    let back = api.call(&format!("{SIM}/activate")).await;
+    assert_eq!(refusal(back, StatusCode::CONFLICT).await.0, "Terminated");
+    assert_eq!(api.delete(SIM).await.status(), StatusCode::NO_CONTENT);
+    assert_eq!(
+        refusal(api.delete(SIM).await, StatusCode::NOT_FOUND).await.0,
+        "NoSuchSim"
+    );
+    assert!(FileStore::open(api.file()).unwrap().snapshot().sims().is_empty());
+}
+
+fn ten() -> String {
+    let status = |n| if n == 3 { "inactive" } else { "active" };
+    let sims: Vec<Value> = (0..10)
+        .map(|n| {
+            json!({ "simId": format!("89811{n:014}"), "imsi": format!("44010{:010}", 100 - n),
+                         "groupId": if n < 5 { "a" } else { "b" }, "status": status(n),
+                         "tags": { "name": format!("Pump {n}"), "site": format!("東京{}", n % 2) } })
+        })
+        .collect();
+    json!({ "groups": [{ "groupId": "a", "tags": { "name": "North" } }, { "groupId": "b" }], "sims": sims })
+        .to_string()
+}
+
+/// The last digits of the SIM ids in the answer, and the key of the next page.
+async fn found(api: &Api, path: &str) -> (String, Option<String>) {
+    let response = api.get(path).await;
+    let next = response.headers().get("x-soracom-next-key");
+    let next = next.map(|value| value.to_str().unwrap().to_owned());
+    let sims = json_of(response, 200).await;
+    let ids = sims
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|sim| sim["simId"].as_str().unwrap()[18..].to_owned());
+    (ids.collect(), next)
+}
+
+#[tokio::test]
+async fn lists_are_paged_by_sim_id_and_by_imsi() {
+    let api = Api::with(&ten()).await;
+    for (path, expected, next) in [
+        ("/v1/sims", "0123456789", None),
+        ("/v1/sims?limit=3", "012", Some("8981100000000000002")),
+        (
+            "/v1/sims?limit=3&last_evaluated_key=8981100000000000008",
+            "9",
+            None,
+        ),
+        ("/v1/subscribers?limit=2", "98", Some("440100000000092")),
+        (
+            "/v1/subscribers?limit=100&last_evaluated_key=440100000000098",
+            "10",
+            None,
+        ),
+        ("/v1/subscribers?status_filter=inactive|suspended", "3", None),
+        (
+            "/v1/subscribers?tag_name=site&tag_value=%E6%9D%B1%E4%BA%AC1",
+            "97531",
+            None,
+        ),
+        ("/v1/subscribers?speed_class_filter=s1.fast", "", None),
+    ] {
+        let (ids, key) = found(&api, path).await;
+        assert_eq!((ids.as_str(), key.as_deref()), (expected, next), "{path}");
+    }
+    // A page goes on where it was, though its last SIM is gone.
+    assert_eq!(
+        api.delete("/v1/sims/8981100000000000002").await.status(),
+        StatusCode::NO_CONTENT
+    );
+    assert_eq!(
+        found(&api, "/v1/sims?limit=2&last_evaluated_key=8981100000000000002")
+            .await
+            .0,
+        "34"
+    );
+    let bad = api.get("/v1/sims?last_evaluated_key=x").await;
+    assert_eq!(refusal(bad, StatusCode::BAD_REQUEST).await.0, "InvalidQuery");
+}
+
+#[tokio::test]
+async fn sims_are_found_by_parts_of_what_is_known() {
+    let api = Api::with(&ten()).await;
+    for (query, expected) in [
+        ("name=pUMP+7", "7"),
+        ("name=mp+1,mp+2&search_type=or", "12"),
+        ("name=pump&name=mp+2", "2"),
+        ("group=nor&status=inact", "3"),
+        ("group_id=b", ""),
+        ("imsi=0098", "2"),
+        ("tag=%E6%9D%B1%E4%BA%AC0&limit=2", "02"),
+        ("session_status=ONLINE", ""),
+        ("session_status=OFFLINE&sim_id=05", "5"),
+        ("msisdn=81&name=mp+4&search_type=or", "4"),
+        ("module_type=nano", ""),
+    ] {
+        let path = format!("/v1/query/sims?{query}");
+        if query.starts_with("group_id") {
+            // One letter is too short for a search.
+            assert_eq!(
+                refusal(api.get(&path).await, StatusCode::BAD_REQUEST).await.0,
+                "InvalidQuery"
+            );
+            continue;
+        }
+        assert_eq!(found(&api, &path).await.0, expected, "{query}");
+    }
+    assert_eq!(
+        found(&api, "/v1/query/subscribers?name=pump&limit=3").await.0,
+        "987"
+    );
+    for query in ["name=ab,c", "search_type=xor", "session_status=maybe"] {
+        let response = api.get(&format!("/v1/query/sims?{query}")).await;
+        assert_eq!(
+            refusal(response, StatusCode::BAD_REQUEST).await.0,
+            "InvalidQuery",
+            "{query}"
+        );
+    }
+}

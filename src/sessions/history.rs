@@ -1,0 +1,248 @@
+//! Who was online: session events in the database.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, SqlitePool};
+use tokio::time::{Instant, sleep};
+
+use super::live::now;
+use super::{Event, Events, Sessions};
+use crate::sim::{Imei, Imsi};
+
+/// Events that are kept for one SIM.
+pub const KEPT_A_SIM: u32 = 100;
+/// Days that an event is kept, as SORACOM does.
+pub const KEPT_DAYS: i64 = 32;
+/// How long events are gathered, so that many share one transaction.
+const GATHER: Duration = Duration::from_millis(200);
+/// Events of one transaction at most.
+const BATCH: usize = 2000;
+/// How often what is too old is looked for.
+const SWEEP: Duration = Duration::from_secs(3600);
+/// How long to wait after an error of the database.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// An event as it was kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Past {
+    /// When, in milliseconds since 1970; no two events of a SIM have the same.
+    pub time: i64,
+    /// `Created`, `Modified` or `Deleted`.
+    pub event: String,
+    /// The SIM.
+    pub sim_id: String,
+    /// The session.
+    pub session_id: String,
+    /// When the session began.
+    pub created_time: i64,
+    /// The modem, where known.
+    pub imei: Option<String>,
+    /// Where the SIM called from.
+    pub address: String,
+    /// What its connection called itself.
+    pub client_id: String,
+}
+
+/// The session events of the past.
+#[derive(Debug, Clone)]
+pub struct History(SqlitePool);
+
+impl History {
+    /// Keeps events in `pool`.
+    #[must_use]
+    pub fn new(pool: SqlitePool) -> Self {
+        Self(pool)
+    }
+
+    /// Events of a subscriber, the newest first: from `from` to `to` inclusive and before `before`, in
+    /// milliseconds since 1970.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn page(
+        &self,
+        imsi: &Imsi,
+        (from, to): (i64, i64),
+        before: Option<i64>,
+        limit: usize,
+    ) -> sqlx::Result<Vec<Past>> {
+        let rows = sqlx::query(
+            "SELECT time, event, sim_id, session_id, created_time, imei, address, client_id
+             FROM session_events WHERE imsi = ? AND time >= ? AND time <= ? AND time < ?
+             ORDER BY time DESC LIMIT ?",
+        )
+        .bind(imsi.as_str())
+        .bind(from)
+        .bind(to)
+        .bind(before.unwrap_or(i64::MAX))
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+        .fetch_all(&self.0)
+        .await?;
+        rows.iter().map(read).collect()
+    }
+
+    /// Ends the sessions that a crash left open.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn close_left_open(&self) -> sqlx::Result<u64> {
+        let ended = sqlx::query(
+            "INSERT INTO session_events
+             SELECT imsi, MAX(?, time + 1), 'Deleted', sim_id, session_id, created_time, imei, address, client_id
+             FROM session_events AS last WHERE event <> 'Deleted'
+             AND time = (SELECT MAX(time) FROM session_events WHERE imsi = last.imsi)",
+        )
+        .bind(now())
+        .execute(&self.0)
+        .await?;
+        Ok(ended.rows_affected())
+    }
+
+    /// Keeps what happens, until the last [`Sessions`] is gone.
+    pub async fn follow(self, mut events: Events, sessions: std::sync::Weak<Sessions>) {
+        let mut swept: Option<Instant> = None;
+        let mut batch = Vec::new();
+        while events.recv_many(&mut batch, BATCH).await > 0 {
+            sleep(GATHER).await;
+            while batch.len() < BATCH
+                && let Ok(event) = events.try_recv()
+            {
+                batch.push(event);
+            }
+            while let Err(error) = self.keep(&batch).await {
+                tracing::error!(%error, events = batch.len(), "session events cannot be kept, trying again");
+                sleep(PATIENCE).await;
+            }
+            batch.clear();
+            let forgotten = sessions
+                .upgrade()
+                .map_or(0, |sessions| Arc::as_ref(&sessions).take_forgotten());
+            if forgotten > 0 {
+                tracing::warn!(forgotten, "session events came faster than they could be kept");
+            }
+            if swept.is_none_or(|last| last.elapsed() >= SWEEP) {
+                swept = Some(Instant::now());
+                if let Err(error) = self.sweep(now() - KEPT_DAYS * 24 * 3600 * 1000).await {
+                    tracing::warn!(%error, "old session events cannot be deleted");
+                }
+            }
+        }
+    }
+
+    /// One transaction: the events, and the older ones of the same SIMs that are too many.
+    async fn keep(&self, events: &[Event]) -> sqlx::Result<()> {
+        let mut transaction = self.0.begin().await?;
+        for Event { kind, time, session } in events {
+            let imsi = session.sim.imsi.as_str();
+            // The time is the key of a page, so it must not be that of the event before.
+            sqlx::query(
+                "INSERT INTO session_events
+                 SELECT ?1, MAX(?2, COALESCE(MAX(time), 0) + 1), ?3, ?4, ?5, ?6, ?7, ?8, ?9
+                 FROM session_events WHERE imsi = ?1",
+            )
+            .bind(imsi)
+            .bind(time)
+            .bind(kind.as_str())
+            .bind(session.sim.sim_id.as_str())
+            .bind(session.id.to_string())
+            .bind(session.created)
+            .bind(session.sim.imei.as_ref().map(Imei::as_str))
+            .bind(session.address.to_string())
+            .bind(&*session.client_id)
+            .execute(&mut *transaction)
+            .await?;
+        }
+        let touched: HashSet<&str> = events
+            .iter()
+            .map(|event| event.session.sim.imsi.as_str())
+            .collect();
+        for imsi in touched {
+            sqlx::query(
+                "DELETE FROM session_events WHERE imsi = ?1 AND time <=
+                 (SELECT time FROM session_events WHERE imsi = ?1 ORDER BY time DESC LIMIT 1 OFFSET ?2)",
+            )
+            .bind(imsi)
+            .bind(KEPT_A_SIM)
+            .execute(&mut *transaction)
+            .await?;
+        }
+        transaction.commit().await
+    }
+
+    async fn sweep(&self, before: i64) -> sqlx::Result<()> {
+        let delete = sqlx::query("DELETE FROM session_events WHERE time < ?").bind(before);
+        delete.execute(&self.0).await.map(drop)
+    }
+}
+
+fn read(row: &SqliteRow) -> sqlx::Result<Past> {
+    Ok(Past {
+        time: row.try_get(0)?,
+        event: row.try_get(1)?,
+        sim_id: row.try_get(2)?,
+        session_id: row.try_get(3)?,
+        created_time: row.try_get(4)?,
+        imei: row.try_get(5)?,
+        address: row.try_get(6)?,
+        client_id: row.try_get(7)?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::live::tests::{peer, sim};
+    use super::*;
+    use crate::database;
+
+    const ALL: (i64, i64) = (0, i64::MAX);
+
+    async fn kept(history: &History, imsi: &Imsi) -> Vec<String> {
+        let page = history.page(imsi, ALL, None, 1000).await.unwrap();
+        page.into_iter().map(|past| past.event).collect()
+    }
+
+    #[tokio::test]
+    async fn events_are_kept_in_order_paged_and_bounded() {
+        let folder = tempfile::tempdir().unwrap();
+        let history = History::new(database::open(folder.path()).await.unwrap());
+        let (sessions, events) = Sessions::new();
+        let following = tokio::spawn(history.clone().follow(events, Arc::downgrade(&sessions)));
+        let (one, other) = (sim(1), sim(2));
+        // All within a millisecond or two: times are still different.
+        for _ in 0..70 {
+            sessions.opened(&one, peer(1), "a");
+            sessions.closed(&one.imsi);
+        }
+        sessions.opened(&other, peer(2), "b");
+        drop(sessions);
+        following.await.unwrap();
+        let all = history.page(&one.imsi, ALL, None, 1000).await.unwrap();
+        assert_eq!(all.len(), KEPT_A_SIM as usize);
+        assert!(all.windows(2).all(|pair| pair[0].time > pair[1].time));
+        assert_eq!(
+            (all[0].event.as_str(), all[1].event.as_str()),
+            ("Deleted", "Created")
+        );
+        assert_eq!(
+            (all[0].address.as_str(), all[0].client_id.as_str()),
+            ("10.0.0.1", "a")
+        );
+        let next = history.page(&one.imsi, ALL, Some(all[9].time), 5).await.unwrap();
+        assert_eq!(next, all[10..15]);
+        let middle = history
+            .page(&one.imsi, (all[8].time, all[3].time), None, 99)
+            .await
+            .unwrap();
+        assert_eq!(middle, all[3..=8]);
+
+        assert_eq!(kept(&history, &other.imsi).await, ["Created"]);
+        assert_eq!(history.close_left_open().await.unwrap(), 1, "as after a crash");
+        assert_eq!(kept(&history, &other.imsi).await, ["Deleted", "Created"]);
+        assert_eq!(history.close_left_open().await.unwrap(), 0);
+        history.sweep(now() + 1000).await.unwrap();
+        assert!(kept(&history, &other.imsi).await.is_empty());
+    }
+}

@@ -1,0 +1,108 @@
+//! Changes of a SIM: nothing that must be unique may be twice.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::change::SimChange;
+use super::edit::{delete_tag, now};
+use super::{ChangeError, Snapshot};
+use crate::sim::{GroupId, Sim, SimId, SimStatus};
+
+/// What is true after `change`.
+///
+/// # Errors
+/// The SIM or its group is not there, or another SIM has the identifier or the address.
+pub(super) fn apply(snapshot: &Snapshot, id: &SimId, change: &SimChange) -> Result<Snapshot, ChangeError> {
+    let mut sims = snapshot.sims().to_vec();
+    let at = sims.iter().position(|sim| sim.sim_id == *id);
+    match (change, at) {
+        (SimChange::Create { .. }, Some(_)) => {
+            return Err(taken("SIM id", id, id));
+        }
+        (SimChange::Create { .. }, None) => sims.push(Arc::new(create(snapshot, id, change)?)),
+        (_, None) => return Err(ChangeError::NoSuchSim(id.clone())),
+        (SimChange::Delete, Some(at)) => {
+            sims.remove(at);
+        }
+        (change, Some(at)) => {
+            let mut sim = Sim::clone(&sims[at]);
+            edit(snapshot, &mut sim, change)?;
+            sim.last_modified_time = Some(now());
+            sims[at] = Arc::new(sim);
+        }
+    }
+    Ok(Snapshot::new(snapshot.groups().to_vec(), sims))
+}
+
+fn create(snapshot: &Snapshot, id: &SimId, change: &SimChange) -> Result<Sim, ChangeError> {
+    let SimChange::Create {
+        imsi,
+        imei,
+        group_id,
+        addresses,
+        tags,
+    } = change
+    else {
+        return Err(ChangeError::NoSuchSim(id.clone()));
+    };
+    if let Some(other) = snapshot.sim_by_imsi(imsi) {
+        return Err(taken("IMSI", imsi, &other.sim_id));
+    }
+    let time = Some(now());
+    Ok(Sim {
+        imei: imei.clone(),
+        group_id: existing(snapshot, group_id.as_ref())?,
+        addresses: free(snapshot, id, addresses)?,
+        tags: tags.clone(),
+        created_time: time,
+        last_modified_time: time,
+        ..Sim::new(id.clone(), imsi.clone())
+    })
+}
+
+fn edit(snapshot: &Snapshot, sim: &mut Sim, change: &SimChange) -> Result<(), ChangeError> {
+    match change {
+        SimChange::SetGroup(group) => sim.group_id = existing(snapshot, group.as_ref())?,
+        SimChange::SetStatus(_) if sim.status == SimStatus::Terminated => {
+            return Err(ChangeError::Terminated(sim.sim_id.clone()));
+        }
+        SimChange::SetStatus(status) => sim.status = *status,
+        SimChange::SetAddresses(addresses) => sim.addresses = free(snapshot, &sim.sim_id, addresses)?,
+        SimChange::SetImei(imei) => sim.imei.clone_from(imei),
+        SimChange::PutTags(tags) => sim.tags.extend(tags.clone()),
+        SimChange::DeleteTag(tag) => delete_tag(&mut sim.tags, tag)?,
+        // Both change the list of SIMs, not one of it.
+        SimChange::Create { .. } | SimChange::Delete => {}
+    }
+    Ok(())
+}
+
+fn existing(snapshot: &Snapshot, group: Option<&GroupId>) -> Result<Option<GroupId>, ChangeError> {
+    match group {
+        Some(id) if snapshot.group(id).is_none() => Err(ChangeError::UnknownGroup(id.clone())),
+        group => Ok(group.cloned()),
+    }
+}
+
+/// The addresses in their plain form, if no other SIM has one of them.
+fn free(snapshot: &Snapshot, id: &SimId, addresses: &[IpAddr]) -> Result<Vec<IpAddr>, ChangeError> {
+    let mut plain = Vec::with_capacity(addresses.len());
+    for address in addresses.iter().map(IpAddr::to_canonical) {
+        let owner = snapshot.session(address).map(|session| session.sim);
+        if let Some(other) = owner.filter(|sim| sim.sim_id != *id) {
+            return Err(taken("address", address, &other.sim_id));
+        }
+        if !plain.contains(&address) {
+            plain.push(address);
+        }
+    }
+    Ok(plain)
+}
+
+fn taken(what: &'static str, value: impl ToString, by: &SimId) -> ChangeError {
+    ChangeError::Taken {
+        what,
+        value: value.to_string(),
+        by: by.clone(),
+    }
+}
