@@ -3,6 +3,7 @@ use serde_json::json;
 use super::super::document;
 use super::*;
 use crate::sim::{Imsi, SimId, SimStatus};
+use crate::store::SimChange;
 
 fn snapshot() -> Snapshot {
     let document = json!({
