@@ -4,6 +4,7 @@ use super::super::change::SimChange;
 use super::super::document;
 use super::*;
 use crate::sim::{Imsi, SimId, SimStatus};
+use crate::store::SimChange;
 
 fn snapshot() -> Snapshot {
     let document = json!({
