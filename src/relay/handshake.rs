@@ -466,11 +466,7 @@ impl Device {
 fn guess(bytes: &[u8]) -> &'static str {
     match bytes {
         [0x16, 0x03, ..] => "TLS",
-        [b'G', b'E', b'T', ..]
-        | [b'P', b'O', ..]
-        | [b'P', b'U', ..]
-        | [b'H', b'E', ..]
-        | [b'O', b'P', ..] => "HTTP",
+        [b'G', b'E', b'T', ..] | [b'P', b'O' | b'U', ..] | [b'H', b'E', ..] | [b'O', b'P', ..] => "HTTP",
         [first, ..] if first >> 4 == 1 => "CONNECT with reserved flags",
         [first, ..] if (2..=15).contains(&(first >> 4)) => "another MQTT packet",
         _ => "not MQTT",
