@@ -58,10 +58,10 @@ pub(super) async fn list(
             headers.extend(value.map(|value| (HeaderName::from_static(name), value)));
         }
     }
-    Ok((headers, Json(entries.into_iter().map(to_json).collect())))
+    Ok((headers, Json(entries.iter().map(to_json).collect())))
 }
 
-fn to_json(entry: Found) -> Value {
+fn to_json(entry: &Found) -> Value {
     let resource_type = match entry.source {
         Source::Sim(_) => SUBSCRIBER,
         Source::Address(_) => ADDRESS,

@@ -18,6 +18,8 @@ use crate::sim::GroupId;
 use crate::usage::Counts;
 
 type Labels = Vec<(&'static str, String)>;
+/// The parts of some counts, with the labels of the whole in front.
+type Parts = fn(&Counts, &[(&'static str, String)]) -> Vec<(Labels, u64)>;
 
 /// `GET /metrics`
 pub(super) async fn show(State(state): State<ApiState>) -> ([(HeaderName, &'static str); 1], String) {
@@ -151,7 +153,7 @@ impl Page {
             let values = groups.iter().map(|(group, of)| (labels_of(group), number(of)));
             self.counters(&format!("entry_point_{name}"), help, values);
         }
-        let all = |parts: fn(&Counts, &[(&'static str, String)]) -> Vec<(Labels, u64)>| {
+        let all = |parts: Parts| {
             let of = move |(group, of): (&GroupId, &OfGroup)| parts(&of.counts, &labels_of(group));
             groups.iter().flat_map(of).collect::<Vec<_>>()
         };

@@ -158,7 +158,7 @@ impl Complaint {
         match (error, self.0) {
             (None, None) => {}
             (None, Some(_)) => {
-                tracing::info!("the database takes entries again, nothing that was counted is missing");
+                tracing::info!("the database can be written again");
                 self.0 = None;
             }
             (Some(_), Some(told)) if told.elapsed() < COMPLAIN_EVERY => {}

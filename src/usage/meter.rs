@@ -63,8 +63,8 @@ impl UsageLines {
     /// for their next request. `interval` is in seconds.
     pub fn log(&mut self, interval: u64) {
         let active = |(_, counts): &(UsageKey, Counts)| counts.requests() > 0;
-        let (due, waiting): (Vec<_>, _) = std::mem::take(&mut self.0).into_iter().partition(active);
-        self.0 = Sums::from_iter::<Vec<_>>(waiting);
+        let (due, waiting): (Sums, Sums) = std::mem::take(&mut self.0).into_iter().partition(active);
+        self.0 = waiting;
         for (key, counts) in due {
             tracing::info!(
                 event = "usage",

@@ -12,15 +12,15 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
 /// IMSIs of the SIMs at 127.0.0.1 and 127.0.0.2.
-pub const SIMS: [&str; 2] = ["440103000000001", "440103000000002"];
+pub(crate) const SIMS: [&str; 2] = ["440103000000001", "440103000000002"];
 const ENTRY_POINT: &str = "mqtt://beam.soracom.io:1883";
 
-pub struct Program {
+pub(crate) struct Program {
     child: Child,
     /// Every line it logs, until it ends.
     log: Option<JoinHandle<Vec<Value>>>,
-    pub relay: SocketAddr,
-    pub broker: SocketAddr,
+    pub(crate) relay: SocketAddr,
+    pub(crate) broker: SocketAddr,
     api: SocketAddr,
     data: PathBuf,
     client: reqwest::Client,
@@ -28,7 +28,7 @@ pub struct Program {
 
 impl Program {
     /// Starts it in `folder`, where an earlier one may have run, with its embedded broker as destination.
-    pub async fn start(folder: &Path) -> Self {
+    pub(crate) async fn start(folder: &Path) -> Self {
         let file = folder.join("entrypoints.json");
         if !file.exists() {
             let sim = |n: usize| {
@@ -104,11 +104,11 @@ impl Program {
         token.trim().to_owned()
     }
 
-    pub fn data(&self) -> &Path {
+    pub(crate) fn data(&self) -> &Path {
         &self.data
     }
 
-    pub async fn get(&self, path: &str) -> Value {
+    pub(crate) async fn get(&self, path: &str) -> Value {
         let request = self.client.get(format!("http://{}{path}", self.api));
         let response = request.bearer_auth(self.token()).send().await.unwrap();
         assert!(response.status().is_success(), "{path}: {}", response.status());
@@ -116,7 +116,7 @@ impl Program {
     }
 
     /// What the ledger holds for a SIM: `inMqtt` and `outMqtt`. All three periods have to agree.
-    pub async fn ledger(&self, imsi: &str) -> (u64, u64) {
+    pub(crate) async fn ledger(&self, imsi: &str) -> (u64, u64) {
         let mut sums = Vec::new();
         for period in ["month", "day", "minutes"] {
             let path = format!("/v1/stats/beam/subscribers/{imsi}?from=1&to=9999999999&period={period}");
@@ -132,13 +132,13 @@ impl Program {
     }
 
     /// `kill -9`.
-    pub fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
     /// SIGTERM; gives what it logged.
-    pub fn terminate(mut self) -> Vec<Value> {
+    pub(crate) fn terminate(mut self) -> Vec<Value> {
         let pid = self.child.id().to_string();
         assert!(
             Command::new("kill")
@@ -161,14 +161,14 @@ impl Drop for Program {
 }
 
 /// A device or a client of the broker.
-pub struct Client {
+pub(crate) struct Client {
     stream: TcpStream,
     next_id: u16,
 }
 
 impl Client {
     /// Connects from 127.0.0.`from`; the answer is the CONNACK's code.
-    pub async fn try_connect(to: SocketAddr, from: u8, id: &str, keep_alive: u16) -> (Self, u8) {
+    pub(crate) async fn try_connect(to: SocketAddr, from: u8, id: &str, keep_alive: u16) -> (Self, u8) {
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind(SocketAddr::from(([127, 0, 0, from], 0))).unwrap();
         let mut stream = socket.connect(to).await.unwrap();
@@ -182,14 +182,14 @@ impl Client {
         (Self { stream, next_id: 1 }, connack[3])
     }
 
-    pub async fn connect(to: SocketAddr, from: u8, id: &str) -> Self {
+    pub(crate) async fn connect(to: SocketAddr, from: u8, id: &str) -> Self {
         let (client, code) = Self::try_connect(to, from, id, 60).await;
         assert_eq!(code, 0);
         client
     }
 
     /// One PUBLISH with QoS 1, and its PUBACK.
-    pub async fn publish(&mut self, topic: &str) -> std::io::Result<()> {
+    pub(crate) async fn publish(&mut self, topic: &str) -> std::io::Result<()> {
         let mut body = (topic.len() as u16).to_be_bytes().to_vec();
         body.extend(topic.as_bytes());
         body.extend(self.next_id.to_be_bytes());
@@ -201,7 +201,7 @@ impl Client {
     }
 
     /// Subscribes with QoS 0.
-    pub async fn subscribe(&mut self, filter: &str) {
+    pub(crate) async fn subscribe(&mut self, filter: &str) {
         let mut body = vec![0, 1];
         body.extend((filter.len() as u16).to_be_bytes());
         body.extend(filter.as_bytes());
@@ -213,7 +213,7 @@ impl Client {
     }
 
     /// Reads so many small PUBLISH.
-    pub async fn receive(&mut self, count: u64) {
+    pub(crate) async fn receive(&mut self, count: u64) {
         for _ in 0..count {
             let mut header = [0; 2];
             self.stream.read_exact(&mut header).await.unwrap();
@@ -224,12 +224,12 @@ impl Client {
     }
 
     /// Whether nothing more came.
-    pub fn is_quiet(&self) -> bool {
+    pub(crate) fn is_quiet(&self) -> bool {
         let got = self.stream.try_read(&mut [0; 1]);
         got.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
     }
 
-    pub async fn disconnect(mut self) {
+    pub(crate) async fn disconnect(mut self) {
         self.stream.write_all(&[0xe0, 0]).await.unwrap();
         // Until the other side has seen it.
         let _ = self.stream.read(&mut [0; 1]).await;
