@@ -88,7 +88,7 @@ pub(super) async fn put_configuration(
         .into_iter()
         .map(|parameter| (parameter.key, parameter.value))
         .collect();
-    let changed = change(&state, caller, &group, Change::Put { namespace, entries }).await?;
+    let changed = change(&state, &caller, &group, Change::Put { namespace, entries }).await?;
     Ok(Json(to_json(&changed.group)))
 }
 
@@ -98,7 +98,7 @@ pub(super) async fn delete_namespace(
     caller: Caller,
     Segments((group, namespace)): Segments<(String, String)>,
 ) -> Result<StatusCode, ApiError> {
-    change(&state, caller, &group, Change::DeleteNamespace { namespace }).await?;
+    change(&state, &caller, &group, Change::DeleteNamespace { namespace }).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -108,17 +108,17 @@ pub(super) async fn delete_key(
     caller: Caller,
     Segments((group, namespace, key)): Segments<(String, String, String)>,
 ) -> Result<StatusCode, ApiError> {
-    change(&state, caller, &group, Change::DeleteKey { namespace, key }).await?;
+    change(&state, &caller, &group, Change::DeleteKey { namespace, key }).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// Makes the change, and writes who made it into the log. Values stay out of it: they may hold passwords.
-async fn change(state: &ApiState, caller: Caller, group: &str, change: Change) -> Result<Changed, ApiError> {
+async fn change(state: &ApiState, caller: &Caller, group: &str, change: Change) -> Result<Changed, ApiError> {
     let what = describe(&change);
     let changed = state.store.change(group, change).await.inspect_err(|error| {
-        tracing::warn!(who = "token", from = %caller, group, what, "change refused: {error}");
+        tracing::warn!(who = caller.who(), from = %caller, group, what, "change refused: {error}");
     })?;
-    tracing::info!(who = "token", from = %caller, group, what, "configuration changed");
+    tracing::info!(who = caller.who(), from = %caller, group, what, "configuration changed");
     for note in &changed.notes {
         tracing::warn!(group, "{note}");
     }

@@ -1,15 +1,16 @@
 //! The admin API: groups and their configuration, in SORACOM's shapes.
 //!
-//! Every route but `/healthz` and `/readyz` wants `Authorization: Bearer <token>`.
+//! Every route but `/healthz`, `/readyz` and the login wants API key and token of a login, or the admin token.
 
 mod auth;
 mod body;
+mod credentials;
 mod error;
 mod groups;
+mod operators;
 mod paging;
 mod routes;
 mod segments;
-mod token;
 
 use std::future::Future;
 use std::io;
@@ -18,11 +19,15 @@ use std::sync::Arc;
 
 use tokio::net::TcpListener;
 
-use crate::store::Store;
+use crate::store::{CredentialStore, Store};
 
+pub use auth::{
+    AdminToken, Auth, AuthFileError, AuthKey, AuthKeys, AuthRefusal, NewAuthKey, Operator, Session,
+    TokenRefusal,
+};
+pub use credentials::CredentialRefusal;
 pub use error::ApiError;
 pub use routes::router;
-pub use token::{AdminToken, TokenError};
 
 /// The largest body that is taken, in bytes. SORACOM caps the configuration of a group at 8 KB.
 pub const BODY_LIMIT: usize = 1024 * 1024;
@@ -32,8 +37,10 @@ pub const BODY_LIMIT: usize = 1024 * 1024;
 pub struct ApiState {
     /// Where groups and SIMs are kept.
     pub store: Arc<dyn Store>,
-    /// What a caller has to show.
-    pub token: Arc<AdminToken>,
+    /// The credential store, which the relay reads too.
+    pub credentials: Arc<CredentialStore>,
+    /// Who may call.
+    pub auth: Arc<Auth>,
 }
 
 /// Serves the API until `shutdown` is done and the requests that then run are answered.

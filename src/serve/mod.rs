@@ -2,7 +2,7 @@
 
 mod banner;
 
-use crate::api::{self, AdminToken, ApiState};
+use crate::api::{self, ApiState, Auth};
 use crate::relay::{Relay, RelaySettings};
 use crate::serve::banner::Banner;
 use crate::settings::{Listen, LogFormat, Settings};
@@ -20,6 +20,9 @@ use tokio::task::JoinHandle;
 
 /// The configuration of a first run.
 const FIRST_RUN: &str = include_str!("../../entrypoints.json");
+
+/// How often the last use of each credential is written down.
+const KEEP_USES: Duration = Duration::from_secs(60);
 
 /// Why simrelay could not start.
 #[derive(Debug, thiserror::Error)]
@@ -42,9 +45,12 @@ pub enum StartError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// The admin token cannot be read or made.
+    /// What says who may call the admin API cannot be read or made.
     #[error(transparent)]
-    Token(#[from] api::TokenError),
+    Auth(#[from] api::AuthFileError),
+    /// The credential store cannot be put right after a crash.
+    #[error(transparent)]
+    Credentials(#[from] crate::store::CredentialChangeError),
     /// The admin API cannot listen.
     #[error(
         "cannot listen on {address} for the admin API: {source}; choose another address with --api-listen, or off"
@@ -67,11 +73,18 @@ pub enum StartError {
 pub async fn run(settings: &Settings, format: LogFormat) -> Result<(), StartError> {
     let mut signals = Signals::catch().map_err(StartError::Signals)?;
     let store = open_store(settings)?;
-    let credentials = Arc::new(CredentialStore::new(&settings.certs));
+    let credentials = Arc::new(CredentialStore::open(&settings.certs, &settings.data)?);
     let broker = start_broker(settings).await?;
     let relay = start_relay(settings, &store, &credentials)?;
     let (stop_api, api_stopped) = oneshot::channel::<()>();
-    let api = start_api(settings, &store, api_stopped).await?;
+    let api = start_api(settings, &store, &credentials, api_stopped).await?;
+    let keeping = Arc::clone(&credentials);
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(KEEP_USES).await;
+            keeping.keep_uses().await;
+        }
+    });
     let watching = Arc::clone(&store);
     tokio::spawn(async move { watching.watch().await });
     Banner {
@@ -86,6 +99,7 @@ pub async fn run(settings: &Settings, format: LogFormat) -> Result<(), StartErro
     tracing::info!(event = "stopping", "shutting down");
     drop(stop_api);
     relay.shut_down().await;
+    credentials.keep_uses().await;
     if let Some((_, serving)) = api {
         // An answer that is being written may end; one that never ends does not hold the exit up.
         let _ = tokio::time::timeout(Duration::from_secs(1), serving).await;
@@ -151,12 +165,13 @@ async fn start_broker(_: &Settings) -> Result<Option<SocketAddr>, StartError> {
 async fn start_api(
     settings: &Settings,
     store: &Arc<FileStore>,
+    credentials: &Arc<CredentialStore>,
     stopped: oneshot::Receiver<()>,
 ) -> Result<Option<(SocketAddr, JoinHandle<()>)>, StartError> {
     let Listen::On(address) = settings.api_listen else {
         return Ok(None);
     };
-    let token = Arc::new(AdminToken::load_or_create(&settings.data)?);
+    let auth = Arc::new(Auth::open(&settings.data)?);
     let failed = |source| StartError::Api { address, source };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
@@ -165,7 +180,8 @@ async fn start_api(
     }
     let state = ApiState {
         store: Arc::clone(store) as Arc<dyn Store>,
-        token,
+        credentials: Arc::clone(credentials),
+        auth,
     };
     let serving = tokio::spawn(async move {
         // The sender is dropped when the program shuts down.

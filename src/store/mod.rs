@@ -9,7 +9,7 @@ mod file;
 mod locator;
 mod namespaces;
 mod snapshot;
-mod stamp;
+pub(crate) mod stamp;
 mod strict_json;
 
 use std::future::Future;
@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-pub use credentials::{CredentialError, CredentialStore};
+pub use credentials::{CredentialChangeError, CredentialError, CredentialStore, StoredCredential};
 pub use error::{ChangeError, Located, StoreError};
 pub use file::FileStore;
 pub use namespaces::NAMESPACES;
