@@ -131,7 +131,7 @@ fn check_x509(values: &Values, problems: &mut Vec<CredentialProblem>) {
         (None, Some(_)) => problems.push(problem("cert", "is missing beside key")),
         (Some(_), Some(key)) => match (signing_key(key), chain) {
             (Err(reason), _) => problems.push(problem("key", reason)),
-            (Ok(key), Some(chain)) => problems.extend(mismatch(&key, chain)),
+            (Ok(key), Some(chain)) => problems.extend(mismatch(&key, &chain)),
             (Ok(_), None) => {}
         },
     }
@@ -179,7 +179,7 @@ fn signing_key(text: &str) -> Result<Arc<dyn SigningKey>, String> {
 }
 
 /// What is wrong if the first certificate is not that of `key`.
-fn mismatch(key: &Arc<dyn SigningKey>, chain: Vec<CertificateDer<'static>>) -> Option<CredentialProblem> {
+fn mismatch(key: &Arc<dyn SigningKey>, chain: &[CertificateDer<'static>]) -> Option<CredentialProblem> {
     let fits = |certificate: &CertificateDer<'static>| {
         CertifiedKey::new(vec![certificate.clone()], Arc::clone(key))
             .keys_match()

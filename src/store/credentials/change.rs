@@ -190,7 +190,7 @@ impl CredentialStore {
                 // Deleted meanwhile.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => {
-                    tracing::warn!(folder = %self.folder_of(&id).display(), "cannot list a credential: {error}")
+                    tracing::warn!(folder = %self.folder_of(&id).display(), "cannot list a credential: {error}");
                 }
             }
         }

@@ -18,6 +18,9 @@ const RECORD: &str = "credential.json";
 /// Fields of an x509 credential, and their files.
 const PEM_FILES: [(&str, &str); 3] = [("cert", CERT), ("key", KEY), ("ca", CA)];
 
+/// Name and content.
+type File = (&'static str, Zeroizing<Vec<u8>>);
+
 /// A credential of the store, with what is known about it. Times are milliseconds since 1970.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredCredential {
@@ -53,7 +56,7 @@ struct Record {
 
 impl StoredCredential {
     /// The files that keep it.
-    pub(super) fn files(&self) -> io::Result<Vec<(&'static str, Zeroizing<Vec<u8>>)>> {
+    pub(super) fn files(&self) -> io::Result<Vec<File>> {
         let values = &self.credential.values;
         let is_pem = self.credential.kind == CredentialType::X509;
         let mut record = Record {
