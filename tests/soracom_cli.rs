@@ -1,5 +1,7 @@
 //! Plays what the soracom command sends against the real program.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
