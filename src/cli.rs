@@ -1,9 +1,13 @@
 //! The command line.
 
+mod auth_key;
+
 use crate::settings::Settings;
 use clap::{Parser, Subcommand};
 use std::io::Write;
 use std::path::PathBuf;
+
+pub use auth_key::{AuthKeyError, auth_key};
 
 /// A self-hosted cellular MQTT relay in the style of SORACOM Beam.
 #[derive(Debug, Parser)]
@@ -42,6 +46,24 @@ pub enum Command {
         imsi: String,
         /// The topic as the device sends it
         topic: String,
+    },
+    /// Make, list or delete the keys that admins log in to the API with; the server may run meanwhile
+    #[command(subcommand)]
+    AuthKey(AuthKeyCommand),
+}
+
+/// What can be done with auth keys.
+#[derive(Debug, Clone, Subcommand)]
+pub enum AuthKeyCommand {
+    /// Make an auth key and print it, as a profile of the soracom command; its secret is shown only now
+    Create,
+    /// List the auth keys: id, when it was made, when it was last used
+    List,
+    /// Delete an auth key; the tokens made with it count no more
+    Delete {
+        /// The id of the key
+        #[arg(value_name = "KEY-ID")]
+        auth_key_id: String,
     },
 }
 

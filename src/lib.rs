@@ -13,6 +13,7 @@
 //! | 0 | [`mqtt`] | the wire: framing, CONNECT and CONNACK patched, topics spliced; sans-io, knows no SIM |
 //! | 0 | [`sim`] | who is calling: identifiers, SIMs, SIM sessions |
 //! | 0 | [`credential`] | what a credential is, with its secrets hidden |
+//! | 0 | [`private_file`] | files that only their owner reads, replaced whole |
 //! | 0 | [`database`] | the SQLite file of the data folder: opened, migrated |
 //! | 1 | [`entrypoint`] | the Beam object: JSON checked into an `EntryPoint`; placeholders and topics |
 //! | 1 | [`usage`] | what is counted for the bill; the ledger |
@@ -37,6 +38,7 @@ pub mod explain;
 pub mod logbook;
 pub mod logging;
 pub mod mqtt;
+pub mod private_file;
 pub mod relay;
 pub mod serve;
 pub mod sessions;

@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use clap::Parser;
-use simrelay::cli::{Cli, Command, say, say_error};
+use simrelay::cli::{Cli, Command, auth_key, say, say_error};
 use simrelay::store::{FileStore, Store};
 use simrelay::{explain, serve};
 use std::process::ExitCode;
@@ -45,6 +45,10 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Topic { imsi, topic } => {
             let (store, _) = FileStore::open_with_notes(settings.entrypoints().0)?;
             say(&explain::topic(&store.snapshot(), &imsi.parse()?, &topic)?)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::AuthKey(command) => {
+            say(&auth_key(&command, &settings)?)?;
             Ok(ExitCode::SUCCESS)
         }
     }

@@ -5,7 +5,7 @@ use axum::extract::{FromRequest, Request};
 use axum::http::header::CONTENT_TYPE;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{ApiError, BODY_LIMIT};
 use crate::sim::Tags;
@@ -79,6 +79,32 @@ pub(super) async fn json<T: serde::de::DeserializeOwned>(
     let bytes = read(request.into_body()).await?;
     serde_json::from_slice(&bytes)
         .map_err(|error| ApiError::InvalidBody(format!("the body is not {form}: {error}")))
+}
+
+/// A body that is one JSON object, whose fields the handler looks at itself. No body at all is an empty one:
+/// some clients send none where every field may be left out.
+pub(super) struct JsonObject(pub(super) Map<String, Value>);
+
+impl<S: Sync> FromRequest<S> for JsonObject {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
+        refuse_other_types(&request)?;
+        let bytes = read(request.into_body()).await?;
+        if bytes.is_empty() {
+            return Ok(Self(Map::new()));
+        }
+        // Only the place of the error: its words may quote a secret.
+        match serde_json::from_slice(&bytes) {
+            Ok(Value::Object(object)) => Ok(Self(object)),
+            Ok(_) => Err(ApiError::InvalidBody("the body is not a JSON object".to_owned())),
+            Err(error) => Err(ApiError::InvalidBody(format!(
+                "the body is not JSON: line {} column {}",
+                error.line(),
+                error.column()
+            ))),
+        }
+    }
 }
 
 /// Without a type the body counts as JSON; with another one the caller means something else.

@@ -8,9 +8,9 @@ use crate::store::{Change, Changed};
 pub(super) async fn change(state: &ApiState, caller: Caller, change: Change) -> Result<Changed, ApiError> {
     let what = change.to_string();
     let changed = state.store.change(change).await.inspect_err(|error| {
-        tracing::warn!(who = "token", from = %caller, what, "change refused: {error}");
+        tracing::warn!(who = caller.who(), from = %caller, what, "change refused: {error}");
     })?;
-    tracing::info!(who = "token", from = %caller, what, "configuration changed");
+    tracing::info!(who = caller.who(), from = %caller, what, "configuration changed");
     for note in &changed.notes {
         tracing::warn!(what, "{note}");
     }

@@ -68,7 +68,7 @@ async fn close(
     let connection = find(&state.registry, &id)?;
     connection.close(Administrative::ByAdministrator);
     let imsi = &connection.admission.sim.imsi;
-    tracing::info!(who = "token", from = %caller, %imsi, address = %connection.peer, "connection closed by API");
+    tracing::info!(who = caller.who(), from = %caller, %imsi, address = %connection.peer, "connection closed by API");
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -7,6 +7,8 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
+use super::auth::AuthRefusal;
+use super::credentials::CredentialRefusal;
 use crate::logbook::LogBookError;
 use crate::store::ChangeError;
 use crate::usage::LedgerError;
@@ -14,11 +16,12 @@ use crate::usage::LedgerError;
 /// Why a request was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
-    /// No token, or another one.
-    #[error(
-        "this needs the header \"Authorization: Bearer <token>\" with the token of the file admin-token in the data directory"
-    )]
-    Unauthorized,
+    /// Who calls is not let in, or asked for what is not there.
+    #[error(transparent)]
+    Auth(#[from] AuthRefusal),
+    /// A credential was refused, or is not there.
+    #[error(transparent)]
+    Credential(#[from] CredentialRefusal),
     /// No such route.
     #[error("there is nothing at {0}")]
     NoSuchRoute(String),
@@ -81,7 +84,8 @@ pub enum ApiError {
 impl ApiError {
     fn status_and_code(&self) -> (StatusCode, &'static str) {
         match self {
-            Self::Unauthorized => (StatusCode::UNAUTHORIZED, "Unauthorized"),
+            Self::Auth(refusal) => refusal.status_and_code(),
+            Self::Credential(refusal) => refusal.status_and_code(),
             Self::NoSuchRoute(_) => (StatusCode::NOT_FOUND, "NoSuchRoute"),
             Self::MethodNotAllowed(_) => (StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed"),
             Self::NoSuchGroup(_) | Self::Change(ChangeError::NoSuchGroup(_)) => {

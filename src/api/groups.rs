@@ -64,7 +64,7 @@ async fn list(
         groups,
         limit,
         |group| group.group_id.to_string(),
-        |group| shapes::group(group),
+        |group| shapes::group(&state, group),
     ))
 }
 
@@ -87,7 +87,7 @@ async fn get_one(
     let snapshot = state.store.snapshot();
     let group = snapshot.group(&known(&id)?);
     group
-        .map(|group| Json(shapes::group(group)))
+        .map(|group| Json(shapes::group(&state, group)))
         .ok_or(ApiError::NoSuchGroup(id))
 }
 
@@ -115,12 +115,11 @@ async fn subscribers(
     let sims = snapshot
         .subscribers_behind(last.as_ref())
         .filter(|sim| sim.group_id.as_ref() == Some(&group));
-    let sessions = state.registry.sessions();
     Ok(asked.page(
         sims,
         limit,
         |sim| sim.imsi.to_string(),
-        |sim| shapes::sim(sim, sessions),
+        |sim| shapes::sim(&state, sim),
     ))
 }
 
@@ -190,7 +189,7 @@ async fn change_group(
     let group = known(&id)?;
     let Changed { snapshot, .. } = change(state, caller, Change::Group(group.clone(), what)).await?;
     let group = snapshot.group(&group).ok_or(ApiError::NoSuchGroup(id))?;
-    Ok(Json(shapes::group(group)))
+    Ok(Json(shapes::group(state, group)))
 }
 
 async fn remove(

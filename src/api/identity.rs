@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{ApiError, shapes};
-use crate::sessions::Sessions;
+use super::{ApiError, ApiState, shapes};
 use crate::sim::{Imsi, Sim, SimId};
 use crate::store::Snapshot;
 
@@ -24,7 +23,7 @@ pub(super) trait Identity: Send + Sync + 'static {
     /// Pages are in the order of the keys.
     fn behind<'a>(snapshot: &'a Snapshot, last: Option<&Self::Key>) -> impl Iterator<Item = &'a Arc<Sim>>;
     /// The SIM in the shape of these calls.
-    fn show(sim: &Sim, sessions: &Sessions) -> Value;
+    fn show(state: &ApiState, sim: &Sim) -> Value;
 }
 
 /// `/v1/sims/{sim_id}`
@@ -47,8 +46,8 @@ impl Identity for BySimId {
         snapshot.sims_behind(last)
     }
 
-    fn show(sim: &Sim, sessions: &Sessions) -> Value {
-        shapes::sim(sim, sessions)
+    fn show(state: &ApiState, sim: &Sim) -> Value {
+        shapes::sim(state, sim)
     }
 }
 
@@ -74,7 +73,7 @@ impl Identity for ByImsi {
         snapshot.subscribers_behind(last)
     }
 
-    fn show(sim: &Sim, sessions: &Sessions) -> Value {
-        shapes::subscriber(sim, sessions)
+    fn show(state: &ApiState, sim: &Sim) -> Value {
+        shapes::subscriber(state, sim)
     }
 }

@@ -10,7 +10,6 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::paging::link;
-use super::shapes::OPERATOR_ID;
 use super::{ApiError, ApiState};
 use crate::logbook::{Found, LogQuery, Source};
 use crate::sim::Imsi;
@@ -58,10 +57,14 @@ pub(super) async fn list(
             headers.extend(value.map(|value| (HeaderName::from_static(name), value)));
         }
     }
-    Ok((headers, Json(entries.iter().map(to_json).collect())))
+    let operator = state.auth.operator().id();
+    Ok((
+        headers,
+        Json(entries.iter().map(|entry| to_json(operator, entry)).collect()),
+    ))
 }
 
-fn to_json(entry: &Found) -> Value {
+fn to_json(operator: &str, entry: &Found) -> Value {
     let resource_type = match entry.source {
         Source::Sim(_) => SUBSCRIBER,
         Source::Address(_) => ADDRESS,
@@ -72,7 +75,7 @@ fn to_json(entry: &Found) -> Value {
         "resourceId": entry.source.to_string(),
         "service": "Beam",
         "logLevel": entry.level,
-        "operatorId": OPERATOR_ID,
+        "operatorId": operator,
         "body": entry.body,
     })
 }

@@ -1,17 +1,20 @@
 //! The admin API: groups, SIMs and who is connected, in SORACOM's shapes.
 //!
-//! Every route but `/healthz`, `/readyz` and `/metrics` wants `Authorization: Bearer <token>`.
+//! Every route but `/healthz`, `/readyz`, `/metrics` and the login wants API key and token of a login, or the
+//! admin token.
 
 mod auth;
 mod body;
 mod changes;
 mod connections;
+mod credentials;
 mod error;
 mod files;
 mod groups;
 mod identity;
 mod logs;
 mod metrics;
+mod operators;
 mod paging;
 mod query;
 mod routes;
@@ -21,7 +24,6 @@ mod shapes;
 mod sim_body;
 mod sims;
 mod stats;
-mod token;
 
 use std::future::Future;
 use std::io;
@@ -32,11 +34,15 @@ use tokio::net::TcpListener;
 
 use crate::relay::{Books, Registry};
 use crate::sessions::History;
-use crate::store::Store;
+use crate::store::{CredentialStore, Store};
 
+pub use auth::{
+    AdminToken, Auth, AuthFileError, AuthKey, AuthKeys, AuthRefusal, NewAuthKey, Operator, Session,
+    TokenRefusal,
+};
+pub use credentials::CredentialRefusal;
 pub use error::ApiError;
 pub use routes::router;
-pub use token::{AdminToken, TokenError};
 
 /// The largest body that is taken, in bytes. SORACOM caps the configuration of a group at 8 KB.
 pub const BODY_LIMIT: usize = 1024 * 1024;
@@ -50,10 +56,12 @@ pub struct ApiState {
     pub registry: Arc<Registry>,
     /// Who was online.
     pub history: History,
-    /// What a caller has to show.
-    pub token: Arc<AdminToken>,
     /// Usage, log book and numbers.
     pub books: Books,
+    /// The credential store, which the relay reads too.
+    pub credentials: Arc<CredentialStore>,
+    /// Who may call.
+    pub auth: Arc<Auth>,
 }
 
 /// Serves the API until `shutdown` is done and the requests that then run are answered.

@@ -118,5 +118,5 @@ pub(super) async fn search<I: Identity>(
     let online = |sim: &Sim| sessions.of(&sim.imsi).is_some();
     let found =
         I::behind(&snapshot, last.as_ref()).filter(|sim| search.matches(sim, &snapshot, || online(sim)));
-    Ok(asked.page(found, limit, |sim| I::key(sim), |sim| I::show(sim, sessions)))
+    Ok(asked.page(found, limit, |sim| I::key(sim), |sim| I::show(&state, sim)))
 }

@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 use super::identity::Identity;
 use super::paging::{Asked, Listed, PageQuery, USUAL, non_empty};
 use super::segments::Segments;
-use super::shapes::OPERATOR_ID;
 use super::{ApiError, ApiState};
 use crate::sessions::Past;
 use crate::sim::Imsi;
@@ -45,13 +44,13 @@ pub(super) async fn list<I: Identity>(
         events.into_iter(),
         limit,
         |event| event.time.to_string(),
-        |event| shape(&imsi, &event),
+        |event| shape(state.auth.operator().id(), &imsi, &event),
     );
     Ok((headers, Json(events)))
 }
 
 /// SORACOM's shape; the client id is our own addition.
-fn shape(imsi: &Imsi, event: &Past) -> Value {
+fn shape(operator: &str, imsi: &Imsi, event: &Past) -> Value {
     json!({
         "event": event.event,
         "time": event.time,
@@ -60,7 +59,7 @@ fn shape(imsi: &Imsi, event: &Past) -> Value {
         "imei": event.imei,
         "simId": event.sim_id,
         "sessionId": event.session_id,
-        "operatorId": OPERATOR_ID,
+        "operatorId": operator,
         "ueIpAddress": event.address,
         "clientId": event.client_id,
     })

@@ -2,19 +2,17 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::sessions::{Session, Sessions};
+use super::ApiState;
+use crate::sessions::Session;
 use crate::sim::{GroupId, Sim, Tags};
 use crate::store::Group;
 
-/// There is one operator here; SORACOM's clients want to see one.
-pub(super) const OPERATOR_ID: &str = "OP0000000000";
-
 /// A group.
-pub(super) fn group(group: &Group) -> Value {
+pub(super) fn group(state: &ApiState, group: &Group) -> Value {
     with_known(
         json!({
             "groupId": group.group_id.as_str(),
-            "operatorId": OPERATOR_ID,
+            "operatorId": state.auth.operator().id(),
             "configuration": Value::Object(group.configuration.clone()),
             "tags": tag_set(&group.tags),
         }),
@@ -26,19 +24,19 @@ pub(super) fn group(group: &Group) -> Value {
 }
 
 /// A SIM. Its addresses and its IMEI are our own addition.
-pub(super) fn sim(sim: &Sim, sessions: &Sessions) -> Value {
+pub(super) fn sim(state: &ApiState, sim: &Sim) -> Value {
     let (id, imsi) = (sim.sim_id.as_str(), sim.imsi.as_str());
     let subscriber = json!({ "imsi": imsi, "status": sim.status.as_str() });
     with_known(
         json!({
             "simId": id,
-            "operatorId": OPERATOR_ID,
+            "operatorId": state.auth.operator().id(),
             "status": sim.status.as_str(),
             "tags": tag_set(&sim.tags),
             "terminationEnabled": true,
             "activeProfileId": id,
             "profiles": { id: { "iccid": id, "primaryImsi": imsi, "subscribers": { imsi: subscriber } } },
-            "sessionStatus": session_status(sessions.of(&sim.imsi)),
+            "sessionStatus": session_status(state.registry.sessions().of(&sim.imsi)),
             "addresses": sim.addresses,
         }),
         [
@@ -51,15 +49,15 @@ pub(super) fn sim(sim: &Sim, sessions: &Sessions) -> Value {
 }
 
 /// The same SIM as the older calls show it, found by its IMSI.
-pub(super) fn subscriber(sim: &Sim, sessions: &Sessions) -> Value {
-    let session = sessions.of(&sim.imsi);
+pub(super) fn subscriber(state: &ApiState, sim: &Sim) -> Value {
+    let session = state.registry.sessions().of(&sim.imsi);
     let address = session.as_ref().map(|session| session.address.to_string().into());
     with_known(
         json!({
             "imsi": sim.imsi.as_str(),
             "simId": sim.sim_id.as_str(),
             "iccid": sim.sim_id.as_str(),
-            "operatorId": OPERATOR_ID,
+            "operatorId": state.auth.operator().id(),
             "status": sim.status.as_str(),
             "tags": tag_set(&sim.tags),
             "terminationEnabled": true,

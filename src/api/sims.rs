@@ -83,8 +83,7 @@ async fn list<I: Identity>(
     let snapshot = state.store.snapshot();
     let sims =
         I::behind(&snapshot, last.as_ref()).filter(|sim| matches(&sim.tags) && filters.query.matches(sim));
-    let sessions = state.registry.sessions();
-    Ok(asked.page(sims, limit, |sim| I::key(sim), |sim| I::show(sim, sessions)))
+    Ok(asked.page(sims, limit, |sim| I::key(sim), |sim| I::show(&state, sim)))
 }
 
 /// `POST /v1/sims`
@@ -127,10 +126,7 @@ async fn make<I: Identity>(
     let changed = change(state, caller, Change::Sim(id.clone(), create)).await?;
     let sim = changed.snapshot.sim(&id).cloned();
     let sim = sim.ok_or_else(|| ApiError::NoSuchSim(id.to_string()))?;
-    Ok((
-        StatusCode::CREATED,
-        Json(I::show(&sim, state.registry.sessions())),
-    ))
+    Ok((StatusCode::CREATED, Json(I::show(state, &sim))))
 }
 
 /// `GET /v1/sims/{sim_id}`
@@ -139,7 +135,7 @@ async fn get_one<I: Identity>(
     Segments(id): Segments<String>,
 ) -> Result<Json<Value>, ApiError> {
     let sim = I::find(&state.store.snapshot(), &id)?;
-    Ok(Json(I::show(&sim, state.registry.sessions())))
+    Ok(Json(I::show(&state, &sim)))
 }
 
 /// `DELETE /v1/sims/{sim_id}`: our own. Its connections are closed.
@@ -163,7 +159,7 @@ async fn change_sim<I: Identity>(
     let sim_id = I::find(&state.store.snapshot(), id)?.sim_id.clone();
     let changed = change(state, caller, Change::Sim(sim_id, what)).await?;
     let sim = I::find(&changed.snapshot, id)?;
-    Ok(Json(I::show(&sim, state.registry.sessions())))
+    Ok(Json(I::show(state, &sim)))
 }
 
 /// `POST …/set_group`: connections are closed, and follow the new group's configuration when they come back.
@@ -223,8 +219,8 @@ async fn delete_session<I: Identity>(
     if connections == 0 {
         return Err(ApiError::Offline);
     }
-    tracing::info!(who = "token", from = %caller, imsi = %sim.imsi, connections, "session deleted");
-    Ok(Json(I::show(&sim, state.registry.sessions())))
+    tracing::info!(who = caller.who(), from = %caller, imsi = %sim.imsi, connections, "session deleted");
+    Ok(Json(I::show(&state, &sim)))
 }
 
 /// `PUT …/tags`

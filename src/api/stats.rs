@@ -12,7 +12,6 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::segments::Segments;
-use super::shapes::OPERATOR_ID;
 use super::{ApiError, ApiState, body};
 use crate::sim::Imsi;
 use crate::usage::{ExportRow, Period, StatsRow};
@@ -162,7 +161,7 @@ pub(super) async fn export(
     request: Request,
 ) -> Result<Json<Value>, ApiError> {
     let Query(query) = query.map_err(|error| ApiError::InvalidQuery(error.body_text()))?;
-    if operator != OPERATOR_ID {
+    if operator != state.auth.operator().id() {
         return Err(ApiError::NoSuchOperator(operator));
     }
     let form = "{\"from\": seconds, \"to\": seconds, \"period\": \"month\", \"day\" or \"minutes\"}";

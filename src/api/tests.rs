@@ -37,18 +37,18 @@ impl Api {
         fs::write(folder.path().join("entrypoints.json"), file).unwrap();
         fs::write(AdminToken::path(folder.path()), TOKEN).unwrap();
         let store = Arc::new(FileStore::open(folder.path().join("entrypoints.json")).unwrap());
-        let token = Arc::new(AdminToken::load_or_create(folder.path()).unwrap());
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let books = Books::new(&crate::database::open(folder.path()).await.unwrap());
+        let books = Books::new(&database::open(folder.path()).await.unwrap());
         let state = ApiState {
             registry: registry(&store, books.clone()),
             store,
             history: History::new(database::open(folder.path()).await.unwrap()),
-            token,
             books: books.clone(),
+            credentials: Arc::new(CredentialStore::open(folder.path().join("certs"), folder.path()).unwrap()),
+            auth: Arc::new(Auth::open(folder.path()).unwrap()),
         };
         let history = state.history.clone();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(serve(listener, state, std::future::pending()));
         Self {
             books,

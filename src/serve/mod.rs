@@ -2,7 +2,7 @@
 
 mod banner;
 
-use crate::api::{self, AdminToken, ApiState};
+use crate::api::{self, ApiState, Auth};
 use crate::database;
 use crate::relay::{Books, Relay, RelaySettings};
 use crate::serve::banner::Banner;
@@ -24,6 +24,9 @@ use tokio::task::JoinHandle;
 const FIRST_RUN: &str = include_str!("../../entrypoints.json");
 /// Where it expects the embedded broker.
 const FIRST_BROKER: &str = "127.0.0.1:1884";
+
+/// How often the last use of each credential is written down.
+const KEEP_USES: Duration = Duration::from_secs(60);
 
 /// Why simrelay could not start.
 #[derive(Debug, thiserror::Error)]
@@ -52,9 +55,12 @@ pub enum StartError {
     /// The session events of an earlier run cannot be read.
     #[error("the session events in the database cannot be used: {0}")]
     History(#[source] sqlx::Error),
-    /// The admin token cannot be read or made.
+    /// What says who may call the admin API cannot be read or made.
     #[error(transparent)]
-    Token(#[from] api::TokenError),
+    Auth(#[from] api::AuthFileError),
+    /// The credential store cannot be put right after a crash.
+    #[error(transparent)]
+    Credentials(#[from] crate::store::CredentialChangeError),
     /// The admin API cannot listen.
     #[error(
         "cannot listen on {address} for the admin API: {source}; choose another address with --api-listen, or off"
@@ -79,7 +85,7 @@ pub async fn run(settings: &Settings, format: LogFormat) -> Result<(), StartErro
     // First, as the configuration of a first run leads to it.
     let broker = start_broker(settings).await?;
     let store = open_store(settings, broker)?;
-    let credentials = Arc::new(CredentialStore::new(&settings.certs));
+    let credentials = Arc::new(CredentialStore::open(&settings.certs, &settings.data)?);
     let pool = database::open(&settings.data).await?;
     let books = Books::new(&pool);
     let history = History::new(pool.clone());
@@ -87,7 +93,23 @@ pub async fn run(settings: &Settings, format: LogFormat) -> Result<(), StartErro
     let keeping = start_history(&history, events, &sessions).await?;
     let relay = start_relay(settings, &store, &credentials, books.clone(), sessions)?;
     let (stop_api, api_stopped) = oneshot::channel::<()>();
-    let api = start_api(settings, &store, &relay, books, history, api_stopped).await?;
+    let api = start_api(
+        settings,
+        &store,
+        &credentials,
+        &relay,
+        books,
+        history,
+        api_stopped,
+    )
+    .await?;
+    let using = Arc::clone(&credentials);
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(KEEP_USES).await;
+            using.keep_uses().await;
+        }
+    });
     let watching = Arc::clone(&store);
     tokio::spawn(async move { watching.watch().await });
     Banner {
@@ -102,6 +124,7 @@ pub async fn run(settings: &Settings, format: LogFormat) -> Result<(), StartErro
     tracing::info!(event = "stopping", "shutting down");
     drop(stop_api);
     relay.shut_down().await;
+    credentials.keep_uses().await;
     if let Some((_, serving)) = api {
         // An answer that is being written may end; one that never ends does not hold the exit up.
         let _ = tokio::time::timeout(Duration::from_secs(1), serving).await;
@@ -190,6 +213,7 @@ async fn start_broker(_: &Settings) -> Result<Option<SocketAddr>, StartError> {
 async fn start_api(
     settings: &Settings,
     store: &Arc<FileStore>,
+    credentials: &Arc<CredentialStore>,
     relay: &Relay,
     books: Books,
     history: History,
@@ -198,7 +222,7 @@ async fn start_api(
     let Listen::On(address) = settings.api_listen else {
         return Ok(None);
     };
-    let token = Arc::new(AdminToken::load_or_create(&settings.data)?);
+    let auth = Arc::new(Auth::open(&settings.data)?);
     let failed = |source| StartError::Api { address, source };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
@@ -209,8 +233,9 @@ async fn start_api(
         store: Arc::clone(store) as Arc<dyn Store>,
         registry: Arc::clone(relay.registry()),
         history,
-        token,
         books,
+        credentials: Arc::clone(credentials),
+        auth,
     };
     let serving = tokio::spawn(async move {
         // The sender is dropped when the program shuts down.

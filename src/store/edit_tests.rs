@@ -1,6 +1,5 @@
 use serde_json::json;
 
-use super::super::change::SimChange;
 use super::super::document;
 use super::*;
 use crate::sim::{Imsi, SimId, SimStatus};

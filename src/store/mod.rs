@@ -12,7 +12,7 @@ mod locator;
 mod namespaces;
 mod render;
 mod snapshot;
-mod stamp;
+pub(crate) mod stamp;
 mod strict_json;
 
 use std::future::Future;
@@ -20,7 +20,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 pub use change::{Change, Changed, GroupChange, SimChange};
-pub use credentials::{CredentialError, CredentialStore};
+pub use credentials::{CredentialChangeError, CredentialError, CredentialStore, StoredCredential};
 pub use error::{ChangeError, Located, StoreError};
 pub use file::FileStore;
 pub use namespaces::NAMESPACES;

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 /// Time, length and inode of a file: cheap to get, and different after every usual way to change a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Stamp {
+pub(crate) struct Stamp {
     modified: SystemTime,
     length: u64,
     inode: u64,
@@ -16,7 +16,7 @@ pub(super) struct Stamp {
 
 impl Stamp {
     /// The stamp of the file at `path` now.
-    pub(super) fn of(path: &Path) -> io::Result<Self> {
+    pub(crate) fn of(path: &Path) -> io::Result<Self> {
         std::fs::metadata(path).and_then(|metadata| Self::from_metadata(&metadata))
     }
 

@@ -1,17 +1,26 @@
-//! The credential store: a folder a credential, with `cert.pem`, `key.pem` and `ca.pem` in it.
+//! The credential store: a folder a credential. `cert.pem`, `key.pem` and `ca.pem` of an x509 credential may be
+//! put there by hand; what the API stores has `credential.json` too.
+
+mod change;
+mod folder;
+mod record;
+mod used;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use moka::future::Cache;
-use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::task::spawn_blocking;
 
 use super::stamp::Stamp;
-use crate::credential::{CredentialsId, X509Credential};
+use crate::credential::{self, CredentialsId, X509Credential};
+use used::Used;
+
+pub use change::CredentialChangeError;
+pub use record::StoredCredential;
 
 const CERT: &str = "cert.pem";
 const KEY: &str = "key.pem";
@@ -82,18 +91,46 @@ type Stamps = [Option<Stamp>; 3];
 #[derive(Debug, Clone)]
 pub struct CredentialStore {
     folder: Arc<Path>,
+    /// Held for writing while a folder is swapped, so that nobody reads the certificate of one and the key of
+    /// another.
+    swap: Arc<RwLock<()>>,
+    /// One change at a time.
+    writer: Arc<tokio::sync::Mutex<()>>,
+    /// Counts changes, so that an answer that was being looked up during one is not given after it.
+    revision: Arc<AtomicU64>,
     /// Answers of the last second, errors too: a thousand devices that come at once read a file once.
-    fresh: Cache<CredentialsId, Result<Arc<X509Credential>, CredentialError>>,
+    fresh: Cache<(CredentialsId, u64), Result<Arc<X509Credential>, CredentialError>>,
     /// What was parsed, and of which files.
     parsed: Cache<CredentialsId, (Stamps, Arc<X509Credential>)>,
+    used: Arc<Used>,
 }
 
 impl CredentialStore {
-    /// The store in `folder`, which need not be there until a credential is asked for.
+    /// The store in `folder`, which need not be there until a credential is asked for. Reads only: what a crash
+    /// left is not put right, and uses are not kept.
     #[must_use]
     pub fn new(folder: impl Into<PathBuf>) -> Self {
+        Self::with(folder.into(), Used::forgotten())
+    }
+
+    /// The store in `folder`, with what is noted about uses in the data directory `data`. Finishes or undoes a
+    /// change that a crash interrupted. Blocks; meant for the start of the program.
+    ///
+    /// # Errors
+    /// Names what cannot be put right.
+    pub fn open(folder: impl Into<PathBuf>, data: &Path) -> Result<Self, CredentialChangeError> {
+        let folder = folder.into();
+        folder::recover(&folder).map_err(|source| CredentialChangeError::file(&folder, source))?;
+        Ok(Self::with(folder, Used::open(data)))
+    }
+
+    fn with(folder: PathBuf, used: Used) -> Self {
         Self {
-            folder: folder.into().into(),
+            folder: folder.into(),
+            swap: Arc::default(),
+            writer: Arc::default(),
+            revision: Arc::default(),
+            used: Arc::new(used),
             fresh: Cache::builder().max_capacity(KEPT).time_to_live(FRESH).build(),
             parsed: Cache::builder().max_capacity(KEPT).time_to_idle(IDLE).build(),
         }
@@ -110,14 +147,29 @@ impl CredentialStore {
     /// # Errors
     /// The file that is missing or wrong, why, and what to do.
     pub async fn x509(&self, id: &CredentialsId) -> Result<Arc<X509Credential>, CredentialError> {
-        self.fresh.get_with_by_ref(id, self.look(id)).await
+        let key = (id.clone(), self.revision.load(Ordering::Acquire));
+        let found = self.fresh.get_with(key, self.look(id)).await;
+        if found.is_ok() {
+            self.used.note(id);
+        }
+        found
+    }
+
+    /// Writes down which credentials were used, if any was since the last time. Call it now and then, and at the
+    /// end.
+    pub async fn keep_uses(&self) {
+        let used = Arc::clone(&self.used);
+        // Ends early only with the runtime.
+        let _ = spawn_blocking(move || used.keep()).await;
     }
 
     async fn look(&self, id: &CredentialsId) -> Result<Arc<X509Credential>, CredentialError> {
         let (folder, id) = (self.folder_of(id), id.clone());
         let known = self.parsed.get(&id).await;
         let key = id.clone();
+        let swap = Arc::clone(&self.swap);
         let read = move || {
+            let _whole = swap.read().unwrap_or_else(PoisonError::into_inner);
             let stamps = stamps(&folder, &id)?;
             match known {
                 Some((known, credential)) if known == stamps => Ok((stamps, credential)),
@@ -196,13 +248,7 @@ fn read(folder: &Path, id: CredentialsId, stamps: Stamps) -> Result<X509Credenti
 fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, CredentialError> {
     const EXPECTED: &str = "one or more -----BEGIN CERTIFICATE-----";
     let bytes = std::fs::read(path).map_err(|error| unreadable(path, &error))?;
-    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
-    let reason = match certificates {
-        Ok(certificates) if !certificates.is_empty() => return Ok(certificates),
-        Ok(_) => "no certificate found".to_owned(),
-        Err(error) => error.to_string(),
-    };
-    Err(CredentialError::NotPem {
+    credential::certificates(&bytes).map_err(|reason| CredentialError::NotPem {
         path: path.to_owned(),
         reason,
         expected: EXPECTED,
@@ -216,9 +262,9 @@ fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, CredentialError> {
     let bytes = std::fs::read(path)
         .map(zeroize::Zeroizing::new)
         .map_err(|error| unreadable(path, &error))?;
-    PrivateKeyDer::from_pem_slice(&bytes).map_err(|error| CredentialError::NotPem {
+    credential::private_key(&bytes).map_err(|reason| CredentialError::NotPem {
         path: path.to_owned(),
-        reason: error.to_string(),
+        reason,
         expected: EXPECTED,
     })
 }
@@ -233,117 +279,5 @@ fn warn_if_public(path: &Path) {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use super::*;
-
-    struct Folder(tempfile::TempDir);
-
-    impl Folder {
-        fn with(files: &[(&str, &str)]) -> Self {
-            let folder = Self(tempfile::tempdir().unwrap());
-            fs::create_dir(folder.0.path().join("x")).unwrap();
-            files.iter().for_each(|(name, text)| folder.write(name, text));
-            folder
-        }
-
-        fn write(&self, name: &str, text: &str) {
-            fs::write(self.0.path().join("x").join(name), text).unwrap();
-        }
-
-        fn store(&self) -> CredentialStore {
-            CredentialStore::new(self.0.path())
-        }
-    }
-
-    fn id() -> CredentialsId {
-        CredentialsId::new("x").unwrap()
-    }
-
-    fn pems() -> (String, String) {
-        let made = rcgen::generate_simple_self_signed(["device".to_owned()]).unwrap();
-        (made.cert.pem(), made.signing_key.serialize_pem())
-    }
-
-    #[tokio::test]
-    async fn certificate_key_and_ca_are_read_and_the_key_is_not_shown() {
-        let (cert, key) = pems();
-        let both = format!("{cert}{cert}");
-        let folder = Folder::with(&[(CERT, &both), (KEY, &key), (CA, &cert)]);
-        let credential = folder.store().x509(&id()).await.unwrap();
-        assert_eq!((credential.chain.len(), credential.ca.len()), (2, 1));
-        assert!(credential.key.is_some());
-        assert!(format!("{credential:?}").contains("key: Some(\"***\")"));
-    }
-
-    #[tokio::test]
-    async fn a_ca_alone_is_a_credential() {
-        let folder = Folder::with(&[(CA, &pems().0)]);
-        let credential = folder.store().x509(&id()).await.unwrap();
-        assert!(credential.chain.is_empty() && credential.key.is_none() && credential.ca.len() == 1);
-    }
-
-    #[tokio::test]
-    async fn what_is_missing_or_wrong_is_named_with_what_to_do() {
-        let (cert, key) = pems();
-        let cases: [(&[(&str, &str)], &str); 7] = [
-            (&[], "x holds neither cert.pem and key.pem nor ca.pem"),
-            (&[(CERT, &cert)], "x/key.pem is missing beside cert.pem"),
-            (
-                &[(KEY, &key), (CA, &cert)],
-                "x/cert.pem is missing beside key.pem",
-            ),
-            (&[(CA, "")], "x/ca.pem holds no usable PEM: no certificate found"),
-            (
-                &[(CA, "-----BEGIN CERTIFICATE-----\nAAAA\n")],
-                "x/ca.pem holds no usable PEM",
-            ),
-            (&[(CERT, &cert), (KEY, &cert)], "x/key.pem holds no usable PEM"),
-            (&[(CERT, &key), (KEY, &key)], "x/cert.pem holds no usable PEM"),
-        ];
-        for (files, expected) in cases {
-            let error = Folder::with(files)
-                .store()
-                .x509(&id())
-                .await
-                .unwrap_err()
-                .to_string();
-            assert!(error.contains(expected), "{error}");
-        }
-        let folder = Folder::with(&[]);
-        let error = folder
-            .store()
-            .x509(&CredentialsId::new("y").unwrap())
-            .await
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.starts_with("there is no credential y: make the folder"),
-            "{error}"
-        );
-    }
-
-    #[tokio::test]
-    async fn a_changed_file_serves_whoever_asks_a_second_later_and_an_unchanged_one_is_not_read_again() {
-        let (cert, key) = pems();
-        let folder = Folder::with(&[(CERT, &cert), (KEY, &key)]);
-        let store = folder.store();
-        let first = store.x509(&id()).await.unwrap();
-        tokio::time::sleep(FRESH + Duration::from_millis(100)).await;
-        let same = store.x509(&id()).await.unwrap();
-        assert!(Arc::ptr_eq(&first, &same));
-        let (cert, key) = pems();
-        folder.write(CERT, &cert);
-        folder.write(KEY, &key);
-        tokio::time::sleep(FRESH + Duration::from_millis(100)).await;
-        let new = store.x509(&id()).await.unwrap();
-        assert_ne!((new.generation, &new.chain), (first.generation, &first.chain));
-        fs::remove_file(folder.0.path().join("x").join(KEY)).unwrap();
-        tokio::time::sleep(FRESH + Duration::from_millis(100)).await;
-        assert!(matches!(
-            store.x509(&id()).await,
-            Err(CredentialError::Half { .. })
-        ));
-    }
-}
+#[path = "lookup_tests.rs"]
+mod tests;

@@ -1,8 +1,16 @@
 //! What a credential is, once it has been read and checked.
 
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+mod check;
+mod kind;
+mod pem;
+mod x509;
+
 use std::fmt;
-use std::sync::Arc;
+
+pub use check::{Credential, CredentialProblem};
+pub use kind::{CredentialType, Values};
+pub use pem::{certificate_blocks, certificates, private_key};
+pub use x509::X509Credential;
 
 /// A text that cannot be the id of a credential.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -43,31 +51,5 @@ impl CredentialsId {
 impl fmt::Display for CredentialsId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
-    }
-}
-
-/// A client certificate with its key, a CA to trust, or both.
-pub struct X509Credential {
-    /// Its name in the store.
-    pub id: CredentialsId,
-    /// The client certificate first, then those that lead to its CA. Empty if there is only a CA.
-    pub chain: Vec<CertificateDer<'static>>,
-    /// The key of the client certificate; there if and only if `chain` is not empty.
-    pub key: Option<Arc<PrivateKeyDer<'static>>>,
-    /// Trusted for the broker's certificate beside the system's CAs.
-    pub ca: Vec<CertificateDer<'static>>,
-    /// Another number each time the files were read: part of the key of whatever is made of them.
-    pub generation: u64,
-}
-
-impl fmt::Debug for X509Credential {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("X509Credential")
-            .field("id", &self.id)
-            .field("chain", &self.chain.len())
-            .field("key", &self.key.as_ref().map(|_| "***"))
-            .field("ca", &self.ca.len())
-            .field("generation", &self.generation)
-            .finish()
     }
 }

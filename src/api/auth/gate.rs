@@ -1,0 +1,112 @@
+//! Lets callers in who show what they have to, and says who called from where.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
+use axum::http::HeaderMap;
+use axum::http::header::AUTHORIZATION;
+use axum::http::request::Parts;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use super::{Auth, AuthRefusal, Session};
+use crate::api::{ApiError, ApiState};
+
+/// Routes for machines that watch the service, which tell nothing about its configuration, and the login.
+const OPEN: [&str; 4] = ["/healthz", "/readyz", "/metrics", "/v1/auth"];
+
+/// Refuses every request that shows nothing, whatever its route, so that no new route can be forgotten.
+pub(in crate::api) async fn require_caller(
+    State(state): State<ApiState>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    if !OPEN.contains(&request.uri().path()) {
+        match shown(&state.auth, request.headers()) {
+            Ok(identity) => request.extensions_mut().insert(identity),
+            Err(refusal) => return ApiError::from(refusal).into_response(),
+        };
+    }
+    next.run(request).await
+}
+
+/// Who calls.
+#[derive(Debug, Clone)]
+enum Identity {
+    AdminToken,
+    Session(Session),
+}
+
+fn shown(auth: &Auth, headers: &HeaderMap) -> Result<Identity, AuthRefusal> {
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    if let Some(token) = header(AUTHORIZATION.as_str()).and_then(bearer) {
+        let right = auth.admin_token.matches(token);
+        return right
+            .then_some(Identity::AdminToken)
+            .ok_or(AuthRefusal::NothingShown);
+    }
+    match (header("x-soracom-api-key"), header("x-soracom-token")) {
+        (Some(api_key), Some(token)) => Ok(Identity::Session(auth.session(api_key, token)?)),
+        (Some(_), None) => Err(AuthRefusal::OneShown("X-Soracom-Token")),
+        (None, Some(_)) => Err(AuthRefusal::OneShown("X-Soracom-API-Key")),
+        (None, None) => Err(AuthRefusal::NothingShown),
+    }
+}
+
+/// The token of the header; the scheme is written in any case (RFC 9110 §11.1).
+fn bearer(header: &str) -> Option<&str> {
+    let (scheme, token) = header.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// Who calls and from where, for the audit log.
+#[derive(Debug, Clone)]
+pub(in crate::api) struct Caller {
+    from: Option<SocketAddr>,
+    identity: Option<Identity>,
+}
+
+impl Caller {
+    /// The auth key that was logged in with, or `admin-token`.
+    pub(in crate::api) fn who(&self) -> &str {
+        match &self.identity {
+            Some(Identity::Session(session)) => &session.auth_key_id,
+            Some(Identity::AdminToken) => "admin-token",
+            None => "nobody",
+        }
+    }
+
+    /// The login that the call belongs to; none with the admin token.
+    pub(in crate::api) fn session(&self) -> Option<&Session> {
+        match &self.identity {
+            Some(Identity::Session(session)) => Some(session),
+            _ => None,
+        }
+    }
+
+    pub(super) fn address(&self) -> Option<IpAddr> {
+        self.from.map(|from| from.ip())
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Caller {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        let from = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+        Ok(Self {
+            from: from.map(|info| info.0),
+            identity: parts.extensions.get().cloned(),
+        })
+    }
+}
+
+impl fmt::Display for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.from {
+            Some(address) => write!(f, "{address}"),
+            None => f.write_str("unknown"),
+        }
+    }
+}

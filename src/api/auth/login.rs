@@ -1,0 +1,127 @@
+//! Logging in and out.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::tokens::{DEFAULT, LONGEST};
+use super::{AuthRefusal, Caller};
+use crate::api::body::JsonObject;
+use crate::api::{ApiError, ApiState};
+
+/// `AuthResponse` of SORACOM, which adds `userName` for users that this server does not have.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(in crate::api) struct LoggedIn {
+    api_key: String,
+    token: String,
+    operator_id: String,
+}
+
+/// `POST /v1/auth`
+pub(in crate::api) async fn login(
+    State(state): State<ApiState>,
+    caller: Caller,
+    JsonObject(body): JsonObject,
+) -> Result<Json<LoggedIn>, ApiError> {
+    let request = Login::of(&body)?;
+    let auth = &state.auth;
+    let issued = auth
+        .log_in(caller.address(), request.id, request.secret, request.timeout.0)
+        .await
+        .inspect_err(|refusal| match refusal {
+            // Told once when it begins: whoever sends them must not fill the log.
+            AuthRefusal::TooManyWrongKeys(_) => {}
+            _ => tracing::warn!(from = %caller, auth_key = request.loggable_id(), "login refused: {refusal}"),
+        })?;
+    tracing::info!(from = %caller, auth_key = request.loggable_id(), seconds = request.timeout.0, "logged in");
+    Ok(Json(LoggedIn {
+        api_key: issued.api_key,
+        token: issued.token,
+        operator_id: auth.operator().id().to_owned(),
+    }))
+}
+
+/// `POST /v1/auth/logout`
+pub(in crate::api) async fn logout(
+    State(state): State<ApiState>,
+    caller: Caller,
+) -> Result<StatusCode, ApiError> {
+    let session = caller
+        .session()
+        .ok_or(AuthRefusal::AdminToken("there is nothing to log out"))?;
+    state.auth.tokens.revoke(session).map_err(AuthRefusal::from)?;
+    tracing::info!(who = caller.who(), from = %caller, "logged out");
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// What `POST /v1/auth` was sent.
+struct Login<'a> {
+    id: &'a str,
+    secret: &'a str,
+    timeout: Timeout,
+}
+
+impl<'a> Login<'a> {
+    /// By hand, as serde's errors quote values, which here are secrets.
+    fn of(body: &'a Map<String, Value>) -> Result<Self, AuthRefusal> {
+        if text(body, "authKeyId")?.is_none() && text(body, "authKey")?.is_none() {
+            if body.contains_key("userName") {
+                return Err(AuthRefusal::Unsupported("SAM users"));
+            }
+            if body.contains_key("email") || body.contains_key("password") {
+                return Err(AuthRefusal::Unsupported("e-mail addresses with passwords"));
+            }
+        }
+        Ok(Self {
+            id: needed(body, "authKeyId")?,
+            secret: needed(body, "authKey")?,
+            timeout: Timeout::of(body)?,
+        })
+    }
+
+    /// People paste a secret where the id belongs, and it must not reach the log.
+    fn loggable_id(&self) -> &str {
+        let digits = self.id.strip_prefix("keyId-");
+        let is_id = digits.is_some_and(|id| id.len() == 36 && !id.contains(|c: char| c.is_control()));
+        if is_id { self.id } else { "not an authKeyId" }
+    }
+}
+
+/// How long a token is to live, in seconds.
+pub(in crate::api) struct Timeout(pub(in crate::api) i64);
+
+impl Timeout {
+    /// `tokenTimeoutSeconds`, or the default.
+    pub(in crate::api) fn of(body: &Map<String, Value>) -> Result<Self, AuthRefusal> {
+        let Some(value) = body.get("tokenTimeoutSeconds").filter(|value| !value.is_null()) else {
+            return Ok(Self(DEFAULT));
+        };
+        let allowed = value.as_i64().filter(|seconds| (1..=LONGEST).contains(seconds));
+        allowed.map(Self).ok_or_else(|| AuthRefusal::Field {
+            field: "tokenTimeoutSeconds",
+            reason: format!("{value} is not a whole number from 1 to {LONGEST}"),
+        })
+    }
+}
+
+/// The value of a field that holds a text. Its errors do not quote it.
+fn text<'a>(body: &'a Map<String, Value>, field: &'static str) -> Result<Option<&'a str>, AuthRefusal> {
+    match body.get(field) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text).filter(|text| !text.is_empty()).map(String::as_str)),
+        Some(_) => Err(AuthRefusal::Field {
+            field,
+            reason: "is not a string".to_owned(),
+        }),
+    }
+}
+
+fn needed<'a>(body: &'a Map<String, Value>, field: &'static str) -> Result<&'a str, AuthRefusal> {
+    text(body, field)?.ok_or_else(|| AuthRefusal::Field {
+        field,
+        reason: "is missing; log in with {\"authKeyId\": \"keyId-…\", \"authKey\": \"secret-…\"}".to_owned(),
+    })
+}

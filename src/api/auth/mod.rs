@@ -1,0 +1,141 @@
+//! Who may call: auth keys and logins, API keys with API tokens, the admin token.
+
+mod admin_token;
+mod attempts;
+mod auth_keys;
+mod clock;
+mod file_error;
+mod gate;
+mod login;
+mod operator;
+mod refusal;
+mod tokens;
+
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
+
+use attempts::{Attempts, Left};
+use tokens::{Issued, Tokens};
+
+pub use admin_token::AdminToken;
+pub use auth_keys::{AuthKey, AuthKeys, NewAuthKey};
+pub use file_error::AuthFileError;
+pub(super) use gate::{Caller, require_caller};
+pub(super) use login::{Timeout, login, logout};
+pub use operator::Operator;
+pub use refusal::AuthRefusal;
+pub use tokens::{Session, TokenRefusal};
+
+/// Hashes that are computed at once: each takes a core and 19 MiB.
+const AT_ONCE: usize = 2;
+
+/// Logins that may wait for that, a second or two at most.
+const WAITING: usize = 100;
+
+/// Everything that decides who may call.
+#[derive(Debug)]
+pub struct Auth {
+    admin_token: AdminToken,
+    operator: Operator,
+    keys: Arc<AuthKeys>,
+    tokens: Tokens,
+    attempts: Attempts,
+    hashing: Semaphore,
+    waiting: Semaphore,
+}
+
+impl Auth {
+    /// Reads the files of the data directory `data`, or makes them.
+    ///
+    /// # Errors
+    /// Names the file and the reason.
+    pub fn open(data: &Path) -> Result<Self, AuthFileError> {
+        let admin_token = AdminToken::load_or_create(data)?;
+        let operator = Operator::load_or_create(data)?;
+        let tokens = Tokens::open(data, operator.id())?;
+        Ok(Self {
+            admin_token,
+            operator,
+            keys: Arc::new(AuthKeys::open(data)?),
+            tokens,
+            attempts: Attempts::new(),
+            hashing: Semaphore::new(AT_ONCE),
+            waiting: Semaphore::new(WAITING),
+        })
+    }
+
+    /// Whom everything on this server belongs to.
+    #[must_use]
+    pub fn operator(&self) -> &Operator {
+        &self.operator
+    }
+
+    /// What one logs in with.
+    pub(super) fn keys(&self) -> &Arc<AuthKeys> {
+        &self.keys
+    }
+
+    /// An API key and a token, if `secret` is that of the key `key_id`.
+    async fn log_in(
+        &self,
+        from: Option<IpAddr>,
+        key_id: &str,
+        secret: &str,
+        seconds: i64,
+    ) -> Result<Issued, AuthRefusal> {
+        let _place = self.waiting.try_acquire().map_err(|_| AuthRefusal::Busy)?;
+        let turn = self.hashing.acquire().await.map_err(|_| AuthRefusal::Busy)?;
+        // Not before: of many wrong keys at once, only as many as are left may be looked at.
+        if let Some(wait) = self.attempts.wait(from, key_id) {
+            return Err(AuthRefusal::TooManyWrongKeys(wait.as_secs() + 1));
+        }
+        let (keys, id, secret) = (
+            Arc::clone(&self.keys),
+            key_id.to_owned(),
+            zeroize::Zeroizing::new(secret.to_owned()),
+        );
+        let verified = spawn_blocking(move || {
+            let right = keys.verify(&id, &secret);
+            if right {
+                keys.note_use(&id);
+            }
+            right
+        })
+        .await;
+        drop(turn);
+        if !verified.map_err(|_| AuthRefusal::Busy)? {
+            if self.attempts.note_wrong(from, key_id) == Left::NoMore {
+                tracing::warn!(from = ?from, "too many wrong auth keys from this address: the next ones are refused unseen");
+            }
+            return Err(AuthRefusal::WrongKey);
+        }
+        self.attempts.note_right(from, key_id);
+        self.tokens.issue(key_id, seconds).map_err(AuthRefusal::Signing)
+    }
+
+    /// Whose API key and token these are.
+    fn session(&self, api_key: &str, token: &str) -> Result<Session, TokenRefusal> {
+        let session = self.tokens.check(api_key, token)?;
+        if self.keys.contains(&session.auth_key_id) {
+            Ok(session)
+        } else {
+            Err(TokenRefusal::KeyDeleted(session.auth_key_id))
+        }
+    }
+
+    /// Another token for the API key of `session`.
+    pub(super) fn reissue(&self, session: &Session, seconds: i64) -> Result<String, AuthRefusal> {
+        self.tokens
+            .reissue(session, seconds)
+            .map_err(AuthRefusal::Signing)
+    }
+
+    /// Ends all sessions.
+    pub(super) fn revoke_all(&self) -> Result<(), AuthRefusal> {
+        Ok(self.tokens.revoke_all()?)
+    }
+}

@@ -1,0 +1,95 @@
+//! Why a caller is not let in.
+
+use axum::http::StatusCode;
+
+use super::{AuthFileError, TokenRefusal};
+
+/// Why a login, or a call, was refused. No variant holds a secret.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthRefusal {
+    /// Nothing was shown, or a wrong admin token.
+    #[error(
+        "this needs the headers X-Soracom-API-Key and X-Soracom-Token, which POST /v1/auth gives for an authKeyId and \
+         authKey, or \"Authorization: Bearer <token>\" with the token of the file admin-token in the data directory"
+    )]
+    NothingShown,
+    /// One of the two headers.
+    #[error("X-Soracom-API-Key and X-Soracom-Token are both needed; {0} is missing")]
+    OneShown(&'static str),
+    /// API key and token are not taken.
+    #[error(transparent)]
+    Token(#[from] TokenRefusal),
+    /// A wrong key, or a key that is not there: nobody learns which.
+    #[error("authKeyId or authKey is wrong")]
+    WrongKey,
+    /// The address has shown too many wrong keys.
+    #[error(
+        "too many wrong auth keys came from your address; this one was not looked at, try again in {0} s"
+    )]
+    TooManyWrongKeys(u64),
+    /// More logins at once than can be checked.
+    #[error("too many logins are waiting; try again")]
+    Busy,
+    /// A login of a kind that this server does not have.
+    #[error(
+        "this server has no {0}; log in with authKeyId and authKey, which `simrelay auth-key create` on the server makes"
+    )]
+    Unsupported(&'static str),
+    /// Something is missing from the body, or is of the wrong type.
+    #[error("{field}: {reason}")]
+    Field {
+        /// Its name.
+        field: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Something that only a login has.
+    #[error("the admin token has no API key and no session; {0}")]
+    AdminToken(&'static str),
+    /// Another operator's id.
+    #[error("there is no operator {asked:?} here; this server is {here}")]
+    NoSuchOperator {
+        /// The id in the path.
+        asked: String,
+        /// The id of this server.
+        here: String,
+    },
+    /// No such key.
+    #[error("there is no auth key {0:?}")]
+    NoSuchAuthKey(String),
+    /// A token cannot be signed.
+    #[error("cannot sign a token: {0}")]
+    Signing(jsonwebtoken::errors::Error),
+    /// A file of the data directory.
+    #[error(transparent)]
+    File(#[from] AuthFileError),
+}
+
+impl AuthRefusal {
+    /// Status and code of the answer.
+    pub(in crate::api) fn status_and_code(&self) -> (StatusCode, &'static str) {
+        match self {
+            Self::NothingShown | Self::OneShown(_) => (StatusCode::UNAUTHORIZED, "Unauthorized"),
+            Self::Token(TokenRefusal::Expired(_)) => (StatusCode::UNAUTHORIZED, "TokenExpired"),
+            Self::Token(TokenRefusal::Revoked | TokenRefusal::KeyDeleted(_)) => {
+                (StatusCode::UNAUTHORIZED, "TokenRevoked")
+            }
+            Self::Token(_) => (StatusCode::UNAUTHORIZED, "InvalidToken"),
+            Self::WrongKey => (StatusCode::UNAUTHORIZED, "WrongAuthKey"),
+            Self::TooManyWrongKeys(_) => (StatusCode::UNAUTHORIZED, "TooManyWrongAuthKeys"),
+            Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "Busy"),
+            Self::Unsupported(_) => (StatusCode::BAD_REQUEST, "UnsupportedLogin"),
+            Self::Field { .. } => (StatusCode::BAD_REQUEST, "InvalidBody"),
+            Self::AdminToken(_) => (StatusCode::BAD_REQUEST, "NoSession"),
+            Self::NoSuchOperator { .. } => (StatusCode::NOT_FOUND, "NoSuchOperator"),
+            Self::NoSuchAuthKey(_) => (StatusCode::NOT_FOUND, "NoSuchAuthKey"),
+            Self::Signing(_) => (StatusCode::INTERNAL_SERVER_ERROR, "SigningFailed"),
+            Self::File(AuthFileError::File { source, .. })
+                if source.kind() == std::io::ErrorKind::StorageFull =>
+            {
+                (StatusCode::INSUFFICIENT_STORAGE, "DiskFull")
+            }
+            Self::File(_) => (StatusCode::INTERNAL_SERVER_ERROR, "WriteFailed"),
+        }
+    }
+}

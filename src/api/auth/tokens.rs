@@ -1,0 +1,309 @@
+//! API keys and API tokens: a login's answer, shown with every other call.
+//!
+//! A token is a JWT, as SORACOM's command reads the operator id out of its second part. The API key is derived
+//! from the session in it with the same secret, so that nothing about a session is stored but its end.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, crypto, decode, encode};
+use serde::{Deserialize, Serialize};
+use subtle::ConstantTimeEq;
+use uuid::Uuid;
+
+use super::clock;
+use super::file_error::AuthFileError;
+use crate::private_file;
+
+/// The longest that a token may live, in seconds, and so the longest that its end has to be remembered.
+pub(super) const LONGEST: i64 = 172_800;
+
+/// How long it lives if nothing is asked.
+pub(super) const DEFAULT: i64 = 86_400;
+
+/// The most ended sessions that are remembered one by one; past it all are ended.
+const MOST_ENDED: usize = 10_000;
+
+/// Why a token is not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TokenRefusal {
+    /// Not made by this server, or changed.
+    #[error("the X-Soracom-Token is none of this server; POST /v1/auth gives one")]
+    Foreign,
+    /// Each is right, but not together.
+    #[error("the X-Soracom-API-Key does not belong to the X-Soracom-Token; show both of the same login")]
+    OtherKey,
+    /// Its time is over.
+    #[error("the X-Soracom-Token expired {0} seconds ago; log in again with POST /v1/auth")]
+    Expired(i64),
+    /// Logged out, or all tokens were revoked.
+    #[error("the X-Soracom-Token was revoked; log in again with POST /v1/auth")]
+    Revoked,
+    /// The key that it was made with is deleted.
+    #[error("the auth key {0} that this token was made with is deleted; log in with another one")]
+    KeyDeleted(String),
+}
+
+/// Who shows a token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Session {
+    /// The key that was logged in with.
+    pub(in crate::api) auth_key_id: String,
+    id: String,
+}
+
+/// What a login gives.
+pub(super) struct Issued {
+    pub(super) api_key: String,
+    pub(super) token: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Claims {
+    operator: OperatorClaim,
+    auth_key_id: String,
+    sid: String,
+    generation: u64,
+    iat: i64,
+    exp: i64,
+    jti: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct OperatorClaim {
+    operator_id: String,
+}
+
+/// What is remembered about sessions that were ended before their time.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Ended {
+    /// Tokens of another generation are revoked.
+    generation: u64,
+    /// Ended sessions, and when their last token would have expired.
+    sessions: BTreeMap<String, i64>,
+}
+
+/// Makes and checks tokens.
+pub(super) struct Tokens {
+    signing: EncodingKey,
+    checking: DecodingKey,
+    validation: Validation,
+    operator_id: String,
+    path: PathBuf,
+    ended: Mutex<Ended>,
+}
+
+impl fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tokens(***)")
+    }
+}
+
+impl Tokens {
+    /// Reads the signing key and the ended sessions of the data directory, or makes the key.
+    pub(super) fn open(data: &Path, operator_id: &str) -> Result<Self, AuthFileError> {
+        let key_path = data.join("token-key");
+        let key = private_file::read_or_create(&key_path, private_file::random_hex::<32>)
+            .map_err(AuthFileError::file(&key_path))?;
+        let key = key.trim().as_bytes();
+        if key.len() < 32 {
+            let reason = "no signing key; delete it and start again to get a new one";
+            return Err(AuthFileError::malformed(&key_path, reason));
+        }
+        let path = data.join("revoked-tokens.json");
+        let ended = match std::fs::read(&path) {
+            Ok(text) => serde_json::from_slice(&text)
+                .map_err(|error| AuthFileError::malformed(&path, format!("no revoked tokens: {error}")))?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ended::default(),
+            Err(error) => return Err(AuthFileError::file(&path)(error)),
+        };
+        // The expiry is looked at here, to the second and to say since when.
+        let mut validation = Validation::new(Algorithm::HS256);
+        validation.validate_exp = false;
+        Ok(Self {
+            signing: EncodingKey::from_secret(key),
+            checking: DecodingKey::from_secret(key),
+            validation,
+            operator_id: operator_id.to_owned(),
+            path,
+            ended: Mutex::new(ended),
+        })
+    }
+
+    /// An API key and a token for a login with `auth_key_id`.
+    pub(super) fn issue(
+        &self,
+        auth_key_id: &str,
+        seconds: i64,
+    ) -> Result<Issued, jsonwebtoken::errors::Error> {
+        let session = Session {
+            auth_key_id: auth_key_id.to_owned(),
+            id: Uuid::new_v4().to_string(),
+        };
+        Ok(Issued {
+            api_key: self.api_key(&session.id)?,
+            token: self.reissue(&session, seconds)?,
+        })
+    }
+
+    /// Another token for the same API key.
+    pub(super) fn reissue(
+        &self,
+        session: &Session,
+        seconds: i64,
+    ) -> Result<String, jsonwebtoken::errors::Error> {
+        let iat = clock::now();
+        let claims = Claims {
+            operator: OperatorClaim {
+                operator_id: self.operator_id.clone(),
+            },
+            auth_key_id: session.auth_key_id.clone(),
+            sid: session.id.clone(),
+            generation: self
+                .ended
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .generation,
+            iat,
+            exp: iat + seconds,
+            jti: Uuid::new_v4().to_string(),
+        };
+        encode(&Header::new(Algorithm::HS256), &claims, &self.signing)
+    }
+
+    /// Whose token this is.
+    pub(super) fn check(&self, api_key: &str, token: &str) -> Result<Session, TokenRefusal> {
+        let claims = decode::<Claims>(token, &self.checking, &self.validation)
+            .map_err(|_| TokenRefusal::Foreign)?
+            .claims;
+        if claims.operator.operator_id != self.operator_id {
+            return Err(TokenRefusal::Foreign);
+        }
+        let expected = self.api_key(&claims.sid).map_err(|_| TokenRefusal::OtherKey)?;
+        if !bool::from(expected.as_bytes().ct_eq(api_key.as_bytes())) {
+            return Err(TokenRefusal::OtherKey);
+        }
+        let over = clock::now() - claims.exp;
+        if over >= 0 {
+            return Err(TokenRefusal::Expired(over));
+        }
+        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        if claims.generation != ended.generation || ended.sessions.contains_key(&claims.sid) {
+            return Err(TokenRefusal::Revoked);
+        }
+        Ok(Session {
+            auth_key_id: claims.auth_key_id,
+            id: claims.sid,
+        })
+    }
+
+    /// Ends a session: its API key and all its tokens. On disk when it returns.
+    pub(super) fn revoke(&self, session: &Session) -> Result<(), AuthFileError> {
+        self.end(|ended| {
+            let now = clock::now();
+            ended.sessions.retain(|_, until| *until > now);
+            if ended.sessions.len() < MOST_ENDED {
+                ended.sessions.insert(session.id.clone(), now + LONGEST);
+            } else {
+                end_all(ended);
+            }
+        })
+    }
+
+    /// Ends all sessions. On disk when it returns.
+    pub(super) fn revoke_all(&self) -> Result<(), AuthFileError> {
+        self.end(end_all)
+    }
+
+    fn end(&self, edit: impl FnOnce(&mut Ended)) -> Result<(), AuthFileError> {
+        let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut new = ended.clone();
+        edit(&mut new);
+        let failed = AuthFileError::file(&self.path);
+        let text = serde_json::to_vec(&new).map_err(|error| failed(error.into()))?;
+        private_file::replace(&self.path, &text).map_err(failed)?;
+        *ended = new;
+        Ok(())
+    }
+
+    /// Whoever sees a token, but not its API key, cannot find it out.
+    fn api_key(&self, session: &str) -> Result<String, jsonwebtoken::errors::Error> {
+        // No token begins like this, so that no signature of one is an API key.
+        let message = format!("api-key {session}");
+        crypto::sign(message.as_bytes(), &self.signing, Algorithm::HS256).map(|mac| format!("api-{mac}"))
+    }
+}
+
+fn end_all(ended: &mut Ended) {
+    ended.generation += 1;
+    ended.sessions.clear();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OPERATOR: &str = "OP0123456789";
+
+    fn tokens(folder: &tempfile::TempDir) -> Tokens {
+        Tokens::open(folder.path(), OPERATOR).unwrap()
+    }
+
+    #[test]
+    fn key_and_token_belong_together_and_survive_a_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let issued = tokens(&folder).issue("keyId-1", DEFAULT).unwrap();
+        let after = tokens(&folder);
+        let session = after.check(&issued.api_key, &issued.token).unwrap();
+        assert_eq!(session.auth_key_id, "keyId-1");
+        let other = after.issue("keyId-1", DEFAULT).unwrap();
+        assert_eq!(
+            after.check(&other.api_key, &issued.token),
+            Err(TokenRefusal::OtherKey)
+        );
+        let again = after.reissue(&session, 1).unwrap();
+        assert_eq!(after.check(&issued.api_key, &again), Ok(session));
+    }
+
+    #[test]
+    fn what_is_foreign_changed_or_over_is_told_apart() {
+        let folder = tempfile::tempdir().unwrap();
+        let here = tokens(&folder);
+        let issued = here.issue("keyId-1", 0).unwrap();
+        assert!(matches!(
+            here.check(&issued.api_key, &issued.token),
+            Err(TokenRefusal::Expired(0..2))
+        ));
+        let elsewhere = tempfile::tempdir().unwrap();
+        let foreign = tokens(&elsewhere).issue("keyId-1", DEFAULT).unwrap();
+        let unsigned = format!("{}.", issued.token.rsplit_once('.').unwrap().0);
+        for token in [foreign.token.as_str(), &unsigned, "", "a.b.c"] {
+            assert_eq!(here.check(&issued.api_key, token), Err(TokenRefusal::Foreign));
+        }
+    }
+
+    #[test]
+    fn an_end_is_for_the_session_or_for_all_and_survives_a_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let here = tokens(&folder);
+        let (one, two) = (here.issue("k", 9).unwrap(), here.issue("k", 9).unwrap());
+        let session = here.check(&one.api_key, &one.token).unwrap();
+        let again = here.reissue(&session, 9).unwrap();
+        here.revoke(&session).unwrap();
+        let here = tokens(&folder);
+        for token in [&one.token, &again] {
+            assert_eq!(here.check(&one.api_key, token), Err(TokenRefusal::Revoked));
+        }
+        assert!(here.check(&two.api_key, &two.token).is_ok());
+        here.revoke_all().unwrap();
+        let here = tokens(&folder);
+        assert_eq!(here.check(&two.api_key, &two.token), Err(TokenRefusal::Revoked));
+        let new = here.issue("k", 9).unwrap();
+        assert!(here.check(&new.api_key, &new.token).is_ok());
+    }
+}

@@ -1,0 +1,221 @@
+//! The credential store, in SORACOM's shapes. Secrets come in and never go out.
+
+use axum::Json;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::auth::Caller;
+use super::body::JsonObject;
+use super::segments::Segments;
+use super::{ApiError, ApiState};
+use crate::credential::{Credential, CredentialProblem, CredentialType, CredentialsId, InvalidCredentialsId};
+use crate::sim::GroupId;
+use crate::store::{CredentialChangeError, Snapshot, StoredCredential};
+
+/// Why a credential was not taken, or not deleted.
+#[derive(Debug, thiserror::Error)]
+pub enum CredentialRefusal {
+    /// The name cannot be one.
+    #[error(transparent)]
+    Id(#[from] InvalidCredentialsId),
+    /// What is wrong with the values.
+    #[error("{}", joined(.0))]
+    Invalid(Vec<CredentialProblem>),
+    /// A type that is not known here.
+    #[error("type: {0}; allowed are {list}", list = CredentialType::ALL.map(CredentialType::name).join(", "))]
+    Type(String),
+    /// An entry point would be left without it.
+    #[error(
+        "credential {id} is used by the entry point of {}; take it out there first, or delete it with ?force=true",
+        groups.iter().map(|group| format!("group {group}")).collect::<Vec<_>>().join(", ")
+    )]
+    InUse {
+        /// The credential.
+        id: CredentialsId,
+        /// Whose entry points name it.
+        groups: Vec<GroupId>,
+    },
+    /// The store refused.
+    #[error(transparent)]
+    Change(#[from] CredentialChangeError),
+}
+
+fn joined(problems: &[CredentialProblem]) -> String {
+    let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    texts.join("; ")
+}
+
+impl CredentialRefusal {
+    /// Status and code of the answer.
+    pub(super) fn status_and_code(&self) -> (StatusCode, &'static str) {
+        match self {
+            Self::Id(_) => (StatusCode::BAD_REQUEST, "InvalidCredentialsId"),
+            Self::Invalid(_) | Self::Type(_) => (StatusCode::BAD_REQUEST, "InvalidCredential"),
+            Self::InUse { .. } => (StatusCode::CONFLICT, "CredentialInUse"),
+            Self::Change(CredentialChangeError::Exists(_)) => (StatusCode::CONFLICT, "CredentialExists"),
+            Self::Change(CredentialChangeError::Missing(_)) => (StatusCode::NOT_FOUND, "NoSuchCredential"),
+            Self::Change(CredentialChangeError::File { source, .. })
+                if source.kind() == std::io::ErrorKind::StorageFull =>
+            {
+                (StatusCode::INSUFFICIENT_STORAGE, "DiskFull")
+            }
+            Self::Change(CredentialChangeError::File { .. }) => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "WriteFailed")
+            }
+            Self::Change(CredentialChangeError::Interrupted) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "Interrupted")
+            }
+        }
+    }
+}
+
+/// `CredentialsModel` of SORACOM. Secrets are left out rather than masked: a mask that is sent back would be
+/// stored as the password.
+fn to_json(stored: &StoredCredential) -> Value {
+    let shown = stored.credential.values.shown(stored.credential.kind);
+    let shown: Map<String, Value> = shown
+        .map(|(name, value)| (name.to_owned(), value.into()))
+        .collect();
+    json!({
+        "credentialsId": stored.id.as_str(),
+        "type": stored.credential.kind.name(),
+        "description": stored.description,
+        "credentials": shown,
+        "createDateTime": stored.create_time,
+        "updateDateTime": stored.update_time,
+        "lastUsedDateTime": stored.last_used,
+    })
+}
+
+/// `GET /v1/credentials`
+pub(super) async fn list(State(state): State<ApiState>) -> Result<Json<Vec<Value>>, ApiError> {
+    let listed = state.credentials.list().await.map_err(CredentialRefusal::from)?;
+    Ok(Json(listed.iter().map(to_json).collect()))
+}
+
+/// `POST /v1/credentials/{credentials_id}`
+pub(super) async fn create(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Segments(id): Segments<String>,
+    JsonObject(body): JsonObject,
+) -> Result<(StatusCode, Json<Value>), ApiError> {
+    let (id, description, credential) = given(&id, &body)?;
+    let stored = state.credentials.create(id, description, credential).await;
+    let stored = stored.map_err(CredentialRefusal::from)?;
+    log(&caller, &stored, "credential made");
+    Ok((StatusCode::CREATED, Json(to_json(&stored))))
+}
+
+/// `PUT /v1/credentials/{credentials_id}`
+pub(super) async fn update(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Segments(id): Segments<String>,
+    JsonObject(body): JsonObject,
+) -> Result<Json<Value>, ApiError> {
+    let (id, description, credential) = given(&id, &body)?;
+    let stored = state.credentials.update(id, description, credential).await;
+    let stored = stored.map_err(CredentialRefusal::from)?;
+    log(&caller, &stored, "credential changed");
+    Ok(Json(to_json(&stored)))
+}
+
+fn log(caller: &Caller, stored: &StoredCredential, what: &str) {
+    let kind = stored.credential.kind.name();
+    tracing::info!(who = caller.who(), from = %caller, credential = %stored.id, kind, "{what}");
+}
+
+/// Query of `DELETE /v1/credentials/{credentials_id}`, our own addition.
+#[derive(Debug, Deserialize)]
+pub(super) struct Force {
+    force: Option<bool>,
+}
+
+/// `DELETE /v1/credentials/{credentials_id}`
+pub(super) async fn delete(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Segments(id): Segments<String>,
+    query: Result<Query<Force>, QueryRejection>,
+) -> Result<StatusCode, ApiError> {
+    let Query(Force { force }) = query.map_err(|error| ApiError::InvalidQuery(error.body_text()))?;
+    let id = CredentialsId::new(&id).map_err(CredentialRefusal::from)?;
+    let groups = users(&state.store.snapshot(), &id);
+    if force != Some(true) && !groups.is_empty() && state.credentials.exists(&id) {
+        return Err(CredentialRefusal::InUse { id, groups }.into());
+    }
+    state
+        .credentials
+        .delete(id.clone())
+        .await
+        .map_err(CredentialRefusal::from)?;
+    tracing::info!(who = caller.who(), from = %caller, credential = %id, "credential deleted");
+    for group in groups {
+        tracing::warn!(credential = %id, group = %group, "the entry point of this group has lost its credential");
+    }
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Name, description and credential that a body gives.
+fn given(
+    id: &str,
+    body: &Map<String, Value>,
+) -> Result<(CredentialsId, String, Credential), CredentialRefusal> {
+    let id = CredentialsId::new(id)?;
+    let problem = |field: &str, reason: &str| {
+        CredentialRefusal::Invalid(vec![CredentialProblem {
+            field: field.to_owned(),
+            reason: reason.to_owned(),
+        }])
+    };
+    let kind = match body.get("type") {
+        Some(Value::String(name)) => CredentialType::of_name(name)
+            .ok_or_else(|| CredentialRefusal::Type(format!("{name:?} is unknown here")))?,
+        Some(_) => return Err(CredentialRefusal::Type("is not a string".to_owned())),
+        None => return Err(CredentialRefusal::Type("is missing".to_owned())),
+    };
+    let description = match body.get("description") {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(text)) => text.clone(),
+        Some(_) => return Err(problem("description", "is not a string")),
+    };
+    let values = match body.get("credentials") {
+        Some(Value::Object(values)) => values,
+        Some(_) => return Err(problem("credentials", "is not an object")),
+        None => return Err(problem("credentials", "is missing")),
+    };
+    if let Some(key) = body
+        .keys()
+        .find(|key| !["type", "description", "credentials"].contains(&key.as_str()))
+    {
+        return Err(problem(
+            key,
+            "is no such field; there are type, description and credentials",
+        ));
+    }
+    let credential = Credential::checked(kind, values).map_err(CredentialRefusal::Invalid)?;
+    Ok((id, description, credential))
+}
+
+/// The groups whose entry point names the credential, for all SIMs or for one of them.
+fn users(snapshot: &Snapshot, id: &CredentialsId) -> Vec<GroupId> {
+    let names = |group: &GroupId| {
+        let Some(entry_point) = snapshot.entry_point(group) else {
+            return false;
+        };
+        let certs = &entry_point.client_certs;
+        let of_group = |sim: &&std::sync::Arc<crate::sim::Sim>| sim.group_id.as_ref() == Some(group);
+        certs.literals().any(|used| used == *id)
+            || snapshot
+                .sims()
+                .iter()
+                .filter(of_group)
+                .any(|sim| certs.credentials_id(sim).as_ref() == Some(id))
+    };
+    let groups = snapshot.groups().iter().map(|group| &group.group_id);
+    groups.filter(|group| names(group)).cloned().collect()
+}

@@ -1,0 +1,76 @@
+//! `simrelay auth-key`.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use serde_json::json;
+
+use super::AuthKeyCommand;
+use crate::api::{AuthFileError, AuthKeys};
+use crate::settings::{Listen, Settings};
+
+/// Why nothing was done with an auth key.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthKeyError {
+    /// The keys cannot be read or written.
+    #[error(transparent)]
+    File(#[from] AuthFileError),
+    /// There is no such key.
+    #[error("there is no auth key {0:?}; `simrelay auth-key list` shows those that are there")]
+    Missing(String),
+}
+
+/// Does what the command says with the auth keys of the data directory, and returns what to print.
+///
+/// # Errors
+/// [`AuthKeyError`] names the file or the key.
+pub fn auth_key(command: &AuthKeyCommand, settings: &Settings) -> Result<String, AuthKeyError> {
+    let keys = AuthKeys::open(&settings.data)?;
+    match command {
+        AuthKeyCommand::Create => {
+            let key = keys.create()?;
+            // Put into ~/.soracom/NAME.json, mode 0600, this is a profile: soracom --profile NAME.
+            let profile = json!({
+                "authKeyId": key.auth_key_id,
+                "authKey": key.auth_key.as_str(),
+                "endpoint": endpoint(settings.api_listen),
+                "coverageType": "jp",
+            });
+            Ok(format!("{profile:#}"))
+        }
+        AuthKeyCommand::List => {
+            let lines = keys
+                .list()
+                .iter()
+                .map(|key| {
+                    json!({
+                        "authKeyId": key.auth_key_id,
+                        "createDateTime": key.create_date_time,
+                        "lastUsedDateTime": key.last_used_date_time,
+                    })
+                    .to_string()
+                })
+                .collect::<Vec<_>>();
+            Ok(lines.join("\n"))
+        }
+        AuthKeyCommand::Delete { auth_key_id } => {
+            if keys.delete(auth_key_id)? {
+                Ok(format!("deleted {auth_key_id}"))
+            } else {
+                Err(AuthKeyError::Missing(auth_key_id.clone()))
+            }
+        }
+    }
+}
+
+/// Where a client on this machine finds the API.
+fn endpoint(listen: Listen) -> String {
+    let Listen::On(address) = listen else {
+        return "http://127.0.0.1:8090".to_owned();
+    };
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    format!("http://{}", SocketAddr::new(ip, address.port()))
+}
