@@ -96,9 +96,7 @@ async fn the_book_is_bounded_by_source_in_all_and_in_time() {
     entries.push(entry(9, sim(2)));
     entries.extend((0..KEPT_OF_STRANGERS as u32 + 7).map(|n| entry(now, stranger(n))));
     book.write(&entries).await.unwrap();
-    let started = std::time::Instant::now();
     book.prune(now).await.unwrap();
-    eprintln!("pruned in {:?}", started.elapsed());
     let count = |sims| {
         let pool = book.pool.clone();
         async move {

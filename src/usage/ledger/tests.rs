@@ -109,12 +109,8 @@ async fn an_export_holds_all_sims_and_stops_when_told() {
     for number in 0..10_500 {
         pending.add(NOW, key(number, number % 2 == 0), one_publish(1));
     }
-    let started = std::time::Instant::now();
     ledger.write(&pending).await.unwrap();
-    eprintln!("first flush of 10,500 SIMs: {:?}", started.elapsed());
-    let started = std::time::Instant::now();
     ledger.write(&pending).await.unwrap();
-    eprintln!("next flush of 10,500 SIMs: {:?}", started.elapsed());
     let mut rows = Vec::new();
     let all = |row| {
         rows.push(row);
