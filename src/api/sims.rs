@@ -101,10 +101,10 @@ async fn register_sim(
     State(state): State<ApiState>,
     caller: Caller,
     Segments(id): Segments<String>,
-    Input(new): Input<NewSim>,
+    Input(mut new): Input<NewSim>,
 ) -> Result<(StatusCode, Json<Value>), ApiError> {
-    let sim_id = Some(id);
-    make::<BySimId>(&state, caller, NewSim { sim_id, ..new }).await
+    new.sim_id = Some(id);
+    make::<BySimId>(&state, caller, new).await
 }
 
 /// `POST /v1/subscribers/{imsi}/register`
@@ -112,10 +112,10 @@ async fn register_subscriber(
     State(state): State<ApiState>,
     caller: Caller,
     Segments(id): Segments<String>,
-    Input(new): Input<NewSim>,
+    Input(mut new): Input<NewSim>,
 ) -> Result<(StatusCode, Json<Value>), ApiError> {
-    let imsi = Some(id);
-    make::<ByImsi>(&state, caller, NewSim { imsi, ..new }).await
+    new.imsi = Some(id);
+    make::<ByImsi>(&state, caller, new).await
 }
 
 async fn make<I: Identity>(
@@ -243,7 +243,7 @@ async fn delete_tag<I: Identity>(
     caller: Caller,
     Segments((id, tag)): Segments<(String, String)>,
 ) -> Result<StatusCode, ApiError> {
-    change_sim::<I>(&state, caller, &id, SimChange::DeleteTag(tag)).await?;
+    let _ = change_sim::<I>(&state, caller, &id, SimChange::DeleteTag(tag)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
