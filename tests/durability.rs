@@ -1,5 +1,8 @@
 //! What the API has answered with 200 is on disk, whatever happens next: the real program, killed and starved.
 
+// Helpers outside of #[test] functions may give up as well.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;

@@ -90,7 +90,7 @@ fn free(snapshot: &Snapshot, id: &SimId, addresses: &[IpAddr]) -> Result<Vec<IpA
     for address in addresses.iter().map(IpAddr::to_canonical) {
         let owner = snapshot.session(address).map(|session| session.sim);
         if let Some(other) = owner.filter(|sim| sim.sim_id != *id) {
-            return Err(taken("address", address, &other.sim_id));
+            return Err(taken("address", &address, &other.sim_id));
         }
         if !plain.contains(&address) {
             plain.push(address);
@@ -99,7 +99,7 @@ fn free(snapshot: &Snapshot, id: &SimId, addresses: &[IpAddr]) -> Result<Vec<IpA
     Ok(plain)
 }
 
-fn taken(what: &'static str, value: impl ToString, by: &SimId) -> ChangeError {
+fn taken(what: &'static str, value: &impl ToString, by: &SimId) -> ChangeError {
     ChangeError::Taken {
         what,
         value: value.to_string(),
