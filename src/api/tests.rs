@@ -21,6 +21,7 @@ struct Api {
     folder: tempfile::TempDir,
     books: Books,
     history: History,
+    operator: String,
     url: String,
     client: reqwest::Client,
 }
@@ -47,6 +48,7 @@ impl Api {
             auth: Arc::new(Auth::open(folder.path()).unwrap()),
         };
         let history = state.history.clone();
+        let operator = state.auth.operator().id().to_owned();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(serve(listener, state, std::future::pending()));
@@ -54,6 +56,7 @@ impl Api {
             books,
             folder,
             history,
+            operator,
             url,
             client: reqwest::Client::builder().no_proxy().build().unwrap(),
         }
@@ -117,7 +120,7 @@ async fn a_group_has_soracoms_shape() {
     let api = Api::new().await;
     let file: Value = serde_json::from_str(SHIPPED).unwrap();
     let expected = json!({
-        "groupId": "default", "operatorId": "OP0000000000", "tags": { "name": "default" },
+        "groupId": "default", "operatorId": api.operator, "tags": { "name": "default" },
         "configuration": file["groups"][0]["configuration"]
     });
     for path in ["/v1/groups/default", "/v1/groups/default?"] {

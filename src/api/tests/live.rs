@@ -124,6 +124,7 @@ async fn who_is_connected_is_shown_and_can_be_closed() {
     let site = Site::new().await;
     assert!(site.connections("").await.is_empty());
     let (mut one, other) = (site.connect("one", 0).await, site.connect("two", 0).await);
+    tokio::time::sleep(Duration::from_millis(50)).await;
     // A PUBLISH of three bytes to the topic "t".
     one.write_all(&[0x30, 7, 0, 1, b't', 0, 1, 2, 3]).await.unwrap();
     tokio::time::sleep(Duration::from_millis(100)).await;

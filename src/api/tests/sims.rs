@@ -9,7 +9,7 @@ async fn a_sim_and_its_subscriber_have_soracoms_shapes() {
     assert_eq!(
         json_of(api.get(SIM).await, 200).await,
         json!({
-            "simId": "8981100000000000017", "operatorId": "OP0000000000", "status": "active", "groupId": "default",
+            "simId": "8981100000000000017", "operatorId": api.operator, "status": "active", "groupId": "default",
             "tags": { "name": "" }, "terminationEnabled": true, "activeProfileId": "8981100000000000017",
             "profiles": { "8981100000000000017": { "iccid": "8981100000000000017", "primaryImsi": "440103000000001",
                 "subscribers": { "440103000000001": { "imsi": "440103000000001", "status": "active" } } } },
@@ -20,7 +20,7 @@ async fn a_sim_and_its_subscriber_have_soracoms_shapes() {
         json_of(api.get(SUBSCRIBER).await, 200).await,
         json!({
             "imsi": "440103000000001", "simId": "8981100000000000017", "iccid": "8981100000000000017",
-            "operatorId": "OP0000000000", "status": "active", "groupId": "default", "tags": { "name": "" },
+            "operatorId": api.operator, "status": "active", "groupId": "default", "tags": { "name": "" },
             "terminationEnabled": true, "sessionStatus": { "online": false },
             "addresses": ["127.0.0.1", "::1"], "imei": "352709570000018"
         })

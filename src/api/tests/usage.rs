@@ -109,7 +109,7 @@ async fn a_query_that_cannot_be_answered_is_refused_by_name() {
 async fn an_export_is_a_file_at_the_host_that_was_called() {
     let api = Api::new().await;
     let now = api.count().await;
-    let path = "/v1/stats/beam/operators/OP0000000000/export";
+    let path = &format!("/v1/stats/beam/operators/{}/export", api.operator);
     let wanted = json!({ "from": now, "to": now, "period": "month" });
     let made: Value = api.post(path, &wanted).await.json().await.unwrap();
     let url = made["url"].as_str().unwrap();
@@ -203,7 +203,7 @@ async fn logs_are_pages_of_entries_in_soracoms_shape() {
         first[0],
         json!({
             "time": THEN * 1000 + 2, "resourceType": "Subscriber", "resourceId": IMSI, "service": "Beam",
-            "logLevel": "error", "operatorId": "OP0000000000", "body": { "reason": "why", "n": 2 }
+            "logLevel": "error", "operatorId": api.operator, "body": { "reason": "why", "n": 2 }
         })
     );
     let second = api.get(&format!("{path}&last_evaluated_key={key}")).await;
