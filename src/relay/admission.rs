@@ -1,6 +1,6 @@
 //! May this SIM connect, and by which rules. A look-up in the snapshot, no I/O.
 
-use super::Refusal;
+use super::{Administrative, Refusal};
 use crate::entrypoint::EntryPoint;
 use crate::sim::{Sim, SimSession};
 use crate::store::Snapshot;
@@ -44,6 +44,31 @@ impl Admission {
             return Err(Refusal::KeepAlive(keep_alive));
         }
         Ok(Self { sim, entry_point })
+    }
+
+    /// Why a connection from `address` may not go on under `snapshot`, if it may not.
+    pub(super) fn lost(&self, address: IpAddr, snapshot: &Snapshot) -> Option<Administrative> {
+        let was = &self.sim;
+        let Some(now) = snapshot.session(address) else {
+            return Some(Administrative::SessionGone);
+        };
+        if now.sim.imsi != was.imsi {
+            return Some(Administrative::SessionGone);
+        }
+        if !now.sim.status.may_connect() {
+            return Some(Administrative::SimSwitchedOff);
+        }
+        if now.sim.group_id != was.group_id {
+            return Some(Administrative::GroupChanged);
+        }
+        match was
+            .group_id
+            .as_ref()
+            .and_then(|group| snapshot.entry_point(group))
+        {
+            Some(entry_point) if entry_point.enabled => None,
+            _ => Some(Administrative::EntryPointGone),
+        }
     }
 }
 

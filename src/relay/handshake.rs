@@ -1,18 +1,19 @@
 //! From accept to the broker's CONNACK.
 
 use super::admission::{Admission, idle_rule};
+use super::caller::Caller;
 use super::carry::Carry;
+use super::context::Context;
+use super::device::{Device, Failed};
 use super::farewell::farewell;
 use super::registry::{Connection, Seat};
-use super::service::{Context, lost_ground};
+
 use super::{Refusal, journal};
-use crate::entrypoint::{Destination, Login as Rule, Scheme, TopicPlan};
+use crate::entrypoint::{Login as Rule, Scheme, TopicPlan};
 use crate::mqtt::{
-    Connack, Connect, ConnectError, FixedHeader, Login, MAX_CONNECT, PacketType, Version, connack,
+    Connack, Connect, ConnectError, FixedHeader, Login, PacketType, Version, Violation, connack,
 };
-use crate::sim::Sim;
 use crate::upstream::{BrokerStream, TlsCredential};
-use std::future::pending;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,10 +25,6 @@ use tokio::time::timeout;
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 /// How long a broker may take for its CONNACK.
 const CONNACK_WITHIN: Duration = Duration::from_secs(10);
-/// The most bytes that a device may send ahead of its CONNACK before it is not read any more.
-const MAX_AHEAD: usize = 64 * 1024;
-/// The largest CONNECT that is read from an address of no SIM, only to say no in its own version.
-const MAX_STRANGER: usize = 4 * 1024;
 /// The largest CONNACK or AUTH that is taken from a broker.
 const MAX_ANSWER: usize = 256 * 1024;
 
@@ -35,25 +32,6 @@ const MAX_ANSWER: usize = 256 * 1024;
 pub(super) struct Opened {
     pub(super) carry: Carry<TcpStream, BrokerStream, TopicPlan>,
     pub(super) seat: Seat,
-}
-
-/// What is known about a device while it connects, for the log and for the answer.
-#[derive(Debug)]
-pub(super) struct Caller {
-    pub(super) peer: SocketAddr,
-    pub(super) version: Option<Version>,
-    pub(super) client_id: Option<Box<str>>,
-    pub(super) sim: Option<Arc<Sim>>,
-    pub(super) keep_alive: Option<u16>,
-    pub(super) destination: Option<Destination>,
-    maximum_packet_size: Option<u32>,
-}
-
-/// A device's socket and what it sent that has not been passed on.
-struct Device {
-    stream: TcpStream,
-    ahead: Vec<u8>,
-    closed: bool,
 }
 
 /// Lets a device in, or tells it why not.
@@ -65,24 +43,8 @@ pub(super) async fn open(
 ) -> Option<Opened> {
     // An IPv4 device on an IPv6 socket is the device of its IPv4 address, in the log too.
     let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-    let mut caller = Caller {
-        peer,
-        version: None,
-        client_id: None,
-        sim: context
-            .store
-            .snapshot()
-            .session(peer.ip())
-            .map(|session| session.sim),
-        keep_alive: None,
-        destination: None,
-        maximum_packet_size: None,
-    };
-    let mut device = Device {
-        stream,
-        ahead: Vec::new(),
-        closed: false,
-    };
+    let mut caller = Caller::at(peer, &context.store.snapshot());
+    let mut device = Device::new(stream);
     let mut shutdown = context.shutdown.clone();
     let established = tokio::select! {
         biased;
@@ -137,7 +99,7 @@ impl Accepted {
         journal::opened(context.registry.books(), &connection);
         let seat = context.registry.enter(worker, &connection);
         // What changed while the broker was waited for was not told to a connection that was not there yet.
-        if let Some(reason) = lost_ground(&connection, &context.store.snapshot()) {
+        if let Some(reason) = connection.admission.lost(peer.ip(), &context.store.snapshot()) {
             connection.close(reason);
         }
         let idle = idle_rule(self.keep_alive);
@@ -180,15 +142,6 @@ async fn establish(device: &mut Device, caller: &mut Caller, context: &Context) 
     let reached = device.while_waiting(reach(&admission, &connect, context)).await;
     let broker = reached.map_err(none)?.map_err(none)?;
     await_connack(device, broker, admission, &connect).await
-}
-
-impl Caller {
-    fn learn(&mut self, connect: &Connect<'_>) {
-        self.version = Some(connect.version);
-        self.client_id = Some(connect.client_id.into());
-        self.keep_alive = Some(connect.keep_alive);
-        self.maximum_packet_size = connect.maximum_packet_size;
-    }
 }
 
 /// Dials the broker and sends the patched CONNECT.
@@ -317,39 +270,11 @@ async fn await_connack(
     }
 }
 
-/// What went wrong between CONNECT and CONNACK.
-enum Failed {
-    Closed(String),
-    Answer(crate::mqtt::Violation),
-    Device,
-}
-
-impl Failed {
-    fn refusal(self, destination: &crate::entrypoint::Destination) -> Refusal {
-        let destination = destination.clone();
-        match self {
-            Self::Closed(detail) => Refusal::BrokerClosed { destination, detail },
-            Self::Answer(violation) => Refusal::BrokerAnswer {
-                destination,
-                violation,
-            },
-            Self::Device => Refusal::DeviceLeft,
-        }
-    }
-}
-
-impl From<std::io::Error> for Failed {
-    fn from(error: std::io::Error) -> Self {
-        Self::Closed(format!(" ({error})"))
-    }
-}
-
 /// Takes the broker's next packet out of `buffer`, reading until it is there whole.
 async fn first_packet(
     broker: &mut BrokerStream,
     buffer: &mut Vec<u8>,
 ) -> Result<(PacketType, Vec<u8>), Failed> {
-    use crate::mqtt::Violation;
     loop {
         if let Some(header) = FixedHeader::parse(buffer).map_err(Failed::Answer)? {
             if !matches!(header.packet, PacketType::Connack | PacketType::Auth) {
@@ -366,135 +291,6 @@ async fn first_packet(
         }
         if broker.read_buf(buffer).await? == 0 {
             return Err(Failed::Closed(String::new()));
-        }
-    }
-}
-
-impl Device {
-    /// Reads until the CONNECT is there whole; what came behind it stays in `ahead`.
-    async fn read_connect(&mut self, caller: &mut Caller) -> Result<Vec<u8>, Refusal> {
-        let limit = if caller.sim.is_some() {
-            MAX_CONNECT
-        } else {
-            MAX_STRANGER
-        };
-        self.ahead.reserve(512);
-        loop {
-            let header =
-                FixedHeader::parse(&self.ahead).map_err(|_| Refusal::NotConnect(guess(&self.ahead)))?;
-            if let Some(header) = header {
-                if header.packet != PacketType::Connect || header.first & 0x0f != 0 {
-                    return Err(Refusal::NotConnect(guess(&self.ahead)));
-                }
-                if header.total() > limit {
-                    // Its first bytes mostly came together, and with them the version to answer in.
-                    caller.version = Connect::version_of(&self.ahead);
-                    let size = header.total();
-                    return Err(match caller.sim {
-                        Some(_) => Refusal::ConnectTooLarge { size, limit },
-                        None => Refusal::UnknownAddress(caller.peer.ip()),
-                    });
-                }
-                if self.ahead.len() >= header.total() {
-                    let ahead = self.ahead.split_off(header.total());
-                    return Ok(std::mem::replace(&mut self.ahead, ahead));
-                }
-            }
-            match self.stream.read_buf(&mut self.ahead).await {
-                Ok(1..) => {}
-                _ => return Err(Refusal::DeviceLeft),
-            }
-        }
-    }
-
-    /// Runs `work` and meanwhile holds what the device sends ahead, within a bound. A device that leaves
-    /// without having sent anything ends the wait: its CONNECT must not take over the session of the
-    /// connection that it has perhaps opened since.
-    async fn while_waiting<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Refusal> {
-        tokio::select! {
-            biased;
-            done = work => Ok(done),
-            refusal = self.hold_ahead() => Err(refusal),
-        }
-    }
-
-    async fn hold_ahead(&mut self) -> Refusal {
-        while self.ahead.len() < MAX_AHEAD && !self.closed {
-            match self.stream.read_buf(&mut self.ahead).await {
-                Ok(1..) => {}
-                _ if self.ahead.is_empty() => return Refusal::DeviceLeft,
-                // It said all it has to say and hung up: that still gets there.
-                _ => self.closed = true,
-            }
-        }
-        pending().await
-    }
-
-    /// Passes the broker's AUTH on and the device's AUTH back.
-    async fn relay_auth(
-        &mut self,
-        broker: &mut BrokerStream,
-        auth: &[u8],
-        connect: &Connect<'_>,
-    ) -> Result<(), Failed> {
-        use crate::mqtt::Violation;
-        if !connect.enhanced_auth {
-            return Err(Failed::Answer(Violation::Unexpected(PacketType::Auth)));
-        }
-        self.stream.write_all(auth).await.map_err(|_| Failed::Device)?;
-        loop {
-            if let Some(header) = FixedHeader::parse(&self.ahead).map_err(|_| Failed::Device)? {
-                if header.packet != PacketType::Auth || header.total() > MAX_AHEAD {
-                    return Err(Failed::Device);
-                }
-                if self.ahead.len() >= header.total() {
-                    broker.write_all(&self.ahead[..header.total()]).await?;
-                    broker.flush().await?;
-                    self.ahead.drain(..header.total());
-                    return Ok(());
-                }
-            }
-            match self.stream.read_buf(&mut self.ahead).await {
-                Ok(1..) => {}
-                _ => return Err(Failed::Device),
-            }
-        }
-    }
-}
-
-const HTTP_METHODS: [&[u8]; 6] = [b"GET ", b"POST", b"PUT ", b"HEAD", b"OPTI", b"DELE"];
-
-/// What a first packet that is no CONNECT looks like.
-fn guess(bytes: &[u8]) -> &'static str {
-    match bytes {
-        [0x16, 0x03, ..] => "TLS",
-        _ if HTTP_METHODS.iter().any(|method| bytes.starts_with(method)) => "HTTP",
-        [0x10, ..] => "CONNECT with an impossible length",
-        [first, ..] if first >> 4 == 1 => "CONNECT with reserved flags",
-        [first, ..] if (2..=15).contains(&(first >> 4)) => "another MQTT packet",
-        _ => "not MQTT",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_wrong_first_packet_is_told_from_its_first_bytes() {
-        for (bytes, expected) in [
-            (&[0x16, 0x03, 0x01, 0x02][..], "TLS"),
-            (b"GET / HTTP/1.1", "HTTP"),
-            (b"POST /v1", "HTTP"),
-            (&[0xc0, 0x00], "another MQTT packet"),
-            (&[0x1f, 0x10], "CONNECT with reserved flags"),
-            (
-                &[0x10, 0xff, 0xff, 0xff, 0xff],
-                "CONNECT with an impossible length",
-            ),
-            (&[0x00, 0x01], "not MQTT"),
-        ] {
-            assert_eq!(guess(bytes), expected, "{bytes:02x?}");
         }
     }
 }

@@ -2,7 +2,7 @@
 //! same fields, the tally, and the log book where somebody may have to mend something.
 
 use super::books::{Books, now_millis};
-use super::handshake::Caller;
+use super::caller::Caller;
 use super::registry::Connection;
 use super::{Administrative, Ending, Refusal};
 use crate::entrypoint::Destination;

@@ -5,6 +5,8 @@
 //! | `listen` | sockets that several threads share |
 //! | `worker` | a thread, its listeners and its connections |
 //! | `admission` | may this SIM connect, where to and how: no I/O |
+//! | `device`, `caller` | a device that is connecting, and what is known about it |
+//! | `context` | what every connection needs |
 //! | `handshake` | from accept to the broker's CONNACK |
 //! | `carry` | the steady state: both directions in one poll, and the idle rule |
 //! | `outbox` | what a socket did not take yet |
@@ -18,7 +20,10 @@
 
 mod admission;
 mod books;
+mod caller;
 mod carry;
+mod context;
+mod device;
 mod ending;
 mod farewell;
 mod handshake;

@@ -1,10 +1,11 @@
 //! The relay as a whole: started, watched, shut down.
 
 use super::books::Bookkeeper;
+use super::context::Context;
 use super::registry::Registry;
-use super::{Administrative, Books, Connection, listen, worker};
+use super::{Administrative, Books, listen, worker};
 use crate::sessions::Sessions;
-use crate::store::{CredentialStore, Snapshot, Store};
+use crate::store::{CredentialStore, Store};
 use crate::upstream::Upstream;
 use std::io;
 use std::net::SocketAddr;
@@ -53,16 +54,6 @@ fn hint(error: &io::Error) -> &'static str {
         io::ErrorKind::AddrNotAvailable => "; no interface of this machine has that address",
         _ => "",
     }
-}
-
-/// What every connection needs.
-#[derive(Debug)]
-pub(super) struct Context {
-    pub(super) store: Arc<dyn Store>,
-    pub(super) credentials: Arc<CredentialStore>,
-    pub(super) upstream: Upstream,
-    pub(super) registry: Arc<Registry>,
-    pub(super) shutdown: watch::Receiver<bool>,
 }
 
 /// The running relay.
@@ -181,34 +172,9 @@ async fn close_what_lost_its_ground(registry: Arc<Registry>, store: Arc<dyn Stor
     while changes.changed().await.is_ok() {
         let snapshot = store.snapshot();
         registry.for_each(|connection| {
-            if let Some(reason) = lost_ground(connection, &snapshot) {
+            if let Some(reason) = connection.admission.lost(connection.peer.ip(), &snapshot) {
                 connection.close(reason);
             }
         });
-    }
-}
-
-/// Why a live connection may not go on under `snapshot`, if it may not.
-pub(super) fn lost_ground(connection: &Connection, snapshot: &Snapshot) -> Option<Administrative> {
-    let was = &connection.admission.sim;
-    let Some(now) = snapshot.session(connection.peer.ip()) else {
-        return Some(Administrative::SessionGone);
-    };
-    if now.sim.imsi != was.imsi {
-        return Some(Administrative::SessionGone);
-    }
-    if !now.sim.status.may_connect() {
-        return Some(Administrative::SimSwitchedOff);
-    }
-    if now.sim.group_id != was.group_id {
-        return Some(Administrative::GroupChanged);
-    }
-    match was
-        .group_id
-        .as_ref()
-        .and_then(|group| snapshot.entry_point(group))
-    {
-        Some(entry_point) if entry_point.enabled => None,
-        _ => Some(Administrative::EntryPointGone),
     }
 }

@@ -1,10 +1,10 @@
 //! A thread of the data plane: its listeners and its connections. Nothing of it is shared with another.
 
 use super::carry::Carry;
+use super::context::Context;
 use super::farewell::farewell;
 use super::handshake::{self, Opened};
 use super::registry::Seat;
-use super::service::Context;
 use super::{Ending, journal};
 use crate::entrypoint::TopicPlan;
 use crate::mqtt::{Version, disconnect};

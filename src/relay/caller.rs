@@ -1,0 +1,43 @@
+//! Who is connecting, for the log and for the answer.
+
+use crate::entrypoint::Destination;
+use crate::mqtt::{Connect, Version};
+use crate::sim::Sim;
+use crate::store::Snapshot;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// What is known about a device while it connects, for the log and for the answer.
+#[derive(Debug)]
+pub(super) struct Caller {
+    pub(super) peer: SocketAddr,
+    pub(super) version: Option<Version>,
+    pub(super) client_id: Option<Box<str>>,
+    pub(super) sim: Option<Arc<Sim>>,
+    pub(super) keep_alive: Option<u16>,
+    pub(super) destination: Option<Destination>,
+    pub(super) maximum_packet_size: Option<u32>,
+}
+
+impl Caller {
+    /// All that is known when a connection is accepted: the SIM of its address.
+    pub(super) fn at(peer: SocketAddr, snapshot: &Snapshot) -> Self {
+        Self {
+            peer,
+            version: None,
+            client_id: None,
+            sim: snapshot.session(peer.ip()).map(|session| session.sim),
+            keep_alive: None,
+            destination: None,
+            maximum_packet_size: None,
+        }
+    }
+
+    /// Adds what its CONNECT says.
+    pub(super) fn learn(&mut self, connect: &Connect<'_>) {
+        self.version = Some(connect.version);
+        self.client_id = Some(connect.client_id.into());
+        self.keep_alive = Some(connect.keep_alive);
+        self.maximum_packet_size = connect.maximum_packet_size;
+    }
+}

@@ -1,0 +1,17 @@
+//! What every connection needs.
+
+use super::Registry;
+use crate::store::{CredentialStore, Store};
+use crate::upstream::Upstream;
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// What every connection needs.
+#[derive(Debug)]
+pub(super) struct Context {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) credentials: Arc<CredentialStore>,
+    pub(super) upstream: Upstream,
+    pub(super) registry: Arc<Registry>,
+    pub(super) shutdown: watch::Receiver<bool>,
+}

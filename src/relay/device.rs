@@ -1,0 +1,184 @@
+//! A device that is connecting: its CONNECT, and what it sends ahead of the answer.
+
+use super::Refusal;
+use super::caller::Caller;
+use crate::mqtt::{Connect, FixedHeader, MAX_CONNECT, PacketType, Violation};
+use crate::upstream::BrokerStream;
+use std::future::pending;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// The most bytes that a device may send ahead of its CONNACK before it is not read any more.
+const MAX_AHEAD: usize = 64 * 1024;
+/// The largest CONNECT that is read from an address of no SIM, only to say no in its own version.
+const MAX_STRANGER: usize = 4 * 1024;
+
+/// A device's socket and what it sent that has not been passed on.
+pub(super) struct Device {
+    pub(super) stream: TcpStream,
+    pub(super) ahead: Vec<u8>,
+    closed: bool,
+}
+
+/// What went wrong between CONNECT and CONNACK.
+pub(super) enum Failed {
+    Closed(String),
+    Answer(crate::mqtt::Violation),
+    Device,
+}
+
+impl Failed {
+    pub(super) fn refusal(self, destination: &crate::entrypoint::Destination) -> Refusal {
+        let destination = destination.clone();
+        match self {
+            Self::Closed(detail) => Refusal::BrokerClosed { destination, detail },
+            Self::Answer(violation) => Refusal::BrokerAnswer {
+                destination,
+                violation,
+            },
+            Self::Device => Refusal::DeviceLeft,
+        }
+    }
+}
+
+impl From<std::io::Error> for Failed {
+    fn from(error: std::io::Error) -> Self {
+        Self::Closed(format!(" ({error})"))
+    }
+}
+
+impl Device {
+    pub(super) fn new(stream: TcpStream) -> Self {
+        Self {
+            stream,
+            ahead: Vec::new(),
+            closed: false,
+        }
+    }
+
+    /// Reads until the CONNECT is there whole; what came behind it stays in `ahead`.
+    pub(super) async fn read_connect(&mut self, caller: &mut Caller) -> Result<Vec<u8>, Refusal> {
+        let limit = if caller.sim.is_some() {
+            MAX_CONNECT
+        } else {
+            MAX_STRANGER
+        };
+        self.ahead.reserve(512);
+        loop {
+            let header =
+                FixedHeader::parse(&self.ahead).map_err(|_| Refusal::NotConnect(guess(&self.ahead)))?;
+            if let Some(header) = header {
+                if header.packet != PacketType::Connect || header.first & 0x0f != 0 {
+                    return Err(Refusal::NotConnect(guess(&self.ahead)));
+                }
+                if header.total() > limit {
+                    // Its first bytes mostly came together, and with them the version to answer in.
+                    caller.version = Connect::version_of(&self.ahead);
+                    let size = header.total();
+                    return Err(match caller.sim {
+                        Some(_) => Refusal::ConnectTooLarge { size, limit },
+                        None => Refusal::UnknownAddress(caller.peer.ip()),
+                    });
+                }
+                if self.ahead.len() >= header.total() {
+                    let ahead = self.ahead.split_off(header.total());
+                    return Ok(std::mem::replace(&mut self.ahead, ahead));
+                }
+            }
+            match self.stream.read_buf(&mut self.ahead).await {
+                Ok(1..) => {}
+                _ => return Err(Refusal::DeviceLeft),
+            }
+        }
+    }
+
+    /// Runs `work` and meanwhile holds what the device sends ahead, within a bound. A device that leaves
+    /// without having sent anything ends the wait: its CONNECT must not take over the session of the
+    /// connection that it has perhaps opened since.
+    pub(super) async fn while_waiting<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Refusal> {
+        tokio::select! {
+            biased;
+            done = work => Ok(done),
+            refusal = self.hold_ahead() => Err(refusal),
+        }
+    }
+
+    async fn hold_ahead(&mut self) -> Refusal {
+        while self.ahead.len() < MAX_AHEAD && !self.closed {
+            match self.stream.read_buf(&mut self.ahead).await {
+                Ok(1..) => {}
+                _ if self.ahead.is_empty() => return Refusal::DeviceLeft,
+                // It said all it has to say and hung up: that still gets there.
+                _ => self.closed = true,
+            }
+        }
+        pending().await
+    }
+
+    /// Passes the broker's AUTH on and the device's AUTH back.
+    pub(super) async fn relay_auth(
+        &mut self,
+        broker: &mut BrokerStream,
+        auth: &[u8],
+        connect: &Connect<'_>,
+    ) -> Result<(), Failed> {
+        if !connect.enhanced_auth {
+            return Err(Failed::Answer(Violation::Unexpected(PacketType::Auth)));
+        }
+        self.stream.write_all(auth).await.map_err(|_| Failed::Device)?;
+        loop {
+            if let Some(header) = FixedHeader::parse(&self.ahead).map_err(|_| Failed::Device)? {
+                if header.packet != PacketType::Auth || header.total() > MAX_AHEAD {
+                    return Err(Failed::Device);
+                }
+                if self.ahead.len() >= header.total() {
+                    broker.write_all(&self.ahead[..header.total()]).await?;
+                    broker.flush().await?;
+                    self.ahead.drain(..header.total());
+                    return Ok(());
+                }
+            }
+            match self.stream.read_buf(&mut self.ahead).await {
+                Ok(1..) => {}
+                _ => return Err(Failed::Device),
+            }
+        }
+    }
+}
+
+const HTTP_METHODS: [&[u8]; 6] = [b"GET ", b"POST", b"PUT ", b"HEAD", b"OPTI", b"DELE"];
+
+/// What a first packet that is no CONNECT looks like.
+fn guess(bytes: &[u8]) -> &'static str {
+    match bytes {
+        [0x16, 0x03, ..] => "TLS",
+        _ if HTTP_METHODS.iter().any(|method| bytes.starts_with(method)) => "HTTP",
+        [0x10, ..] => "CONNECT with an impossible length",
+        [first, ..] if first >> 4 == 1 => "CONNECT with reserved flags",
+        [first, ..] if (2..=15).contains(&(first >> 4)) => "another MQTT packet",
+        _ => "not MQTT",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_first_packet_is_told_from_its_first_bytes() {
+        for (bytes, expected) in [
+            (&[0x16, 0x03, 0x01, 0x02][..], "TLS"),
+            (b"GET / HTTP/1.1", "HTTP"),
+            (b"POST /v1", "HTTP"),
+            (&[0xc0, 0x00], "another MQTT packet"),
+            (&[0x1f, 0x10], "CONNECT with reserved flags"),
+            (
+                &[0x10, 0xff, 0xff, 0xff, 0xff],
+                "CONNECT with an impossible length",
+            ),
+            (&[0x00, 0x01], "not MQTT"),
+        ] {
+            assert_eq!(guess(bytes), expected, "{bytes:02x?}");
+        }
+    }
+}
