@@ -6,7 +6,7 @@ use crate::api::{self, ApiState, Auth};
 use crate::database;
 use crate::relay::{Books, Relay, RelaySettings};
 use crate::serve::banner::Banner;
-use crate::sessions::{Events, History, Sessions};
+use crate::sessions::{History, Sessions};
 use crate::settings::{Listen, LogFormat, Settings};
 use crate::store::{CredentialStore, FileStore, Store};
 use crate::upstream::{Deadlines, Upstream};
@@ -89,8 +89,7 @@ pub async fn run(settings: &Settings, format: LogFormat) -> Result<(), StartErro
     let pool = database::open(&settings.data).await?;
     let books = Books::new(&pool);
     let history = History::new(pool.clone());
-    let (sessions, events) = Sessions::new();
-    let keeping = start_history(&history, events, &sessions).await?;
+    let (sessions, keeping) = start_history(settings, &history).await?;
     let relay = start_relay(settings, &store, &credentials, books.clone(), sessions)?;
     let (stop_api, api_stopped) = oneshot::channel::<()>();
     let api = start_api(
@@ -159,14 +158,16 @@ fn write_first_run(path: &Path, broker: Option<SocketAddr>) -> Result<(), StartE
 }
 
 async fn start_history(
+    settings: &Settings,
     history: &History,
-    events: Events,
-    sessions: &Arc<Sessions>,
-) -> Result<JoinHandle<()>, StartError> {
+) -> Result<(Arc<Sessions>, JoinHandle<()>), StartError> {
+    if settings.api_listen == Listen::Off {
+        return Ok((Sessions::off(), tokio::spawn(async {})));
+    }
     history.close_left_open().await.map_err(StartError::History)?;
-    Ok(tokio::spawn(
-        history.clone().follow(events, Arc::downgrade(sessions)),
-    ))
+    let (sessions, events) = Sessions::new();
+    let keeping = history.clone().follow(events, Arc::downgrade(&sessions));
+    Ok((sessions, tokio::spawn(keeping)))
 }
 
 fn start_relay(

@@ -78,7 +78,8 @@ struct Online {
 #[derive(Debug)]
 pub struct Sessions {
     online: Mutex<HashMap<Imsi, Online>>,
-    events: mpsc::Sender<Event>,
+    /// None where nobody can ask.
+    events: Option<mpsc::Sender<Event>>,
     forgotten: AtomicU64,
 }
 
@@ -89,14 +90,27 @@ impl Sessions {
         let (events, receiver) = mpsc::channel(WAITING);
         let sessions = Self {
             online: Mutex::default(),
-            events,
+            events: Some(events),
             forgotten: AtomicU64::new(0),
         };
         (Arc::new(sessions), receiver)
     }
 
+    /// For a relay without an admin API: nobody can ask, so nothing is kept and connections cost less.
+    #[must_use]
+    pub fn off() -> Arc<Self> {
+        Arc::new(Self {
+            online: Mutex::default(),
+            events: None,
+            forgotten: AtomicU64::new(0),
+        })
+    }
+
     /// A connection of `sim` was opened.
     pub fn opened(&self, sim: &Arc<Sim>, peer: SocketAddr, client_id: &str) {
+        if self.events.is_none() {
+            return;
+        }
         let (time, address) = (now(), peer.ip().to_canonical());
         let mut online = self.lock();
         let Some(known) = online.get_mut(&sim.imsi) else {
@@ -131,6 +145,9 @@ impl Sessions {
 
     /// A connection of the SIM with this IMSI was closed.
     pub fn closed(&self, imsi: &Imsi) {
+        if self.events.is_none() {
+            return;
+        }
         let mut online = self.lock();
         let Some(known) = online.get_mut(imsi) else { return };
         known.connections -= 1;
@@ -154,7 +171,8 @@ impl Sessions {
 
     /// Called with the table locked, so that events are in the order in which things happened.
     fn tell(&self, kind: Kind, time: i64, session: Session) {
-        if self.events.try_send(Event { kind, time, session }).is_err() {
+        let Some(events) = &self.events else { return };
+        if events.try_send(Event { kind, time, session }).is_err() {
             self.forgotten.fetch_add(1, Ordering::Relaxed);
         }
     }
