@@ -101,7 +101,7 @@ pub struct Settings {
     )]
     pub certs: PathBuf,
 
-    /// What the program keeps: admin token, usage ledger, log book
+    /// What the program keeps: admin token, auth keys, usage ledger, log book, session events
     #[arg(
         long,
         env = "SIMRELAY_DATA",
