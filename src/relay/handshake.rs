@@ -73,7 +73,7 @@ pub(super) async fn open(
 /// A broker that said yes.
 struct Accepted {
     admission: Admission,
-    client_id: Box<str>,
+    client_id: Arc<str>,
     version: Version,
     keep_alive: u16,
     maximum_packet_size: Option<u32>,

@@ -22,7 +22,7 @@ pub struct Connection {
     /// The device's address and port.
     pub peer: SocketAddr,
     /// The client id it gave.
-    pub client_id: Box<str>,
+    pub client_id: Arc<str>,
     /// Its MQTT version.
     pub version: Version,
     /// Keep alive in force, in seconds.
@@ -45,7 +45,7 @@ impl Connection {
         id: u64,
         admission: Admission,
         peer: SocketAddr,
-        client_id: Box<str>,
+        client_id: Arc<str>,
         version: Version,
         keep_alive: u16,
         maximum_packet_size: Option<u32>,

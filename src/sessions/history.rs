@@ -1,11 +1,11 @@
 //! Who was online: session events in the database.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqlitePool};
+use sqlx::{QueryBuilder, Row, Sqlite, SqlitePool};
 use tokio::time::{Instant, sleep};
 
 use super::live::now;
@@ -17,9 +17,13 @@ pub const KEPT_A_SIM: u32 = 100;
 /// Days that an event is kept, as SORACOM does.
 pub const KEPT_DAYS: i64 = 32;
 /// How long events are gathered, so that many share one transaction.
-const GATHER: Duration = Duration::from_millis(200);
+const GATHER: Duration = Duration::from_millis(500);
 /// Events of one transaction at most.
-const BATCH: usize = 2000;
+const BATCH: usize = 4000;
+/// Events of one statement at most: SQLite takes 32,766 values.
+const ROWS: usize = 500;
+/// How often events past [`KEPT_A_SIM`] are looked for, among the SIMs that had new ones.
+const TRIM: Duration = Duration::from_secs(10);
 /// How often what is too old is looked for.
 const SWEEP: Duration = Duration::from_secs(3600);
 /// How long to wait after an error of the database.
@@ -104,6 +108,8 @@ impl History {
     /// Keeps what happens, until the last [`Sessions`] is gone.
     pub async fn follow(self, mut events: Events, sessions: std::sync::Weak<Sessions>) {
         let mut swept: Option<Instant> = None;
+        let mut trimmed = Instant::now();
+        let mut touched = HashSet::new();
         let mut batch = Vec::new();
         while events.recv_many(&mut batch, BATCH).await > 0 {
             sleep(GATHER).await;
@@ -116,12 +122,16 @@ impl History {
                 tracing::error!(%error, events = batch.len(), "session events cannot be kept, trying again");
                 sleep(PATIENCE).await;
             }
-            batch.clear();
+            touched.extend(batch.drain(..).map(|event| event.session.sim.imsi.clone()));
             let forgotten = sessions
                 .upgrade()
                 .map_or(0, |sessions| Arc::as_ref(&sessions).take_forgotten());
             if forgotten > 0 {
                 tracing::warn!(forgotten, "session events came faster than they could be kept");
+            }
+            if trimmed.elapsed() >= TRIM {
+                trimmed = Instant::now();
+                self.trim_or_tell(&mut touched).await;
             }
             if swept.is_none_or(|last| last.elapsed() >= SWEEP) {
                 swept = Some(Instant::now());
@@ -130,52 +140,80 @@ impl History {
                 }
             }
         }
+        self.trim_or_tell(&mut touched).await;
     }
 
-    /// One transaction: the events, and the older ones of the same SIMs that are too many.
+    /// What cannot be deleted now is tried again with what is touched next.
+    async fn trim_or_tell(&self, touched: &mut HashSet<Imsi>) {
+        match self.trim(touched).await {
+            Ok(()) => *touched = HashSet::new(),
+            Err(error) => tracing::warn!(%error, "old session events cannot be deleted"),
+        }
+    }
+
+    /// All in one transaction.
     async fn keep(&self, events: &[Event]) -> sqlx::Result<()> {
         let mut transaction = self.0.begin().await?;
-        for Event { kind, time, session } in events {
-            let imsi = session.sim.imsi.as_str();
-            // The time is the key of a page, so it must not be that of the event before.
-            sqlx::query(
-                "INSERT INTO session_events
-                 SELECT ?1, MAX(?2, COALESCE(MAX(time), 0) + 1), ?3, ?4, ?5, ?6, ?7, ?8, ?9
-                 FROM session_events WHERE imsi = ?1",
-            )
-            .bind(imsi)
-            .bind(time)
-            .bind(kind.as_str())
-            .bind(session.sim.sim_id.as_str())
-            .bind(session.id.to_string())
-            .bind(session.created)
-            .bind(session.sim.imei.as_ref().map(Imei::as_str))
-            .bind(session.address.to_string())
-            .bind(&*session.client_id)
-            .execute(&mut *transaction)
-            .await?;
-        }
-        let touched: HashSet<&str> = events
-            .iter()
-            .map(|event| event.session.sim.imsi.as_str())
-            .collect();
-        for imsi in touched {
-            sqlx::query(
-                "DELETE FROM session_events WHERE imsi = ?1 AND time <=
-                 (SELECT time FROM session_events WHERE imsi = ?1 ORDER BY time DESC LIMIT 1 OFFSET ?2)",
-            )
-            .bind(imsi)
-            .bind(KEPT_A_SIM)
-            .execute(&mut *transaction)
-            .await?;
+        for chunk in events.chunks(ROWS) {
+            insert(chunk)
+                .build()
+                .persistent(false)
+                .execute(&mut *transaction)
+                .await?;
         }
         transaction.commit().await
+    }
+
+    /// Deletes the events of these SIMs that are too many.
+    async fn trim(&self, touched: &HashSet<Imsi>) -> sqlx::Result<()> {
+        let touched: Vec<&str> = touched.iter().map(Imsi::as_str).collect();
+        let trim = sqlx::query(
+            "WITH last AS MATERIALIZED (
+                 SELECT value AS imsi, (
+                     SELECT time FROM session_events WHERE imsi = value ORDER BY time DESC LIMIT 1 OFFSET ?2
+                 ) AS time FROM json_each(?1))
+             DELETE FROM session_events WHERE (imsi, time) IN (
+                 SELECT old.imsi, old.time FROM last JOIN session_events AS old
+                 ON old.imsi = last.imsi AND old.time <= last.time)",
+        );
+        let trim = trim.bind(serde_json::json!(touched).to_string()).bind(KEPT_A_SIM);
+        trim.execute(&self.0).await.map(drop)
     }
 
     async fn sweep(&self, before: i64) -> sqlx::Result<()> {
         let delete = sqlx::query("DELETE FROM session_events WHERE time < ?").bind(before);
         delete.execute(&self.0).await.map(drop)
     }
+}
+
+/// One statement for many events. The time is the key of a page, so it must not be that of an event before:
+/// each is later than those of its SIM in the table by its place among those of its SIM here.
+fn insert(events: &[Event]) -> QueryBuilder<Sqlite> {
+    let mut before: HashMap<&str, (i64, i64)> = HashMap::new();
+    let mut statement = QueryBuilder::new(
+        "WITH fresh(imsi, place, time, event, sim_id, session_id, created_time, imei, address, client_id) AS (",
+    );
+    statement.push_values(events, |mut row, Event { kind, time, session }| {
+        let imsi = session.sim.imsi.as_str();
+        let (place, latest) = before.entry(imsi).or_insert((0, i64::MIN));
+        (*place, *latest) = (*place + 1, (*latest).saturating_add(1).max(*time));
+        row.push_bind(imsi.to_owned())
+            .push_bind(*place)
+            .push_bind(*latest)
+            .push_bind(kind.as_str())
+            .push_bind(session.sim.sim_id.as_str().to_owned())
+            .push_bind(session.id.to_string())
+            .push_bind(session.created)
+            .push_bind(session.sim.imei.as_ref().map(Imei::to_string))
+            .push_bind(session.address.to_string())
+            .push_bind(session.client_id.to_string());
+    });
+    statement.push(
+        ") INSERT INTO session_events
+         SELECT imsi, MAX(time, place + COALESCE((SELECT MAX(time) FROM session_events WHERE imsi = fresh.imsi), 0)),
+                event, sim_id, session_id, created_time, imei, address, client_id FROM fresh",
+    );
+    statement
 }
 
 fn read(row: &SqliteRow) -> sqlx::Result<Past> {
@@ -213,10 +251,10 @@ mod tests {
         let (one, other) = (sim(1), sim(2));
         // All within a millisecond or two: times are still different.
         for _ in 0..70 {
-            sessions.opened(&one, peer(1), "a");
+            sessions.opened(&one, peer(1), &"a".into());
             sessions.closed(&one.imsi);
         }
-        sessions.opened(&other, peer(2), "b");
+        sessions.opened(&other, peer(2), &"b".into());
         drop(sessions);
         following.await.unwrap();
         let all = history.page(&one.imsi, ALL, None, 1000).await.unwrap();

@@ -1,6 +1,8 @@
 //! Who is online now.
 
+use std::borrow::Borrow;
 use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -47,7 +49,7 @@ pub struct Session {
     /// Where its latest connection came from.
     pub address: IpAddr,
     /// What that connection called itself.
-    pub client_id: Box<str>,
+    pub client_id: Arc<str>,
     /// When it began, in milliseconds since 1970.
     pub created: i64,
     /// When it was last modified.
@@ -71,13 +73,37 @@ pub type Events = mpsc::Receiver<Event>;
 #[derive(Debug)]
 struct Online {
     session: Session,
-    connections: usize,
+    connections: u32,
 }
+
+/// A SIM as the key of a table by IMSI, without a copy of the IMSI.
+#[derive(Debug)]
+struct ByImsi(Arc<Sim>);
+
+impl Borrow<Imsi> for ByImsi {
+    fn borrow(&self) -> &Imsi {
+        &self.0.imsi
+    }
+}
+
+impl Hash for ByImsi {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.imsi.hash(state);
+    }
+}
+
+impl PartialEq for ByImsi {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.imsi == other.0.imsi
+    }
+}
+
+impl Eq for ByImsi {}
 
 /// All sessions now. Never waits for who keeps the events.
 #[derive(Debug)]
 pub struct Sessions {
-    online: Mutex<HashMap<Imsi, Online>>,
+    online: Mutex<HashMap<ByImsi, Online>>,
     /// None where nobody can ask.
     events: Option<mpsc::Sender<Event>>,
     forgotten: AtomicU64,
@@ -107,7 +133,7 @@ impl Sessions {
     }
 
     /// A connection of `sim` was opened.
-    pub fn opened(&self, sim: &Arc<Sim>, peer: SocketAddr, client_id: &str) {
+    pub fn opened(&self, sim: &Arc<Sim>, peer: SocketAddr, client_id: &Arc<str>) {
         if self.events.is_none() {
             return;
         }
@@ -118,13 +144,13 @@ impl Sessions {
                 id: Uuid::new_v4(),
                 sim: Arc::clone(sim),
                 address,
-                client_id: client_id.into(),
+                client_id: Arc::clone(client_id),
                 created: time,
                 updated: time,
             };
             self.tell(Kind::Created, time, session.clone());
             online.insert(
-                sim.imsi.clone(),
+                ByImsi(Arc::clone(sim)),
                 Online {
                     session,
                     connections: 1,
@@ -134,10 +160,10 @@ impl Sessions {
         };
         known.connections += 1;
         let session = &mut known.session;
-        if session.address != address || *session.client_id != *client_id {
+        if session.address != address || session.client_id != *client_id {
             session.sim = Arc::clone(sim);
             session.address = address;
-            session.client_id = client_id.into();
+            session.client_id = Arc::clone(client_id);
             session.updated = time;
             self.tell(Kind::Modified, time, session.clone());
         }
@@ -177,7 +203,7 @@ impl Sessions {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Imsi, Online>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<ByImsi, Online>> {
         self.online.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -209,10 +235,10 @@ pub(super) mod tests {
     fn a_session_lasts_from_the_first_connection_to_the_last() {
         let (sessions, mut events) = Sessions::new();
         let sim = sim(1);
-        sessions.opened(&sim, peer(1), "a");
-        sessions.opened(&sim, peer(1), "a");
-        sessions.opened(&sim, peer(2), "a");
-        sessions.opened(&sim, peer(2), "b");
+        sessions.opened(&sim, peer(1), &"a".into());
+        sessions.opened(&sim, peer(1), &"a".into());
+        sessions.opened(&sim, peer(2), &"a".into());
+        sessions.opened(&sim, peer(2), &"b".into());
         let session = sessions.of(&sim.imsi).unwrap();
         assert_eq!((session.address, &*session.client_id), (peer(2).ip(), "b"));
         for _ in 0..4 {
@@ -236,7 +262,7 @@ pub(super) mod tests {
     fn what_nobody_takes_is_counted_and_holds_nobody_up() {
         let (sessions, events) = Sessions::new();
         for number in 0..(WAITING as u32 + 5) {
-            sessions.opened(&sim(number), peer(1), "");
+            sessions.opened(&sim(number), peer(1), &"".into());
         }
         assert_eq!((sessions.take_forgotten(), sessions.take_forgotten()), (5, 0));
         drop(events);
