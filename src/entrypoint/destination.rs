@@ -70,6 +70,21 @@ impl FromStr for Destination {
 
     fn from_str(url: &str) -> Result<Self, Self::Err> {
         let (scheme, rest) = split_scheme(url).ok_or_else(|| InvalidDestination::Scheme(url.to_owned()))?;
+        Self::parse(scheme, rest, url)
+    }
+}
+
+impl Destination {
+    /// Reads a URL of either scheme as one of `mqtts://`: a port in it stays, the default is that of MQTTS.
+    ///
+    /// # Errors
+    /// [`InvalidDestination`] quotes what is wrong.
+    pub fn over_tls(url: &str) -> Result<Self, InvalidDestination> {
+        let (_, rest) = split_scheme(url).ok_or_else(|| InvalidDestination::Scheme(url.to_owned()))?;
+        Self::parse(Scheme::Mqtts, rest, url)
+    }
+
+    fn parse(scheme: Scheme, rest: &str, url: &str) -> Result<Self, InvalidDestination> {
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
         let (authority, path) = rest.split_at(end);
         if authority.contains('@') {
@@ -187,6 +202,18 @@ mod tests {
             let destination: Destination = url.parse().unwrap_or_else(|e| panic!("{url}: {e}"));
             assert_eq!(destination.to_string(), expected, "{url}");
         }
+    }
+
+    #[test]
+    fn a_url_read_as_mqtts_keeps_a_port_that_is_in_it() {
+        for (url, expected) in [
+            ("mqtt://broker", "mqtts://broker:8883"),
+            ("MQTT://broker:1883/path", "mqtts://broker:1883"),
+            ("mqtts://broker", "mqtts://broker:8883"),
+        ] {
+            assert_eq!(Destination::over_tls(url).unwrap().to_string(), expected, "{url}");
+        }
+        assert!(Destination::over_tls("http://broker").is_err());
     }
 
     #[test]

@@ -22,6 +22,8 @@ pub(crate) use problem::{quote, unknown};
 pub use template::{InvalidTemplate, SecretTemplate, Template};
 pub use topics::{TopicPlan, TopicRules};
 
+use std::fmt;
+
 /// The key of the only entry point that this relay serves.
 pub const MQTT_ENTRY_POINT: &str = "mqtt://beam.soracom.io:1883";
 
@@ -31,8 +33,19 @@ pub const BEAM_NAMESPACE: &str = "SoracomBeam";
 /// By which of Beam's rules MQTT is relayed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum PlatformVersion {
+    /// The broker gets MQTT 3.1.1 at QoS 0 and no will, and MQTTS wherever a client certificate is used.
+    V201509,
     /// The device's own MQTT version, QoS and will go to the broker.
     V201912,
+}
+
+impl fmt::Display for PlatformVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::V201509 => "201509",
+            Self::V201912 => "201912",
+        })
+    }
 }
 
 /// A valid entry point: what to do with the connections of a group's SIMs.

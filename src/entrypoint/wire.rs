@@ -79,7 +79,7 @@ fn read(object: &mut Object<'_, '_>) -> Option<Parsed> {
     let name = object.string("name").unwrap_or_default().to_owned();
     let enabled = object.boolean("enabled", true);
     let url = object.required_string("destination");
-    let destination = object.parsed("destination", url, str::parse::<Destination>);
+    let mut destination = object.parsed("destination", url, str::parse::<Destination>);
     let login = read_login(object);
     let use_client_cert = object.boolean("useClientCert", false);
     let client_certs = object
@@ -97,10 +97,17 @@ fn read(object: &mut Object<'_, '_>) -> Option<Parsed> {
         add_imsi: object.boolean("addSubscriberHeader", false),
     };
     let version = read_version(object);
+    let forced_tls = version == PlatformVersion::V201509
+        && use_client_cert
+        && destination.as_ref().is_some_and(|d| d.scheme == Scheme::Mqtt);
+    if forced_tls {
+        destination = object.parsed("destination", url, Destination::over_tls);
+    }
     let unused = read_unused(object);
     // Behind the last check: without a destination there is nothing to return, and its problem is told.
     let destination = destination?;
-    let warnings = warnings(object, &destination, &login, use_client_cert);
+    let mut warnings = warnings(object, &destination, &login, use_client_cert);
+    warnings.extend(version_warnings(version, forced_tls.then_some(&destination)));
     let entry_point = EntryPoint {
         name,
         enabled,
@@ -205,17 +212,31 @@ fn refuse_platforms(object: &mut Object<'_, '_>) {
 
 fn read_version(object: &mut Object<'_, '_>) -> PlatformVersion {
     match object.string("version") {
-        None | Some("201912") => {}
-        Some("201509") => object.refuse(
-            "version",
-            "\"201509\" is not available yet; allowed is \"201912\"",
-        ),
-        Some(other) => object.refuse(
-            "version",
-            format!("{other:?} is not a platform version; allowed is \"201912\""),
-        ),
+        None | Some("201912") => PlatformVersion::V201912,
+        Some("201509") => PlatformVersion::V201509,
+        Some(other) => {
+            object.refuse(
+                "version",
+                format!("{other:?} is not a platform version; allowed are \"201912\" and \"201509\""),
+            );
+            PlatformVersion::V201912
+        }
     }
-    PlatformVersion::V201912
+}
+
+/// What the author of an entry point should know of version 201509. `forced` is what it makes of a
+/// destination that is not `mqtts`.
+fn version_warnings(version: PlatformVersion, forced: Option<&Destination>) -> Vec<String> {
+    if version == PlatformVersion::V201912 {
+        return Vec::new();
+    }
+    let mut warnings = vec![
+        "version \"201509\": the broker gets MQTT 3.1.1 at QoS 0 and no will, the relay itself acknowledges QoS 1 and 2, PINGREQ is counted, MQTT 5 is refused; \"201912\" carries what the device sends".to_owned(),
+    ];
+    warnings.extend(forced.map(|destination| {
+        format!("version \"201509\" with useClientCert speaks MQTTS whatever the destination says: {destination} is dialled")
+    }));
+    warnings
 }
 
 /// Refuses unknown fields and returns those that have no effect.

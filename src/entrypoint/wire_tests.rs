@@ -129,8 +129,8 @@ fn each_wrong_field_is_named_with_its_value_and_what_is_allowed() {
         ),
         (
             "version",
-            json!("201509"),
-            "version: \"201509\" is not available yet; allowed is \"201912\"",
+            json!("201510"),
+            "version: \"201510\" is not a platform version; allowed are \"201912\" and \"201509\"",
         ),
         ("version", json!(201912), "version: 201912 is not a string"),
         (
@@ -180,6 +180,27 @@ fn fields_of_other_entry_points_are_reported_as_unused() {
         EntryPoint::from_value(&value).unwrap().unused,
         ["azureIoTCredential", "customHeaders"]
     );
+}
+
+#[test]
+fn version_201509_with_a_client_certificate_dials_mqtts_whatever_the_destination_says() {
+    let certs = json!({ "default": { "$credentialsId": "x" } });
+    let cases = [
+        ("201509", "mqtt://b", true, "mqtts://b:8883", 2),
+        ("201509", "mqtt://b:1883", true, "mqtts://b:1883", 2),
+        ("201509", "mqtts://b", true, "mqtts://b:8883", 1),
+        ("201509", "mqtt://b", false, "mqtt://b:1883", 1),
+        ("201912", "mqtt://b", true, "mqtt://b:1883", 1),
+    ];
+    for (version, url, certificate, dialled, warnings) in cases {
+        let value = json!({
+            "destination": url, "version": version, "useClientCert": certificate, "clientCerts": certs
+        });
+        let parsed = EntryPoint::from_value(&value).unwrap();
+        assert_eq!(parsed.entry_point.version.to_string(), version);
+        assert_eq!(parsed.entry_point.destination.to_string(), dialled, "{value}");
+        assert_eq!(parsed.warnings.len(), warnings, "{:?}", parsed.warnings);
+    }
 }
 
 #[test]

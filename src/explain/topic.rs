@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::entrypoint::{EntryPoint, TopicPlan, TopicRules};
+use crate::entrypoint::{EntryPoint, PlatformVersion, TopicPlan, TopicRules};
 use crate::mqtt::TopicRewrite;
 use crate::sim::{Imsi, Sim};
 use crate::store::Snapshot;
@@ -124,6 +124,9 @@ fn reasons(entry_point: &EntryPoint, sim: &Arc<Sim>, topic: &str) -> Vec<String>
     } else {
         "addSubscriberHeader is false: no IMSI goes behind the topic".to_owned()
     });
+    if entry_point.version == PlatformVersion::V201509 {
+        reasons.push("version is \"201509\": the broker gets QoS 0 under these topics, whatever QoS the device asks for".to_owned());
+    }
     reasons
 }
 
@@ -208,6 +211,22 @@ mod tests {
         }
         let long = format!("{}{{{{imsi}}}}", "x".repeat(65_530));
         assert!(explained(true, false, &long).contains("too long: 65545 bytes"));
+    }
+
+    #[test]
+    fn the_older_platform_version_is_told() {
+        let entry_point = |version: &str| {
+            let value = json!({ "destination": "mqtt://b", "version": version });
+            EntryPoint::from_value(&value).unwrap().entry_point
+        };
+        let sim = Arc::clone(
+            snapshot(false, false)
+                .sim_by_imsi(&Imsi::new("440103000000001").unwrap())
+                .unwrap(),
+        );
+        let told = |version: &str| reasons(&entry_point(version), &sim, "t").join("\n");
+        assert!(told("201509").contains("the broker gets QoS 0"));
+        assert!(!told("201912").contains("QoS"));
     }
 
     #[test]

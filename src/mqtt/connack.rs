@@ -97,6 +97,15 @@ impl Connack {
     }
 }
 
+/// Makes a broker's CONNACK one of MQTT 3.1, where the byte of Session Present is reserved (3.1: §3.2).
+pub fn clear_session_present(packet: &mut [u8]) {
+    if let Ok(Some(header)) = FixedHeader::parse(packet)
+        && let Some(flags) = packet.get_mut(header.len)
+    {
+        *flags = 0;
+    }
+}
+
 /// A refusal of the relay's own, with `text` as Reason String where the device can take it; `None`
 /// where the specification wants the connection closed without a word.
 #[must_use]
@@ -143,6 +152,13 @@ mod tests {
     fn a_reason_that_the_device_cannot_take_is_left_out() {
         let packet = refusal(Version::V5, Reason::NotAuthorized, "a long explanation", Some(10)).unwrap();
         assert_eq!(packet, [0x20, 3, 0, 0x87, 0]);
+    }
+
+    #[test]
+    fn mqtt_31_knows_no_session_present() {
+        let mut packet = [0x20, 2, 1, 0];
+        clear_session_present(&mut packet);
+        assert_eq!(packet, [0x20, 2, 0, 0]);
     }
 
     #[test]

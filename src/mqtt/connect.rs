@@ -170,6 +170,19 @@ impl<'a> Connect<'a> {
         self.will.is_some()
     }
 
+    /// The same client as one of MQTT 3.1.1 that leaves no will. Only for a CONNECT of 3.1 or 3.1.1: the
+    /// properties of MQTT 5 are not carried over.
+    #[must_use]
+    pub fn as_311_without_will(self) -> Self {
+        Self {
+            version: Version::V311,
+            will: None,
+            will_qos_retain: 0,
+            properties: &[],
+            ..self
+        }
+    }
+
     /// The packet for the broker: `login` put in, the will's topics rewritten, all else as it was.
     ///
     /// # Errors
@@ -348,6 +361,24 @@ mod tests {
         ] {
             let connect = Connect::parse(&packet).unwrap();
             assert_eq!(connect.patched(Login::PassThrough, &Unchanged).unwrap(), packet);
+        }
+    }
+
+    #[test]
+    fn mqtt_31_becomes_311_and_loses_its_will_and_nothing_else() {
+        for (name, level) in [("MQIsdp", 3), ("MQTT", 4)] {
+            for (flags, rest) in [
+                (0xf6, &b"\0\x01c\0\x01w\0\x01m\0\x01u\0\x02\xff\xfe"[..]),
+                (0xc2, b"\0\x01c\0\x01u\0\x02\xff\xfe"),
+            ] {
+                let packet = packet(name, level, flags, rest);
+                let connect = Connect::parse(&packet).unwrap().as_311_without_will();
+                let patched = connect.patched(Login::PassThrough, &Unchanged).unwrap();
+                assert_eq!(
+                    patched,
+                    self::packet("MQTT", 4, 0xc2, b"\0\x01c\0\x01u\0\x02\xff\xfe")
+                );
+            }
         }
     }
 

@@ -17,6 +17,16 @@ pub struct Scanned {
     pub violation: Option<Violation>,
 }
 
+impl Scanned {
+    /// Adds what was found right behind.
+    pub(super) fn append(&mut self, behind: Self) {
+        self.len += behind.len;
+        self.requests += behind.requests;
+        self.disconnect = self.disconnect.or(behind.disconnect);
+        self.violation = behind.violation;
+    }
+}
+
 /// Follows the broker's bytes after its CONNACK, cut anywhere.
 #[derive(Debug)]
 pub struct Downlink {
@@ -71,8 +81,18 @@ impl Downlink {
 
     /// Follows `input`.
     pub fn scan(&mut self, input: &[u8]) -> Scanned {
+        self.follow::<false>(input)
+    }
+
+    /// Follows `input` up to the first end of a packet in it, or to its own end where there is none.
+    pub fn scan_packet(&mut self, input: &[u8]) -> Scanned {
+        self.follow::<true>(input)
+    }
+
+    #[inline(always)]
+    fn follow<const ONE: bool>(&mut self, input: &[u8]) -> Scanned {
         let mut scanned = Scanned::default();
-        if let Err(violation) = self.advance(input, &mut scanned) {
+        if let Err(violation) = self.advance::<ONE>(input, &mut scanned) {
             scanned.violation = Some(violation);
             self.state = State::Ended {
                 boundary: self.at_boundary(),
@@ -81,8 +101,12 @@ impl Downlink {
         scanned
     }
 
-    fn advance(&mut self, input: &[u8], scanned: &mut Scanned) -> Result<(), Violation> {
+    #[inline(always)]
+    fn advance<const ONE: bool>(&mut self, input: &[u8], scanned: &mut Scanned) -> Result<(), Violation> {
         while scanned.len < input.len() {
+            if ONE && scanned.len > 0 && self.at_boundary() {
+                return Ok(());
+            }
             let rest = &input[scanned.len..];
             match &mut self.state {
                 State::Header { len: 0, .. } => match FixedHeader::parse(rest)? {

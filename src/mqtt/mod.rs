@@ -8,6 +8,7 @@
 //! | [`Connect`], [`Connack`] | the two packets of the handshake, parsed fully and patched |
 //! | [`Uplink`] | what a device sends: framed, checked, counted, topics spliced |
 //! | [`Downlink`] | what a broker sends: framed and counted |
+//! | [`AtMostOnce`] | both streams where the broker gets MQTT 3.1.1 at QoS 0 and the relay acknowledges |
 //! | [`TopicRewrite`] | what may be done to topics, told by the floor above |
 //! | [`Reason`], [`disconnect`], [`connack`] | what the relay itself says to a device |
 //! | [`Violation`] | what is wrong with a packet, with the code that the specification gives it |
@@ -15,6 +16,7 @@
 //! Section numbers are those of MQTT 5.0 unless another version is named; `[MQTT-x.y.z-n]` is a
 //! normative statement of MQTT 5.0, `[3.1.1: MQTT-x.y.z-n]` one of MQTT 3.1.1.
 
+mod at_most_once;
 pub mod connack;
 mod connect;
 pub mod disconnect;
@@ -29,6 +31,7 @@ mod subscribe;
 mod uplink;
 mod violation;
 
+pub use at_most_once::AtMostOnce;
 pub use connack::Connack;
 pub use connect::{Connect, ConnectError, Login, MAX_CONNECT};
 pub use downlink::{Downlink, Scanned};

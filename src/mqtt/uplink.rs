@@ -13,6 +13,8 @@ pub const MAX_HEAD: usize = 1024 * 1024;
 pub struct Scratch {
     out: Vec<u8>,
     field: Vec<u8>,
+    /// What a second stage makes of `out`.
+    pub(super) flat: Vec<u8>,
 }
 
 /// What became of some bytes.
@@ -20,6 +22,8 @@ pub struct Scratch {
 pub struct Passed<'a> {
     /// To be sent on: the input itself where nothing had to change.
     pub bytes: &'a [u8],
+    /// Requests whose last byte was in the input and legal.
+    pub received: u32,
     /// Requests whose last byte is in `bytes`.
     pub requests: u32,
     /// The device said DISCONNECT; nothing after it is sent on.
@@ -95,6 +99,7 @@ impl<R: TopicRewrite> Uplink<R> {
         let requests = run.requests;
         Passed {
             bytes: run.finish(),
+            received: requests,
             requests,
             disconnect,
             violation,

@@ -1,7 +1,8 @@
 //! May this SIM connect, and by which rules. A look-up in the snapshot, no I/O.
 
 use super::{Administrative, Refusal};
-use crate::entrypoint::EntryPoint;
+use crate::entrypoint::{EntryPoint, PlatformVersion};
+use crate::mqtt::Version;
 use crate::sim::{Sim, SimSession};
 use crate::store::Snapshot;
 use std::net::IpAddr;
@@ -25,7 +26,12 @@ impl Admission {
     ///
     /// # Errors
     /// [`Refusal`] names the SIM or the address and what is missing.
-    pub fn find(snapshot: &Snapshot, address: IpAddr, keep_alive: u16) -> Result<Self, Refusal> {
+    pub fn find(
+        snapshot: &Snapshot,
+        address: IpAddr,
+        version: Version,
+        keep_alive: u16,
+    ) -> Result<Self, Refusal> {
         let known = snapshot.session(address);
         let SimSession { sim, .. } = known.ok_or(Refusal::UnknownAddress(address.to_canonical()))?;
         if !sim.status.may_connect() {
@@ -39,6 +45,9 @@ impl Admission {
         let entry_point = found.ok_or_else(|| Refusal::NoEntryPoint(group_id.clone()))?;
         if !entry_point.enabled {
             return Err(Refusal::Disabled(group_id.clone()));
+        }
+        if entry_point.version == PlatformVersion::V201509 && version == Version::V5 {
+            return Err(Refusal::TooNew(group_id.clone()));
         }
         if !matches!(keep_alive, 0 | 5..=1200) {
             return Err(Refusal::KeepAlive(keep_alive));

@@ -3,8 +3,9 @@
 use super::admission::{IdleRule, Silence};
 use super::outbox::Outbox;
 use super::registry::Connection;
+use super::streams::Streams;
 use super::{Administrative, Ending};
-use crate::mqtt::{Downlink, Scratch, TopicRewrite, Uplink};
+use crate::mqtt::Scratch;
 use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
@@ -26,11 +27,10 @@ thread_local! {
 }
 
 /// A connection whose CONNACK said yes.
-pub(super) struct Carry<D, B, R> {
+pub(super) struct Carry<D, B, S> {
     device: D,
     broker: B,
-    uplink: Uplink<R>,
-    downlink: Downlink,
+    streams: S,
     to_broker: Outbox,
     to_device: Outbox,
     connection: Arc<Connection>,
@@ -51,19 +51,18 @@ pub(super) struct Carry<D, B, R> {
     broker_done: bool,
 }
 
-impl<D, B, R> Carry<D, B, R>
+impl<D, B, S> Carry<D, B, S>
 where
     D: AsyncRead + AsyncWrite + Unpin,
     B: AsyncRead + AsyncWrite + Unpin,
-    R: TopicRewrite,
+    S: Streams,
 {
-    pub(super) fn new(device: D, broker: B, rewrite: R, connection: Arc<Connection>, idle: IdleRule) -> Self {
+    pub(super) fn new(device: D, broker: B, streams: S, connection: Arc<Connection>, idle: IdleRule) -> Self {
         let seen = Instant::now();
         Self {
             device,
             broker,
-            uplink: Uplink::new(connection.version, rewrite),
-            downlink: Downlink::new(connection.version),
+            streams,
             to_broker: Outbox::default(),
             to_device: Outbox::default(),
             connection,
@@ -83,17 +82,17 @@ where
     /// the broker sent behind it.
     pub(super) fn take_in(&mut self, from_device: &[u8], connack: &[u8], from_broker: &[u8]) {
         let mut scratch = Scratch::default();
-        let passed = self.uplink.pass(from_device, &mut scratch);
+        let passed = self.streams.up(from_device, &mut scratch);
         self.to_broker.hold(passed.bytes, passed.requests);
         self.connection
             .counters
-            .from_device(from_device.len(), passed.requests);
-        log_requests(&self.connection, "uplink", "device", passed.requests);
+            .from_device(from_device.len(), passed.received);
+        log_requests(&self.connection, "uplink", "device", passed.received);
         let (disconnect, violation) = (passed.disconnect, passed.violation);
         self.after_uplink(disconnect, violation);
-        let scanned = self.downlink.scan(from_broker);
+        let (bytes, scanned) = self.streams.down(from_broker, &mut scratch);
         self.to_device.hold(connack, 0);
-        self.to_device.hold(&from_broker[..scanned.len], scanned.requests);
+        self.to_device.hold(bytes, scanned.requests);
         self.connection
             .counters
             .from_broker(from_broker.len(), scanned.requests);
@@ -114,12 +113,25 @@ where
 
     /// Whether a packet of the relay's own may follow what the device got.
     pub(super) fn at_boundary(&self) -> bool {
-        self.downlink.at_boundary() && self.to_device.is_clear() && !self.device_gone
+        self.streams.at_boundary() && self.to_device.is_clear() && !self.device_gone
     }
 
     /// An administrator's word comes second to a DISCONNECT that the device has sent already.
     fn ended_by(&mut self, reason: Administrative) -> Ending {
         self.ending.take().unwrap_or(Ending::Administrative(reason))
+    }
+
+    /// Both directions.
+    #[inline]
+    fn poll_both(&mut self, cx: &mut Context<'_>) -> Result<(), Ending> {
+        self.poll_up(cx)?;
+        let read_on = self.streams.has_room();
+        self.poll_down(cx)?;
+        if !read_on && self.streams.has_room() {
+            // The device took its answers, and nobody waits for its socket yet.
+            cx.waker().wake_by_ref();
+        }
+        Ok(())
     }
 
     /// Device to broker.
@@ -132,6 +144,9 @@ where
             }
             if self.device_done {
                 return self.poll_tell_broker(cx);
+            }
+            if !self.streams.has_room() {
+                return Ok(());
             }
             match self.read_up(cx) {
                 Poll::Pending => return Ok(()),
@@ -158,13 +173,13 @@ where
             }
             self.seen = Instant::now();
             self.connection.is_alive(self.seen.into_std());
-            let passed = self.uplink.pass(input, scratch);
-            self.connection.counters.from_device(input.len(), passed.requests);
+            let passed = self.streams.up(input, scratch);
+            self.connection.counters.from_device(input.len(), passed.received);
             let sent = self
                 .to_broker
                 .send(&mut self.broker, cx, passed.bytes, passed.requests);
             let (disconnect, violation) = (passed.disconnect, passed.violation);
-            log_requests(&self.connection, "uplink", "device", passed.requests);
+            log_requests(&self.connection, "uplink", "device", passed.received);
             match sent {
                 Ok(requests) => self.sent_up(requests),
                 Err(error) => return Poll::Ready(Err(self.broker_lost(error))),
@@ -175,7 +190,10 @@ where
     }
 
     #[inline]
-    fn sent_up(&self, requests: u32) {
+    fn sent_up(&mut self, requests: u32) {
+        if self.to_broker.is_clear() {
+            self.streams.broker_has_all();
+        }
         self.connection.counters.to_broker(requests);
         log_requests(&self.connection, "uplink", "broker", requests);
     }
@@ -230,6 +248,9 @@ where
                 Poll::Pending => return Ok(()),
                 Poll::Ready(sent) => self.sent_down(sent)?,
             }
+            if !self.answer(cx)? {
+                return Ok(());
+            }
             if self.broker_done {
                 return Ok(());
             }
@@ -242,10 +263,22 @@ where
         Ok(())
     }
 
+    /// Sends the relay's own answers to the device; `false` if it does not take them now.
+    #[inline]
+    fn answer(&mut self, cx: &mut Context<'_>) -> Result<bool, Ending> {
+        let answers = self.streams.answers();
+        if answers.is_empty() || self.device_gone {
+            return Ok(true);
+        }
+        let sent = self.to_device.send(&mut self.device, cx, &answers, 0);
+        self.sent_down(sent)?;
+        Ok(self.to_device.is_clear())
+    }
+
     /// One read from the broker, passed on.
     #[inline]
     fn read_down(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
-        SCRATCH.with_borrow_mut(|(input, _)| {
+        SCRATCH.with_borrow_mut(|(input, scratch)| {
             let mut buf = ReadBuf::new(input);
             if let Err(error) = ready!(Pin::new(&mut self.broker).poll_read(cx, &mut buf)) {
                 return Poll::Ready(Err(self.broker_lost(error)));
@@ -260,16 +293,12 @@ where
                 self.seen = Instant::now();
                 self.connection.is_alive(self.seen.into_std());
             }
-            let scanned = self.downlink.scan(input);
+            let (bytes, scanned) = self.streams.down(input, scratch);
             self.connection
                 .counters
                 .from_broker(input.len(), scanned.requests);
             log_requests(&self.connection, "downlink", "broker", scanned.requests);
-            let bytes = if self.device_gone {
-                &[]
-            } else {
-                &input[..scanned.len]
-            };
+            let bytes = if self.device_gone { &[] } else { bytes };
             let sent = self.to_device.send(&mut self.device, cx, bytes, scanned.requests);
             if let Err(ending) = self.sent_down(sent) {
                 return Poll::Ready(Err(ending));
@@ -340,6 +369,10 @@ where
         match (self.ending.take(), self.idle.silence) {
             (Some(ending), _) => ending,
             (None, Silence::OfBoth) => Ending::Quiet { limit },
+            // The device is not read while it does not take what it asked for.
+            (None, Silence::OfDevice) if self.to_broker.is_clear() && !self.streams.has_room() => {
+                Ending::DeviceStalled { limit }
+            }
             (None, Silence::OfDevice) if self.to_broker.is_clear() => Ending::DeviceIdle { limit },
             // The device is not read while the broker takes nothing, so its silence is not its own.
             (None, Silence::OfDevice) => Ending::BrokerStalled { limit },
@@ -348,11 +381,11 @@ where
 }
 
 /// Carries until the connection is over.
-impl<D, B, R> Future for Carry<D, B, R>
+impl<D, B, S> Future for Carry<D, B, S>
 where
     D: AsyncRead + AsyncWrite + Unpin,
     B: AsyncRead + AsyncWrite + Unpin,
-    R: TopicRewrite + Unpin,
+    S: Streams + Unpin,
 {
     type Output = Ending;
 
@@ -361,7 +394,7 @@ where
         if let Some(reason) = this.connection.poll_close(cx) {
             return Poll::Ready(this.ended_by(reason));
         }
-        if let Err(ending) = this.poll_up(cx).and_then(|()| this.poll_down(cx)) {
+        if let Err(ending) = this.poll_both(cx) {
             return Poll::Ready(ending);
         }
         if this.is_over() {

@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::entrypoint::EntryPoint;
-use crate::mqtt::{Unchanged, Version, Violation};
+use crate::mqtt::{AtMostOnce, Unchanged, Version, Violation};
+use crate::relay::streams::AsSent;
 use crate::relay::{Admission, idle_rule};
 use crate::sim::{Imsi, Sim, SimId};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
@@ -47,13 +48,23 @@ fn connection(version: Version, keep_alive: u16) -> Arc<Connection> {
 }
 
 fn site(keep_alive: u16, buffer: usize) -> Site {
+    site_of(AsSent::new(Version::V311, Unchanged), keep_alive, buffer)
+}
+
+/// The same under platform version 201509.
+fn acknowledging_site(keep_alive: u16, buffer: usize) -> Site {
+    let streams = Box::new(AtMostOnce::new(Version::V311, Unchanged));
+    site_of(streams, keep_alive, buffer)
+}
+
+fn site_of<S: Streams + Unpin + Send + 'static>(streams: S, keep_alive: u16, buffer: usize) -> Site {
     let (device, device_leg) = duplex(buffer);
     let (broker, broker_leg) = duplex(buffer);
     let connection = connection(Version::V311, keep_alive);
     let carry = Carry::new(
         device_leg,
         broker_leg,
-        Unchanged,
+        streams,
         Arc::clone(&connection),
         idle_rule(keep_alive),
     );
@@ -240,4 +251,95 @@ async fn a_request_counts_on_the_broker_leg_only_when_the_broker_took_it() {
     site.broker.read_exact(&mut seen).await.unwrap();
     sleep(Duration::from_secs(1)).await;
     assert_eq!(site.connection.counters.read().broker_up, 1);
+}
+
+/// A QoS 1 PUBLISH and its PUBACK.
+fn message(id: u16) -> ([u8; 8], [u8; 4]) {
+    let [high, low] = id.to_be_bytes();
+    ([0x32, 6, 0, 1, b't', high, low, b'x'], [0x40, 2, high, low])
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_is_acknowledged_when_the_broker_took_its_last_byte() {
+    let mut site = acknowledging_site(0, 4);
+    let device = tokio::spawn(async move {
+        site.device.write_all(&message(7).0).await.unwrap();
+        let mut answer = [0; 4];
+        site.device.read_exact(&mut answer).await.unwrap();
+        answer
+    });
+    sleep(Duration::from_secs(1)).await;
+    assert!(!device.is_finished(), "4 of 6 bytes are with the broker");
+    let counts = site.connection.counters.read();
+    assert_eq!((counts.device_up, counts.broker_up), (1, 0));
+    let mut seen = [0; 6];
+    site.broker.read_exact(&mut seen).await.unwrap();
+    assert_eq!(seen, PUBLISH);
+    assert_eq!(device.await.unwrap(), message(7).1);
+    assert_eq!(site.connection.counters.read().broker_up, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn answers_go_out_between_the_packets_of_a_slow_broker() {
+    let mut site = acknowledging_site(0, 1024);
+    site.broker.write_all(&PUBLISH[..3]).await.unwrap();
+    sleep(Duration::from_secs(1)).await;
+    site.device.write_all(&message(1).0).await.unwrap();
+    sleep(Duration::from_secs(1)).await;
+    site.broker.write_all(&PUBLISH[3..]).await.unwrap();
+    site.broker.write_all(&PUBLISH).await.unwrap();
+    let mut seen = [0; 16];
+    site.device.read_exact(&mut seen).await.unwrap();
+    assert_eq!(seen, [&PUBLISH[..], &message(1).1, &PUBLISH].concat()[..]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_device_that_never_reads_its_answers_is_not_read_and_ends() {
+    let mut site = acknowledging_site(10, 64);
+    let mut broker = site.broker;
+    let sink = tokio::spawn(async move { tokio::io::copy(&mut broker, &mut tokio::io::sink()).await });
+    let flood = tokio::spawn(async move {
+        let mut sent = 0_u32;
+        while site.device.write_all(&message(1).0).await.is_ok() {
+            sent += 1;
+        }
+        sent
+    });
+    let ending = site.carried.await.unwrap();
+    assert!(matches!(ending, Ending::DeviceStalled { .. }), "{ending}");
+    let sent = flood.await.unwrap();
+    assert!((4096..5000).contains(&sent), "{sent} messages were taken");
+    sink.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_device_that_reads_its_answers_late_is_read_on() {
+    const MESSAGES: u16 = 20_000;
+    let site = acknowledging_site(0, 64);
+    let mut broker = site.broker;
+    let arrived = tokio::spawn(async move {
+        let mut seen = Vec::new();
+        broker.read_to_end(&mut seen).await.unwrap();
+        seen
+    });
+    let (mut from_relay, mut to_relay) = tokio::io::split(site.device);
+    let flood = tokio::spawn(async move {
+        for id in 1..=MESSAGES {
+            to_relay.write_all(&message(id).0).await.unwrap();
+        }
+        to_relay.shutdown().await.unwrap();
+    });
+    sleep(Duration::from_secs(60)).await;
+    assert!(
+        !flood.is_finished(),
+        "the device is read although it does not read"
+    );
+    for id in 1..=MESSAGES {
+        let mut answer = [0; 4];
+        from_relay.read_exact(&mut answer).await.unwrap();
+        assert_eq!(answer, message(id).1);
+    }
+    flood.await.unwrap();
+    assert_eq!(arrived.await.unwrap(), PUBLISH.repeat(MESSAGES.into()));
+    assert!(matches!(site.carried.await.unwrap(), Ending::DeviceClosed));
 }

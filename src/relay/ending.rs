@@ -85,6 +85,12 @@ pub enum Ending {
         /// The limit.
         limit: Duration,
     },
+    /// The device does not take the answers to what it sends.
+    #[error("the device took none of the acknowledgements that wait for it for {} s", limit.as_secs_f32())]
+    DeviceStalled {
+        /// The limit.
+        limit: Duration,
+    },
     /// The broker broke the protocol.
     #[error("the broker broke the protocol: {0}")]
     BrokerViolation(Violation),
@@ -102,9 +108,10 @@ impl Ending {
             Self::DeviceViolation(violation) => Some(violation.reason()),
             Self::Administrative(Administrative::Shutdown) => Some(Reason::ServerShuttingDown),
             Self::Administrative(_) => Some(Reason::AdministrativeAction),
-            Self::BrokerLost(_) | Self::BrokerStalled { .. } | Self::BrokerViolation(_) => {
-                Some(Reason::UnspecifiedError)
-            }
+            Self::BrokerLost(_)
+            | Self::BrokerStalled { .. }
+            | Self::DeviceStalled { .. }
+            | Self::BrokerViolation(_) => Some(Reason::UnspecifiedError),
             Self::DeviceDisconnected
             | Self::DeviceClosed
             | Self::DeviceLost(_)
@@ -127,6 +134,7 @@ impl Ending {
             Self::BrokerClosed => "broker_closed",
             Self::BrokerLost(_) => "broker_lost",
             Self::BrokerStalled { .. } => "broker_stalled",
+            Self::DeviceStalled { .. } => "device_stalled",
             Self::BrokerViolation(_) => "broker_violation",
             Self::Administrative(Administrative::Shutdown) => "shutdown",
             Self::Administrative(_) => "administrative",
@@ -139,6 +147,9 @@ impl Ending {
         Some(match self {
             Self::DeviceLost(_) => "check the radio link, and NAT time-outs shorter than the keep alive",
             Self::DeviceIdle { .. } => "check the radio link, and that the device sends PINGREQ in time",
+            Self::DeviceStalled { .. } => {
+                "the device publishes and does not read: check its MQTT library, and how many messages it has in flight"
+            }
             Self::Quiet { .. } => "give the device a keep alive if it is to stay connected",
             Self::DeviceViolation(_) => {
                 "the device's MQTT library breaks the specification: update or replace it"

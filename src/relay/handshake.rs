@@ -7,11 +7,12 @@ use super::context::Context;
 use super::device::{Device, Failed};
 use super::farewell::farewell;
 use super::registry::{Connection, Seat};
+use super::streams::AsSent;
 
 use super::{Refusal, journal};
-use crate::entrypoint::{Login as Rule, Scheme, TopicPlan};
+use crate::entrypoint::{Login as Rule, PlatformVersion, Scheme, TopicPlan};
 use crate::mqtt::{
-    Connack, Connect, ConnectError, FixedHeader, Login, PacketType, Version, Violation, connack,
+    AtMostOnce, Connack, Connect, ConnectError, FixedHeader, Login, PacketType, Version, Violation, connack,
 };
 use crate::upstream::{BrokerStream, TlsCredential};
 use std::net::SocketAddr;
@@ -30,8 +31,18 @@ const MAX_ANSWER: usize = 256 * 1024;
 
 /// A connection that the broker accepted.
 pub(super) struct Opened {
-    pub(super) carry: Carry<TcpStream, BrokerStream, TopicPlan>,
+    pub(super) carry: ByVersion,
     pub(super) seat: Seat,
+}
+
+/// A connection whose streams are those `S`.
+pub(super) type Carried<S> = Carry<TcpStream, BrokerStream, S>;
+
+/// A connection by the platform version of its entry point. What 201509 has to remember is boxed, so that
+/// the connections of the other do not carry its size.
+pub(super) enum ByVersion {
+    V201509(Carried<Box<AtMostOnce<TopicPlan>>>),
+    V201912(Carried<AsSent<TopicPlan>>),
 }
 
 /// Lets a device in, or tells it why not.
@@ -103,8 +114,20 @@ impl Accepted {
             connection.close(reason);
         }
         let idle = idle_rule(self.keep_alive);
-        let mut carry = Carry::new(device.stream, self.broker, rewrite, connection, idle);
-        carry.take_in(&device.ahead, &self.connack, &self.behind);
+        let carry = match connection.admission.entry_point.version {
+            PlatformVersion::V201509 => {
+                let streams = Box::new(AtMostOnce::new(self.version, rewrite));
+                let mut carry = Carry::new(device.stream, self.broker, streams, connection, idle);
+                carry.take_in(&device.ahead, &self.connack, &self.behind);
+                ByVersion::V201509(carry)
+            }
+            PlatformVersion::V201912 => {
+                let streams = AsSent::new(self.version, rewrite);
+                let mut carry = Carry::new(device.stream, self.broker, streams, connection, idle);
+                carry.take_in(&device.ahead, &self.connack, &self.behind);
+                ByVersion::V201912(carry)
+            }
+        };
         Opened { carry, seat }
     }
 }
@@ -136,7 +159,8 @@ async fn establish(device: &mut Device, caller: &mut Caller, context: &Context) 
         none(error.into())
     })?;
     caller.learn(&connect);
-    let admission = Admission::find(&snapshot, caller.peer.ip(), connect.keep_alive).map_err(none)?;
+    let admission =
+        Admission::find(&snapshot, caller.peer.ip(), connect.version, connect.keep_alive).map_err(none)?;
     drop(snapshot);
     caller.destination = Some(admission.entry_point.destination.clone());
     let reached = device.while_waiting(reach(&admission, &connect, context)).await;
@@ -199,6 +223,10 @@ async fn credential(admission: &Admission, context: &Context) -> Result<Option<T
 fn patched(admission: &Admission, connect: &Connect<'_>) -> Result<Vec<u8>, Refusal> {
     let sim = &admission.sim;
     let rewrite = TopicPlan::new(Arc::clone(sim), admission.entry_point.topics);
+    let connect = match admission.entry_point.version {
+        PlatformVersion::V201509 => connect.clone().as_311_without_will(),
+        PlatformVersion::V201912 => connect.clone(),
+    };
     match &admission.entry_point.login {
         Rule::PassThrough => connect.patched(Login::PassThrough, &rewrite),
         Rule::Fixed { username, password } => {
@@ -236,7 +264,7 @@ async fn await_connack(
                 .map_err(|f| f.refusal(&destination))?;
         }
     };
-    let (packet, behind) = match timeout(CONNACK_WITHIN, answer).await {
+    let (mut packet, behind) = match timeout(CONNACK_WITHIN, answer).await {
         Ok(answer) => answer.map_err(|refusal| (refusal, None))?,
         Err(_) => {
             return Err((
@@ -249,16 +277,22 @@ async fn await_connack(
         }
     };
     match Connack::parse(&packet, connect.version) {
-        Ok(connack) if connack.accepted() => Ok(Accepted {
-            admission,
-            client_id: connect.client_id.into(),
-            version: connect.version,
-            keep_alive: connack.server_keep_alive.unwrap_or(connect.keep_alive),
-            maximum_packet_size: connect.maximum_packet_size,
-            broker,
-            connack: packet,
-            behind,
-        }),
+        Ok(connack) if connack.accepted() => {
+            let version = admission.entry_point.version;
+            if version == PlatformVersion::V201509 && connect.version == Version::V31 {
+                connack::clear_session_present(&mut packet);
+            }
+            Ok(Accepted {
+                admission,
+                client_id: connect.client_id.into(),
+                version: connect.version,
+                keep_alive: connack.server_keep_alive.unwrap_or(connect.keep_alive),
+                maximum_packet_size: connect.maximum_packet_size,
+                broker,
+                connack: packet,
+                behind,
+            })
+        }
         Ok(connack) => Err((Refusal::ByBroker { destination, connack }, Some(packet))),
         Err(violation) => Err((
             Refusal::BrokerAnswer {

@@ -9,6 +9,7 @@
 //! | `context` | what every connection needs |
 //! | `handshake` | from accept to the broker's CONNACK |
 //! | `carry` | the steady state: both directions in one poll, and the idle rule |
+//! | `streams` | what is done to the bytes of both directions, by platform version |
 //! | `outbox` | what a socket did not take yet |
 //! | `registry` | who is connected, seen from outside |
 //! | `service` | the relay as a whole: started, watched, shut down |
@@ -33,6 +34,7 @@ mod outbox;
 mod refusal;
 mod registry;
 mod service;
+mod streams;
 mod tally;
 mod worker;
 

@@ -49,6 +49,9 @@ pub enum Refusal {
     /// The entry point is switched off.
     #[error("the MQTT entry point of group {0} is disabled")]
     Disabled(GroupId),
+    /// MQTT 5, where the entry point's platform version does not carry it.
+    #[error("the MQTT entry point of group {0} has version \"201509\", which does not carry MQTT 5")]
+    TooNew(GroupId),
     /// Keep alive outside Beam's range.
     #[error("keep alive {0} s is neither 0 nor 5 to 1200")]
     KeepAlive(u16),
@@ -118,7 +121,7 @@ impl Refusal {
             Self::DeviceLeft => "device_left",
             Self::NotConnect(_) => "not_connect",
             Self::ConnectTooLarge { .. } => "connect_too_large",
-            Self::Connect(ConnectError::Protocol { .. }) => "protocol_version",
+            Self::Connect(ConnectError::Protocol { .. }) | Self::TooNew(_) => "protocol_version",
             Self::Connect(_) => "malformed_connect",
             Self::UnknownAddress(_) => "unknown_address",
             Self::SwitchedOff(..) => "sim_switched_off",
@@ -159,7 +162,9 @@ impl Refusal {
                 return None;
             }
             Self::ConnectTooLarge { .. } => Reason::PacketTooLarge,
-            Self::Connect(ConnectError::Protocol { .. }) => Reason::UnsupportedProtocolVersion,
+            Self::Connect(ConnectError::Protocol { .. }) | Self::TooNew(_) => {
+                Reason::UnsupportedProtocolVersion
+            }
             Self::Connect(ConnectError::Malformed { violation, .. }) | Self::Will(violation) => {
                 violation.reason()
             }
@@ -207,6 +212,9 @@ impl Refusal {
                 "put an entry point mqtt://beam.soracom.io:1883 into the group's SoracomBeam configuration"
             }
             Self::Disabled(_) => "set enabled to true in the group's entry point",
+            Self::TooNew(_) => {
+                "set version to \"201912\" in the group's entry point, or the device to MQTT 3.1.1"
+            }
             Self::KeepAlive(_) => "set the device's keep alive to 0 or to 5 to 1200 s",
             Self::Credential(_) => "put the credential into the credential store, or correct $credentialsId",
             Self::NoCredential(_) => "add the IMSI or default to clientCerts",

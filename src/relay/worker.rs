@@ -1,14 +1,12 @@
 //! A thread of the data plane: its listeners and its connections. Nothing of it is shared with another.
 
-use super::carry::Carry;
 use super::context::Context;
 use super::farewell::farewell;
-use super::handshake::{self, Opened};
+use super::handshake::{self, ByVersion, Carried, Opened};
 use super::registry::Seat;
+use super::streams::Streams;
 use super::{Ending, journal};
-use crate::entrypoint::TopicPlan;
 use crate::mqtt::{Version, disconnect};
-use crate::upstream::BrokerStream;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -82,20 +80,29 @@ async fn admit(
 ) {
     let _ = stream.set_nodelay(true);
     if let Some(Opened { carry, seat }) = handshake::open(stream, peer, &context, worker).await {
-        tokio::spawn(Life {
+        match carry {
+            ByVersion::V201509(carry) => Life::begin(carry, seat, alive),
+            ByVersion::V201912(carry) => Life::begin(carry, seat, alive),
+        }
+    }
+}
+
+/// A connection's task. Written by hand, because it is what an idle connection costs.
+struct Life<S> {
+    open: Option<(Carried<S>, Seat)>,
+    alive: mpsc::Sender<()>,
+}
+
+impl<S: Streams + Unpin + Send + 'static> Life<S> {
+    fn begin(carry: Carried<S>, seat: Seat, alive: mpsc::Sender<()>) {
+        tokio::spawn(Self {
             open: Some((carry, seat)),
             alive,
         });
     }
 }
 
-/// A connection's task. Written by hand, because it is what an idle connection costs.
-struct Life {
-    open: Option<(Carry<TcpStream, BrokerStream, TopicPlan>, Seat)>,
-    alive: mpsc::Sender<()>,
-}
-
-impl Future for Life {
+impl<S: Streams + Unpin> Future for Life<S> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<()> {
@@ -113,7 +120,7 @@ impl Future for Life {
 }
 
 /// Closes both sockets, the device's with a last word where it may be heard.
-fn part(carry: Carry<TcpStream, BrokerStream, TopicPlan>, ending: &Ending, alive: mpsc::Sender<()>) {
+fn part<S: Streams + Unpin>(carry: Carried<S>, ending: &Ending, alive: mpsc::Sender<()>) {
     let connection = carry.connection();
     let last = match ending.reason() {
         Some(reason) if connection.version == Version::V5 && carry.at_boundary() => {
@@ -133,11 +140,18 @@ fn part(carry: Carry<TcpStream, BrokerStream, TopicPlan>, ending: &Ending, alive
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::entrypoint::TopicPlan;
+    use crate::mqtt::AtMostOnce;
     use crate::relay::Connection;
+    use crate::relay::streams::AsSent;
 
     #[test]
     fn an_idle_connection_stays_small() {
-        assert!(size_of::<Life>() <= 320, "{} bytes", size_of::<Life>());
+        let sizes = [
+            size_of::<Life<AsSent<TopicPlan>>>(),
+            size_of::<Life<Box<AtMostOnce<TopicPlan>>>>(),
+        ];
+        assert!(sizes.iter().all(|size| *size <= 320), "{sizes:?} bytes");
         assert!(
             size_of::<Connection>() <= 224,
             "{} bytes",

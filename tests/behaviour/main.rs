@@ -5,6 +5,7 @@
 
 mod site;
 
+mod acknowledgements;
 mod addresses;
 mod admin;
 mod bad_input;
@@ -18,6 +19,7 @@ mod keep_alive;
 mod library;
 mod load;
 mod login;
+mod platform_version;
 mod refusals;
 mod streams;
 mod tls;
