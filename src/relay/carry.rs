@@ -1,8 +1,8 @@
 //! The steady state of a connection: both directions in one poll, and the idle rule.
 
-use super::admission::{IdleRule, Silence};
+use super::admission::{Silence, idle_rule};
 use super::outbox::Outbox;
-use super::registry::Connection;
+use super::registry::{Asked, Connection};
 use super::streams::Streams;
 use super::{Administrative, Ending};
 use crate::mqtt::Scratch;
@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep};
 
 /// How much is read at once, into the one buffer that a worker's connections share.
 const READ: usize = 64 * 1024;
@@ -26,6 +26,12 @@ thread_local! {
     static SCRATCH: RefCell<(Vec<u8>, Scratch)> = RefCell::new((vec![0; READ], Scratch::default()));
 }
 
+/// A connection that is about to end.
+struct Lingering {
+    ending: Ending,
+    until: Pin<Box<Sleep>>,
+}
+
 /// A connection whose CONNACK said yes.
 pub(super) struct Carry<D, B, S> {
     device: D,
@@ -34,13 +40,9 @@ pub(super) struct Carry<D, B, S> {
     to_broker: Outbox,
     to_device: Outbox,
     connection: Arc<Connection>,
-    idle: IdleRule,
-    timer: Pin<Box<Sleep>>,
-    timer_armed: bool,
-    /// When the idle rule last saw life.
-    seen: Instant,
-    /// What the connection will have ended with, once what is on its way has arrived.
-    ending: Option<Ending>,
+    /// What the connection will have ended with, once what is on its way has arrived. Boxed, as nearly
+    /// always there is none.
+    ending: Option<Box<Lingering>>,
     /// No more comes from the device.
     device_done: bool,
     /// The device cannot be written to any more.
@@ -57,8 +59,7 @@ where
     B: AsyncRead + AsyncWrite + Unpin,
     S: Streams,
 {
-    pub(super) fn new(device: D, broker: B, streams: S, connection: Arc<Connection>, idle: IdleRule) -> Self {
-        let seen = Instant::now();
+    pub(super) fn new(device: D, broker: B, streams: S, connection: Arc<Connection>) -> Self {
         Self {
             device,
             broker,
@@ -66,10 +67,6 @@ where
             to_broker: Outbox::default(),
             to_device: Outbox::default(),
             connection,
-            idle,
-            timer: Box::pin(sleep_until(seen + idle.limit())),
-            timer_armed: false,
-            seen,
             ending: None,
             device_done: false,
             device_gone: false,
@@ -118,7 +115,7 @@ where
 
     /// An administrator's word comes second to a DISCONNECT that the device has sent already.
     fn ended_by(&mut self, reason: Administrative) -> Ending {
-        self.ending.take().unwrap_or(Ending::Administrative(reason))
+        self.ended(Ending::Administrative(reason))
     }
 
     /// Both directions.
@@ -171,8 +168,7 @@ where
                 self.end_with(Ending::DeviceClosed);
                 return Poll::Ready(Ok(()));
             }
-            self.seen = Instant::now();
-            self.connection.is_alive(self.seen.into_std());
+            self.connection.is_alive(Instant::now().into_std());
             let passed = self.streams.up(input, scratch);
             self.connection.counters.from_device(input.len(), passed.received);
             let sent = self
@@ -220,18 +216,27 @@ where
         }
     }
 
+    /// What it ended with: the first reason, or this one.
+    fn ended(&mut self, now: Ending) -> Ending {
+        self.ending.take().map_or(now, |lingering| lingering.ending)
+    }
+
+    /// Why it is about to end.
+    fn ending(&self) -> Option<&Ending> {
+        self.ending.as_deref().map(|lingering| &lingering.ending)
+    }
+
     /// The first reason stands; from then on the other side has [`LINGER`] to take what is on its way.
     fn end_with(&mut self, ending: Ending) {
         if self.ending.is_none() {
-            self.ending = Some(ending);
-            self.idle = IdleRule::device(LINGER);
-            self.seen = Instant::now();
+            let until = Box::pin(sleep(LINGER));
+            self.ending = Some(Box::new(Lingering { ending, until }));
         }
     }
 
     /// Passes the device's end of stream on, as half a close: the broker may still have answers.
     fn poll_tell_broker(&mut self, cx: &mut Context<'_>) -> Result<(), Ending> {
-        if !self.broker_told && matches!(self.ending, Some(Ending::DeviceClosed)) {
+        if !self.broker_told && matches!(self.ending(), Some(Ending::DeviceClosed)) {
             match Pin::new(&mut self.broker).poll_shutdown(cx) {
                 Poll::Pending => return Ok(()),
                 Poll::Ready(Ok(())) => self.broker_told = true,
@@ -289,9 +294,8 @@ where
                 self.end_with(Ending::BrokerClosed);
                 return Poll::Ready(Ok(()));
             }
-            if self.idle.silence == Silence::OfBoth {
-                self.seen = Instant::now();
-                self.connection.is_alive(self.seen.into_std());
+            if self.connection.keep_alive == 0 {
+                self.connection.is_alive(Instant::now().into_std());
             }
             let (bytes, scanned) = self.streams.down(input, scratch);
             self.connection
@@ -329,54 +333,43 @@ where
 
     /// Brokers may reset rather than close after a DISCONNECT.
     fn broker_lost(&mut self, error: io::Error) -> Ending {
-        self.ending.take().unwrap_or(Ending::BrokerLost(error))
+        self.ended(Ending::BrokerLost(error))
     }
 
     /// Whether everything that was on its way has arrived, or never will.
     fn is_over(&self) -> bool {
-        match self.ending {
+        match self.ending() {
             None => false,
             Some(Ending::DeviceViolation(_)) => self.to_broker.is_clear(),
             Some(_) => self.broker_done && self.to_device.is_clear(),
         }
     }
 
-    /// The idle rule. The timer is armed once and looks at [`Self::seen`] when it fires; until then a poll
-    /// costs a comparison.
-    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
-        let due = self.seen + self.idle.limit();
-        if due < self.timer.deadline() {
-            // Lingering began.
-            self.timer.as_mut().reset(due);
-            self.timer_armed = false;
+    /// What the idle rule ends it with, if it does. One that is about to end has its own limit.
+    fn idled_out(&self) -> Option<Ending> {
+        let now = Instant::now().into_std();
+        if self.ending.is_some() || !self.connection.idle_in(now).is_zero() {
+            return None;
         }
-        if self.timer_armed && Instant::now() < self.timer.deadline() {
-            return Poll::Pending;
-        }
-        self.timer_armed = true;
-        loop {
-            ready!(self.timer.as_mut().poll(cx));
-            let due = self.seen + self.idle.limit();
-            if due <= Instant::now() {
-                return Poll::Ready(self.idled_out());
-            }
-            self.timer.as_mut().reset(due);
-        }
+        let rule = idle_rule(self.connection.keep_alive);
+        let limit = rule.limit();
+        Some(match rule.silence {
+            Silence::OfBoth => Ending::Quiet { limit },
+            // The device is not read while the broker takes nothing, so its silence is not its own.
+            Silence::OfDevice if !self.to_broker.is_clear() => Ending::BrokerStalled { limit },
+            // Nor while it does not take what it asked for.
+            Silence::OfDevice if !self.streams.has_room() => Ending::DeviceStalled { limit },
+            Silence::OfDevice => Ending::DeviceIdle { limit },
+        })
     }
 
-    fn idled_out(&mut self) -> Ending {
-        let limit = self.idle.limit();
-        match (self.ending.take(), self.idle.silence) {
-            (Some(ending), _) => ending,
-            (None, Silence::OfBoth) => Ending::Quiet { limit },
-            // The device is not read while it does not take what it asked for.
-            (None, Silence::OfDevice) if self.to_broker.is_clear() && !self.streams.has_room() => {
-                Ending::DeviceStalled { limit }
-            }
-            (None, Silence::OfDevice) if self.to_broker.is_clear() => Ending::DeviceIdle { limit },
-            // The device is not read while the broker takes nothing, so its silence is not its own.
-            (None, Silence::OfDevice) => Ending::BrokerStalled { limit },
-        }
+    /// The end of the time that the other side has once one has ended.
+    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
+        let Some(lingering) = &mut self.ending else {
+            return Poll::Pending;
+        };
+        ready!(lingering.until.as_mut().poll(cx));
+        Poll::Ready(self.ended(Ending::BrokerClosed))
     }
 }
 
@@ -391,16 +384,22 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ending> {
         let this = self.get_mut();
-        if let Some(reason) = this.connection.poll_close(cx) {
-            return Poll::Ready(this.ended_by(reason));
+        match this.connection.poll_asked(cx) {
+            Asked::Nothing => {}
+            Asked::Look => {
+                if let Some(ending) = this.idled_out() {
+                    return Poll::Ready(ending);
+                }
+            }
+            Asked::Close(reason) => return Poll::Ready(this.ended_by(reason)),
         }
         if let Err(ending) = this.poll_both(cx) {
             return Poll::Ready(ending);
         }
         if this.is_over() {
-            return Poll::Ready(this.ending.take().unwrap_or(Ending::BrokerClosed));
+            return Poll::Ready(this.ended(Ending::BrokerClosed));
         }
-        this.poll_timer(cx)
+        this.poll_linger(cx)
     }
 }
 

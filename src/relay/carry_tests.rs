@@ -3,8 +3,9 @@
 use super::*;
 use crate::entrypoint::EntryPoint;
 use crate::mqtt::{AtMostOnce, Unchanged, Version, Violation};
+use crate::relay::Admission;
 use crate::relay::streams::AsSent;
-use crate::relay::{Admission, idle_rule};
+use crate::relay::wheel::TICK;
 use crate::sim::{Imsi, Sim, SimId};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::task::JoinHandle;
@@ -61,21 +62,26 @@ fn site_of<S: Streams + Unpin + Send + 'static>(streams: S, keep_alive: u16, buf
     let (device, device_leg) = duplex(buffer);
     let (broker, broker_leg) = duplex(buffer);
     let connection = connection(Version::V311, keep_alive);
-    let carry = Carry::new(
-        device_leg,
-        broker_leg,
-        streams,
-        Arc::clone(&connection),
-        idle_rule(keep_alive),
-    );
+    let carry = Carry::new(device_leg, broker_leg, streams, Arc::clone(&connection));
     let began = Instant::now();
     let carried = tokio::spawn(carry);
+    tokio::spawn(look(Arc::clone(&connection)));
     Site {
         device,
         broker,
         connection,
         carried,
         began,
+    }
+}
+
+/// What the worker's wheel does.
+async fn look(connection: Arc<Connection>) {
+    loop {
+        sleep(TICK).await;
+        if connection.idle_in(Instant::now().into_std()).is_zero() {
+            connection.look();
+        }
     }
 }
 
@@ -86,8 +92,9 @@ impl Site {
     }
 }
 
+/// Not before `seconds`, and not more than a step of the wheel later.
 fn about(elapsed: Duration, seconds: f32) -> bool {
-    (elapsed.as_secs_f32() - seconds).abs() < 0.1
+    (seconds - 0.1..seconds + TICK.as_secs_f32() + 0.1).contains(&elapsed.as_secs_f32())
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,6 +1,6 @@
 //! From accept to the broker's CONNACK.
 
-use super::admission::{Admission, idle_rule};
+use super::admission::Admission;
 use super::caller::Caller;
 use super::carry::Carry;
 use super::context::Context;
@@ -113,17 +113,16 @@ impl Accepted {
         if let Some(reason) = connection.admission.lost(peer.ip(), &context.store.snapshot()) {
             connection.close(reason);
         }
-        let idle = idle_rule(self.keep_alive);
         let carry = match connection.admission.entry_point.version {
             PlatformVersion::V201509 => {
                 let streams = Box::new(AtMostOnce::new(self.version, rewrite));
-                let mut carry = Carry::new(device.stream, self.broker, streams, connection, idle);
+                let mut carry = Carry::new(device.stream, self.broker, streams, connection);
                 carry.take_in(&device.ahead, &self.connack, &self.behind);
                 ByVersion::V201509(carry)
             }
             PlatformVersion::V201912 => {
                 let streams = AsSent::new(self.version, rewrite);
-                let mut carry = Carry::new(device.stream, self.broker, streams, connection, idle);
+                let mut carry = Carry::new(device.stream, self.broker, streams, connection);
                 carry.take_in(&device.ahead, &self.connack, &self.behind);
                 ByVersion::V201912(carry)
             }

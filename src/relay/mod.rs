@@ -8,7 +8,8 @@
 //! | `device`, `caller` | a device that is connecting, and what is known about it |
 //! | `context` | what every connection needs |
 //! | `handshake` | from accept to the broker's CONNACK |
-//! | `carry` | the steady state: both directions in one poll, and the idle rule |
+//! | `carry` | the steady state: both directions in one poll |
+//! | `wheel` | when the idle rule looks at which connection |
 //! | `streams` | what is done to the bytes of both directions, by platform version |
 //! | `outbox` | what a socket did not take yet |
 //! | `registry` | who is connected, seen from outside |
@@ -36,6 +37,7 @@ mod registry;
 mod service;
 mod streams;
 mod tally;
+mod wheel;
 mod worker;
 
 pub use admission::{Admission, IDLE_WITHOUT_KEEP_ALIVE, IdleRule, idle_rule};

@@ -1,5 +1,7 @@
 //! Who is connected, seen from outside of the connections' own tasks.
 
+use super::admission::idle_rule;
+use super::wheel::{Entry, Wheel};
 use super::{Administrative, Admission, Books};
 use crate::entrypoint::{MQTT_ENTRY_POINT, Scheme};
 use crate::mqtt::Version;
@@ -11,6 +13,20 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Has a connection's task look at the idle rule, where [`Administrative`] has it close.
+const LOOK: u8 = u8::MAX;
+
+/// What a connection's task is asked to do by others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// Nothing.
+    Nothing,
+    /// To see whether the idle rule ends it.
+    Look,
+    /// To close.
+    Close(Administrative),
+}
 
 /// A live connection, as everybody but its own task sees it.
 #[derive(Debug)]
@@ -58,7 +74,8 @@ impl Connection {
             version,
             keep_alive,
             maximum_packet_size,
-            opened: Instant::now(),
+            // The clock of the runtime, which tests turn.
+            opened: tokio::time::Instant::now().into_std(),
             counters: Counters::default(),
             alive: AtomicU64::new(0),
             reported: Reported::default(),
@@ -87,13 +104,34 @@ impl Connection {
         self.waker.wake();
     }
 
-    /// Why it is to be closed, if it is. The task of `cx` is woken when that changes.
+    /// How long the idle rule leaves it from `now` on; zero if it is over.
+    pub(super) fn idle_in(&self, now: Instant) -> Duration {
+        let alive = Duration::from_millis(self.alive.load(Ordering::Relaxed));
+        let silent = now.saturating_duration_since(self.opened + alive);
+        idle_rule(self.keep_alive).limit().saturating_sub(silent)
+    }
+
+    /// Has the connection's task look at the idle rule, unless it is to close anyway.
+    pub(super) fn look(&self) {
+        let _ = self
+            .close
+            .compare_exchange(0, LOOK, Ordering::AcqRel, Ordering::Relaxed);
+        self.waker.wake();
+    }
+
+    /// What the task of `cx` is asked to do. It is woken when that changes.
     #[inline]
-    pub(super) fn poll_close(&self, cx: &std::task::Context<'_>) -> Option<Administrative> {
+    pub(super) fn poll_asked(&self, cx: &std::task::Context<'_>) -> Asked {
         self.waker.register(cx.waker());
         match self.close.load(Ordering::Acquire) {
-            0 => None,
-            code => Administrative::from_code(code),
+            0 => Asked::Nothing,
+            LOOK => {
+                let _ = self
+                    .close
+                    .compare_exchange(LOOK, 0, Ordering::AcqRel, Ordering::Relaxed);
+                Asked::Look
+            }
+            code => Administrative::from_code(code).map_or(Asked::Nothing, Asked::Close),
         }
     }
 
@@ -114,10 +152,17 @@ impl Connection {
     }
 }
 
+/// The connections of a worker.
+#[derive(Debug, Default)]
+struct Table {
+    connections: Slab<Arc<Connection>>,
+    wheel: Wheel,
+}
+
 /// All live connections, in one table for each worker so that workers do not wait for one another.
 #[derive(Debug)]
 pub struct Registry {
-    tables: Vec<Mutex<Slab<Arc<Connection>>>>,
+    tables: Vec<Mutex<Table>>,
     books: Books,
     sessions: Arc<Sessions>,
     next_id: AtomicU64,
@@ -153,13 +198,20 @@ impl Registry {
         &self.sessions
     }
 
-    fn table(&self, worker: usize) -> MutexGuard<'_, Slab<Arc<Connection>>> {
+    fn table(&self, worker: usize) -> MutexGuard<'_, Table> {
         self.tables[worker].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Enters a connection; it is out again when the seat is dropped.
     pub(super) fn enter(self: &Arc<Self>, worker: usize, connection: &Arc<Connection>) -> Seat {
-        let key = self.table(worker).insert(Arc::clone(connection));
+        let mut table = self.table(worker);
+        let key = table.connections.insert(Arc::clone(connection)) as u32;
+        let entry = Entry {
+            key,
+            id: connection.id as u32,
+        };
+        table.wheel.put(entry, idle_rule(connection.keep_alive).limit());
+        drop(table);
         let Connection {
             admission,
             peer,
@@ -170,7 +222,25 @@ impl Registry {
         Seat {
             registry: Arc::clone(self),
             worker: worker as u32,
-            key: key as u32,
+            key,
+        }
+    }
+
+    /// One step of the idle rule, every [`super::wheel::TICK`]: has those of a worker's connections look that
+    /// may have been silent for too long. What is woken for nothing is seen again a step later.
+    pub(super) fn tick(&self, worker: usize, now: Instant) {
+        let mut table = self.table(worker);
+        for entry in table.wheel.step() {
+            let Some(connection) = table.connections.get(entry.key as usize) else {
+                continue;
+            };
+            if connection.id as u32 == entry.id {
+                let left = connection.idle_in(now);
+                if left.is_zero() {
+                    connection.look();
+                }
+                table.wheel.put(entry, left);
+            }
         }
     }
 
@@ -178,7 +248,7 @@ impl Registry {
     #[must_use]
     pub fn len(&self) -> usize {
         (0..self.tables.len())
-            .map(|worker| self.table(worker).len())
+            .map(|worker| self.table(worker).connections.len())
             .sum()
     }
 
@@ -191,7 +261,7 @@ impl Registry {
     /// Calls `look` with each connection. A worker waits for its own table only.
     pub fn for_each(&self, mut look: impl FnMut(&Arc<Connection>)) {
         for worker in 0..self.tables.len() {
-            for (_, connection) in self.table(worker).iter() {
+            for (_, connection) in &self.table(worker).connections {
                 look(connection);
             }
         }
@@ -235,6 +305,7 @@ impl Drop for Seat {
         let left = self
             .registry
             .table(self.worker as usize)
+            .connections
             .try_remove(self.key as usize);
         if let Some(connection) = left {
             connection.report(&self.registry.books.meter);

@@ -5,6 +5,7 @@ use super::farewell::farewell;
 use super::handshake::{self, ByVersion, Carried, Opened};
 use super::registry::Seat;
 use super::streams::Streams;
+use super::wheel::TICK;
 use super::{Ending, journal};
 use crate::mqtt::{Version, disconnect};
 use std::io;
@@ -15,7 +16,7 @@ use std::task::{Context as TaskContext, Poll, ready};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
-use tokio::time::{sleep, timeout};
+use tokio::time::{interval, sleep, timeout};
 
 /// How long accepting rests when the system has no more descriptors.
 const REST: Duration = Duration::from_millis(100);
@@ -43,6 +44,7 @@ pub(super) fn run(
                 alive.clone(),
             )));
         }
+        let ticking = tokio::spawn(tick(Arc::clone(context), worker));
         let _ = context.shutdown.clone().wait_for(|down| *down).await;
         for task in accepting {
             task.abort();
@@ -50,8 +52,18 @@ pub(super) fn run(
         }
         drop(alive);
         let _ = timeout(grace, all_gone.recv()).await;
+        ticking.abort();
         Ok(())
     })
+}
+
+/// Keeps the idle rule.
+async fn tick(context: Arc<Context>, worker: usize) {
+    let mut ticks = interval(TICK);
+    loop {
+        let now = ticks.tick().await;
+        context.registry.tick(worker, now.into_std());
+    }
 }
 
 async fn accept(listener: TcpListener, context: Arc<Context>, worker: usize, alive: mpsc::Sender<()>) {
