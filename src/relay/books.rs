@@ -121,7 +121,7 @@ impl Bookkeeper {
         self.registry.report();
         let now = now_millis() / 1000;
         for (key, counts) in self.books.meter.take() {
-            self.books.tally.counted(key.group.as_ref(), counts);
+            self.books.tally.counted(key.group(), counts);
             self.lines.add(&key, &counts);
             self.pending.add(now, key, counts);
         }

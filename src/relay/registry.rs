@@ -140,13 +140,8 @@ impl Connection {
     fn report(&self, meter: &Meter) {
         let since = self.reported.catch_up(&self.counters.read());
         if !since.is_zero() {
-            let sim = &self.admission.sim;
-            let key = UsageKey {
-                imsi: sim.imsi.clone(),
-                group: sim.group_id.clone(),
-                entry_point: MQTT_ENTRY_POINT,
-                tls: self.admission.entry_point.destination.scheme == Scheme::Mqtts,
-            };
+            let tls = self.admission.entry_point.destination.scheme == Scheme::Mqtts;
+            let key = UsageKey::new(Arc::clone(&self.admission.sim), MQTT_ENTRY_POINT, tls);
             meter.add(key, since);
         }
     }

@@ -1,7 +1,8 @@
 //! The ledger: requests by SIM, entry point and bucket of time, in SQLite.
 
-use super::{Pending, Period, UsageKey};
+use super::{Counts, Pending, Period, UsageKey};
 use crate::sim::{GroupId, Imsi};
+use serde_json::{Value, json};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, Sqlite, SqlitePool, Transaction};
 use std::collections::HashMap;
@@ -10,6 +11,21 @@ use tokio::sync::Mutex;
 
 /// Rows that an export reads at once, so that its memory is the text and not the rows.
 const PAGE: i64 = 10_000;
+
+/// Keys or deltas of one statement at most, so that its text stays small.
+const ROWS: usize = 1_000;
+
+const NEW_KEYS: &str = "
+    INSERT INTO usage_key (imsi, group_id, entry_point, scheme)
+    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each(?1)
+    WHERE true
+    ON CONFLICT DO NOTHING";
+
+/// The place of each key in the list, and its id.
+const KEYS: &str = "
+    SELECT j.key, k.id FROM json_each(?1) AS j CROSS JOIN usage_key AS k
+    ON k.imsi = j.value ->> 0 AND k.group_id = j.value ->> 1
+    AND k.entry_point = j.value ->> 2 AND k.scheme = j.value ->> 3";
 
 /// Adds deltas to all three buckets that a moment lies in, in one statement.
 const ADD: &str = "
@@ -97,33 +113,27 @@ impl Ledger {
     /// [`LedgerError`]: nothing was added, and the same deltas may be tried again.
     pub async fn write(&self, pending: &Pending) -> Result<(), LedgerError> {
         let mut ids = self.ids.lock().await;
-        let mut fresh = Vec::new();
         let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        let new: Vec<&UsageKey> = pending.buckets().flat_map(|(_, sums)| sums.keys()).collect();
+        let new: Vec<&UsageKey> = new.into_iter().filter(|key| !ids.contains_key(key)).collect();
+        let mut fresh = HashMap::new();
+        for keys in new.chunks(ROWS) {
+            enter(&mut transaction, keys, &mut fresh).await?;
+        }
         for (bucket, sums) in pending.buckets() {
-            let mut deltas = String::from("[");
-            for (key, counts) in sums {
-                let id = match ids.get(key) {
-                    Some(id) => *id,
-                    None => {
-                        let id = id_of(&mut transaction, key).await?;
-                        fresh.push((key.clone(), id));
-                        id
-                    }
-                };
-                let comma = if deltas.len() > 1 { "," } else { "" };
-                let [a, b, c, d] = [
-                    counts.device_up,
-                    counts.broker_up,
-                    counts.broker_down,
-                    counts.device_down,
-                ];
-                // Writing to a String does not fail.
-                let _ = write!(deltas, "{comma}[{id},{a},{b},{c},{d}]");
-            }
-            deltas.push(']');
             let buckets = Period::ALL.map(|period| [period.code(), period.start(bucket)]);
-            let add = sqlx::query(ADD).bind(format!("{buckets:?}")).bind(deltas);
-            add.execute(&mut *transaction).await?;
+            let buckets = format!("{buckets:?}");
+            let mut sums = sums.iter().peekable();
+            while sums.peek().is_some() {
+                let mut deltas = String::from("[");
+                for (key, counts) in sums.by_ref().take(ROWS) {
+                    let id = ids.get(key).or_else(|| fresh.get(key));
+                    push_delta(&mut deltas, *id.ok_or(sqlx::Error::RowNotFound)?, counts);
+                }
+                deltas.push(']');
+                let add = sqlx::query(ADD).bind(&buckets).bind(deltas);
+                add.execute(&mut *transaction).await?;
+            }
         }
         transaction.commit().await?;
         // Not before: a transaction that is rolled back takes its new keys with it.
@@ -219,18 +229,44 @@ impl Ledger {
     }
 }
 
-async fn id_of(transaction: &mut Transaction<'_, Sqlite>, key: &UsageKey) -> Result<i64, sqlx::Error> {
-    // The update changes nothing; without it a key that is there already would give no row back.
-    let insert = "INSERT INTO usage_key (imsi, group_id, entry_point, scheme) VALUES (?, ?, ?, ?)
-        ON CONFLICT DO UPDATE SET imsi = imsi RETURNING id";
-    sqlx::query(insert)
-        .bind(key.imsi.as_str())
-        .bind(key.group.as_ref().map_or("", GroupId::as_str))
-        .bind(key.entry_point)
-        .bind(if key.tls { "mqtts" } else { "mqtt" })
-        .fetch_one(&mut **transaction)
+/// Enters keys where they are not in the database yet, and tells their ids.
+async fn enter(
+    transaction: &mut Transaction<'_, Sqlite>,
+    keys: &[&UsageKey],
+    ids: &mut HashMap<UsageKey, i64>,
+) -> Result<(), sqlx::Error> {
+    let rows = keys.iter().map(|key| {
+        let scheme = if key.tls { "mqtts" } else { "mqtt" };
+        let group = key.group().map_or("", GroupId::as_str);
+        json!([key.imsi().as_str(), group, key.entry_point, scheme])
+    });
+    let rows = Value::from_iter(rows).to_string();
+    sqlx::query(NEW_KEYS)
+        .bind(&rows)
+        .execute(&mut **transaction)
+        .await?;
+    for row in sqlx::query(KEYS)
+        .bind(&rows)
+        .fetch_all(&mut **transaction)
         .await?
-        .try_get(0)
+    {
+        let (at, id): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+        let key = usize::try_from(at).ok().and_then(|at| keys.get(at));
+        ids.extend(key.map(|key| ((*key).clone(), id)));
+    }
+    Ok(())
+}
+
+fn push_delta(deltas: &mut String, id: i64, counts: &Counts) {
+    let comma = if deltas.len() > 1 { "," } else { "" };
+    let [a, b, c, d] = [
+        counts.device_up,
+        counts.broker_up,
+        counts.broker_down,
+        counts.device_down,
+    ];
+    // Writing to a String does not fail.
+    let _ = write!(deltas, "{comma}[{id},{a},{b},{c},{d}]");
 }
 
 fn stats_row(row: &SqliteRow) -> Result<StatsRow, sqlx::Error> {

@@ -1,21 +1,64 @@
 //! What connections counted, summed by SIM and entry point, and the usage lines in the log.
 
 use super::Counts;
-use crate::sim::{GroupId, Imsi};
+use crate::sim::{GroupId, Imsi, Sim};
 use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// What a sum is for: one SIM through one entry point towards one kind of destination.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+/// What a sum is for: one SIM in one group, through one entry point, towards one kind of destination.
+///
+/// Holds the SIM rather than its names, as there are as many keys as SIMs that speak.
+#[derive(Debug, Clone)]
 pub struct UsageKey {
-    /// The SIM.
-    pub imsi: Imsi,
-    /// The group that held the entry point.
-    pub group: Option<GroupId>,
+    sim: Arc<Sim>,
     /// The entry point's key in the group.
     pub entry_point: &'static str,
     /// Whether the broker leg is MQTTS (`outMqtts`) or MQTT (`outMqtt`).
     pub tls: bool,
+}
+
+impl UsageKey {
+    /// A key for `sim` in the group that it is in.
+    #[must_use]
+    pub fn new(sim: Arc<Sim>, entry_point: &'static str, tls: bool) -> Self {
+        Self {
+            sim,
+            entry_point,
+            tls,
+        }
+    }
+
+    /// The SIM.
+    #[must_use]
+    pub fn imsi(&self) -> &Imsi {
+        &self.sim.imsi
+    }
+
+    /// The group that held the entry point.
+    #[must_use]
+    pub fn group(&self) -> Option<&GroupId> {
+        self.sim.group_id.as_ref()
+    }
+
+    /// What makes it this key and no other.
+    fn parts(&self) -> (&Imsi, Option<&GroupId>, &'static str, bool) {
+        (self.imsi(), self.group(), self.entry_point, self.tls)
+    }
+}
+
+impl PartialEq for UsageKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.parts() == other.parts()
+    }
+}
+
+impl Eq for UsageKey {}
+
+impl Hash for UsageKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.parts().hash(state);
+    }
 }
 
 /// Sums by key.
@@ -68,8 +111,8 @@ impl UsageLines {
         for (key, counts) in due {
             tracing::info!(
                 event = "usage",
-                imsi = %key.imsi,
-                group = key.group.as_ref().map(GroupId::as_str),
+                imsi = %key.imsi(),
+                group = key.group().map(GroupId::as_str),
                 interval,
                 in_mqtt = counts.device_leg(),
                 out_mqtt = if key.tls { 0 } else { counts.broker_leg() },
@@ -87,17 +130,20 @@ impl UsageLines {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+    use crate::sim::SimId;
+
+    pub(in crate::usage) fn key_of(imsi: &str, tls: bool) -> UsageKey {
+        let sim_id = SimId::new("8981100000000000017").unwrap();
+        let mut sim = Sim::new(sim_id, Imsi::new(imsi).unwrap());
+        sim.group_id = Some(GroupId::new("default").unwrap());
+        UsageKey::new(Arc::new(sim), "mqtt://beam.soracom.io:1883", tls)
+    }
 
     #[test]
     fn connections_of_one_sim_are_one_sum_for_each_kind_of_broker_leg() {
-        let key = |tls| UsageKey {
-            imsi: Imsi::new("440103000000001").unwrap(),
-            group: None,
-            entry_point: "mqtt://beam.soracom.io:1883",
-            tls,
-        };
+        let key = |tls| key_of("440103000000001", tls);
         let meter = Meter::default();
         let one = Counts {
             device_up: 1,

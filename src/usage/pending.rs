@@ -56,17 +56,12 @@ impl Pending {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sim::Imsi;
+    use crate::usage::meter::tests::key_of;
 
     #[test]
     fn a_long_failure_of_the_database_loses_no_request_and_stays_bounded() {
         let mut pending = Pending::default();
-        let key = UsageKey {
-            imsi: Imsi::new("440103000000001").unwrap(),
-            group: None,
-            entry_point: "mqtt://beam.soracom.io:1883",
-            tls: false,
-        };
+        let key = key_of("440103000000001", false);
         let one = Counts {
             device_up: 1,
             ..Counts::default()

@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::logbook::{Entry, Level, Source};
-use crate::sim::{GroupId, Imsi};
+use crate::sim::{GroupId, Imsi, Sim, SimId};
 use crate::usage::{Counts, Pending, UsageKey};
+use std::sync::Arc;
 
 /// 2026-11-23 14:10:11 UTC.
 const THEN: i64 = 1_795_443_011;
@@ -17,12 +18,10 @@ impl Api {
         let now = now.unwrap().as_secs() as i64;
         let mut pending = Pending::default();
         for (imsi, tls, requests) in [(IMSI, false, 2), (IMSI, true, 3), (GONE, false, 1)] {
-            let key = UsageKey {
-                imsi: Imsi::new(imsi).unwrap(),
-                group: Some(GroupId::new("default").unwrap()),
-                entry_point: "mqtt://beam.soracom.io:1883",
-                tls,
-            };
+            let sim_id = SimId::new("8981100000000000777").unwrap();
+            let mut sim = Sim::new(sim_id, Imsi::new(imsi).unwrap());
+            sim.group_id = Some(GroupId::new("default").unwrap());
+            let key = UsageKey::new(Arc::new(sim), "mqtt://beam.soracom.io:1883", tls);
             let counts = Counts {
                 device_up: requests,
                 broker_up: requests,

@@ -1,18 +1,14 @@
 use super::*;
 use crate::database;
 use crate::usage::Counts;
+use crate::usage::meter::tests::key_of;
 
 /// 2026-11-23 14:10:11 UTC.
 const NOW: i64 = 1_795_443_011;
 const DAY: i64 = 86_400;
 
 fn key(number: u32, tls: bool) -> UsageKey {
-    UsageKey {
-        imsi: imsi(number),
-        group: Some(GroupId::new("default").unwrap()),
-        entry_point: "mqtt://beam.soracom.io:1883",
-        tls,
-    }
+    key_of(imsi(number).as_str(), tls)
 }
 
 fn imsi(number: u32) -> Imsi {
