@@ -2,7 +2,7 @@
 
 use clap::Args;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -66,6 +66,18 @@ pub struct Settings {
     /// Threads that carry connections [default: number of cores]
     #[arg(long, env = "SIMRELAY_RELAY_WORKERS", value_name = "N", global = true)]
     pub relay_workers: Option<NonZeroUsize>,
+
+    /// Address of this machine that brokers are dialled from; may be given several times (in the environment:
+    /// separated by commas) and is then used in turn, as each has some 28,000 ports towards one broker
+    /// [default: the system chooses]
+    #[arg(
+        long,
+        env = "SIMRELAY_UPSTREAM_BIND",
+        value_delimiter = ',',
+        value_name = "ADDRESS",
+        global = true
+    )]
+    pub upstream_bind: Vec<IpAddr>,
 
     /// Admin API, or off
     #[arg(

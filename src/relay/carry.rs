@@ -102,10 +102,10 @@ where
         &self.connection
     }
 
-    /// Closes the broker's stream and gives the device's. The relay sends no DISCONNECT of its own to a
-    /// broker: if the device did not send one, the broker publishes the will.
-    pub(super) fn let_go(self) -> D {
-        self.device
+    /// Gives the streams of the device and of the broker. The relay sends no DISCONNECT of its own to a broker:
+    /// if the device did not send one, the broker publishes the will.
+    pub(super) fn let_go(self) -> (D, B) {
+        (self.device, self.broker)
     }
 
     /// Whether a packet of the relay's own may follow what the device got.

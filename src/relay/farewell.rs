@@ -1,4 +1,4 @@
-//! The last words to a device.
+//! The last words to a device, and the last a broker hears.
 
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -6,7 +6,9 @@ use tokio::time::timeout;
 
 /// How long a device may take to read the last packet, and again to close.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// How much of what it still sends is read away.
+/// How long a broker may take to read what is on its way to it.
+const READING: Duration = Duration::from_secs(10);
+/// How much of what a device still sends is read away.
 const DRAIN: usize = 256 * 1024;
 
 /// Sends `last` and closes so that the device can read it: a socket closed with bytes unread would be
@@ -31,4 +33,17 @@ pub(super) async fn farewell<D: AsyncRead + AsyncWrite + Unpin>(mut device: D, l
     };
     // Past this the device's kernel has had its time to take the packet.
     let _ = timeout(PATIENCE, drain).await;
+}
+
+/// Closes so that the broker gets everything that was written to it: it closes in its turn when it has read
+/// the end. A socket closed with bytes unread would be reset, and what is on its way would be lost.
+pub(super) async fn wait_until_read<B: AsyncRead + AsyncWrite + Unpin>(mut broker: B) {
+    let read = async {
+        broker.shutdown().await?;
+        let mut away = [0; 4096];
+        while broker.read(&mut away).await? > 0 {}
+        std::io::Result::Ok(())
+    };
+    // A broker that is gone, or takes longer, gets no more.
+    let _ = timeout(READING, read).await;
 }

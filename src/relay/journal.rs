@@ -23,6 +23,7 @@ pub(super) fn opened(books: &Books, connection: &Connection) {
         client_id = %connection.client_id,
         mqtt = %connection.version,
         keep_alive = connection.keep_alive,
+        platform_version = %connection.admission.entry_point.version,
         destination = %connection.admission.entry_point.destination,
         "connection opened"
     );

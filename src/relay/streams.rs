@@ -5,6 +5,10 @@ use crate::mqtt::{AtMostOnce, Downlink, Passed, Scanned, Scratch, TopicRewrite, 
 
 /// What is done to the bytes of both directions. No I/O.
 pub(super) trait Streams {
+    /// Whether the relay acknowledges messages itself, so that the broker has to get them whatever ends the
+    /// connection.
+    const ACKNOWLEDGES: bool = false;
+
     /// Takes what the device sent and gives what the broker shall see.
     fn up<'a>(&mut self, input: &'a [u8], scratch: &'a mut Scratch) -> Passed<'a>;
 
@@ -67,6 +71,8 @@ impl<R: TopicRewrite> Streams for AsSent<R> {
 
 /// Version 201509.
 impl<R: TopicRewrite> Streams for Box<AtMostOnce<R>> {
+    const ACKNOWLEDGES: bool = true;
+
     fn up<'a>(&mut self, input: &'a [u8], scratch: &'a mut Scratch) -> Passed<'a> {
         (**self).up(input, scratch)
     }

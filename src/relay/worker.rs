@@ -1,7 +1,7 @@
 //! A thread of the data plane: its listeners and its connections. Nothing of it is shared with another.
 
 use super::context::Context;
-use super::farewell::farewell;
+use super::farewell::{farewell, wait_until_read};
 use super::handshake::{self, ByVersion, Carried, Opened};
 use super::registry::Seat;
 use super::streams::Streams;
@@ -140,7 +140,16 @@ fn part<S: Streams + Unpin>(carry: Carried<S>, ending: &Ending, alive: mpsc::Sen
         }
         _ => Vec::new(),
     };
-    let device = carry.let_go();
+    let (device, broker) = carry.let_go();
+    if S::ACKNOWLEDGES {
+        let alive = alive.clone();
+        tokio::spawn(async move {
+            wait_until_read(broker).await;
+            drop(alive);
+        });
+    } else {
+        drop(broker);
+    }
     if ending.device_listens() {
         tokio::spawn(async move {
             farewell(device, &last).await;

@@ -9,7 +9,7 @@ use crate::serve::banner::Banner;
 use crate::sessions::{History, Sessions};
 use crate::settings::{Listen, LogFormat, Settings};
 use crate::store::{CredentialStore, FileStore, Store};
-use crate::upstream::{Deadlines, Upstream};
+use crate::upstream::{Deadlines, LocalAddresses, Upstream};
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -40,6 +40,9 @@ pub enum StartError {
     /// The relay cannot listen.
     #[error(transparent)]
     Relay(#[from] crate::relay::RelayError),
+    /// Brokers cannot be dialled from an address.
+    #[error(transparent)]
+    Local(#[from] crate::upstream::InvalidLocalAddress),
     /// The embedded broker cannot listen.
     #[cfg(feature = "embedded-broker")]
     #[error(transparent)]
@@ -184,11 +187,13 @@ fn start_relay(
         grace: Duration::from_secs(settings.grace),
     };
     let store = Arc::clone(store) as Arc<dyn Store>;
+    let local = LocalAddresses::new(&settings.upstream_bind)?;
+    let upstream = Upstream::new(Deadlines::default()).dialling_from(local);
     Ok(Relay::start(
         &relay,
         store,
         Arc::clone(credentials),
-        Upstream::new(Deadlines::default()),
+        upstream,
         books,
         sessions,
     )?)

@@ -1,5 +1,6 @@
 //! Dialling a destination.
 
+use super::local::LocalAddresses;
 use super::resolve::Resolver;
 use super::tls::{TlsClients, TlsCredential};
 use super::{BrokerStream, UpstreamError};
@@ -40,18 +41,26 @@ impl Default for Deadlines {
 pub struct Upstream {
     resolver: Resolver,
     tls: TlsClients,
+    local: LocalAddresses,
     deadlines: Deadlines,
 }
 
 impl Upstream {
-    /// With empty caches.
+    /// With empty caches; the system chooses where brokers are dialled from.
     #[must_use]
     pub fn new(deadlines: Deadlines) -> Self {
         Self {
             resolver: Resolver::new(deadlines.resolve),
             tls: TlsClients::new(),
+            local: LocalAddresses::default(),
             deadlines,
         }
+    }
+
+    /// Dials from these addresses of this machine.
+    #[must_use]
+    pub fn dialling_from(self, local: LocalAddresses) -> Self {
+        Self { local, ..self }
     }
 
     /// A stream to `destination`, ready for the CONNECT. `credential` is looked at for `mqtts` only.
@@ -97,11 +106,17 @@ impl Upstream {
 
     async fn dial_address(&self, address: SocketAddr) -> Result<TcpStream, UpstreamError> {
         let limit = self.deadlines.dial;
-        let stream = timeout(limit, TcpStream::connect(address))
+        let stream = timeout(limit, self.local.connect(address))
             .await
             .map_err(|_| UpstreamError::DialTimeout { address, limit })?
             .and_then(|stream| stream.set_nodelay(true).map(|()| stream))
-            .map_err(|source| UpstreamError::Dial { address, source })?;
+            .map_err(|source| match source.kind() {
+                io::ErrorKind::AddrNotAvailable => UpstreamError::NoPort {
+                    address,
+                    from: self.local.in_words(address),
+                },
+                _ => UpstreamError::Dial { address, source },
+            })?;
         Ok(stream)
     }
 

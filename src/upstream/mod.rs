@@ -4,16 +4,19 @@
 //! |---|---|
 //! | `resolve` | names to addresses, cached, asked once however many connections wait |
 //! | `tls` | one client configuration per credential and destination, with its session tickets |
+//! | `local` | the addresses of this machine that are dialled from, in turn |
 //! | `dial` | the addresses in turn, then TLS |
 //! | [`BrokerStream`] | what comes out: plain or TLS |
 
 mod dial;
+mod local;
 mod resolve;
 mod stream;
 mod tickets;
 mod tls;
 
 pub use dial::{Deadlines, Upstream};
+pub use local::{InvalidLocalAddress, LocalAddresses};
 pub use stream::BrokerStream;
 pub use tls::TlsCredential;
 
@@ -39,6 +42,14 @@ pub enum UpstreamError {
         address: SocketAddr,
         /// What the system said.
         source: io::Error,
+    },
+    /// Every port of the local addresses is in use towards this broker.
+    #[error("no free port from {from} to {address}")]
+    NoPort {
+        /// The broker's address.
+        address: SocketAddr,
+        /// The local addresses, in words.
+        from: String,
     },
     /// No address answered in time.
     #[error("{address} did not answer within {} s", limit.as_secs())]
@@ -81,6 +92,7 @@ impl UpstreamError {
         match self {
             Self::Resolve { .. } => "resolve",
             Self::Dial { .. } => "dial",
+            Self::NoPort { .. } => "no_port",
             Self::DialTimeout { .. } => "dial_timeout",
             Self::Tls { .. } => "tls",
             Self::TlsTimeout { .. } => "tls_timeout",
@@ -93,8 +105,8 @@ impl UpstreamError {
     pub fn advice(&self) -> &'static str {
         match self {
             Self::Resolve { .. } => "check the host name in destination and this machine's DNS",
-            Self::Dial { source, .. } if source.kind() == io::ErrorKind::AddrNotAvailable => {
-                "this machine has no free local port towards that address: spread the connections over several brokers"
+            Self::NoPort { .. } => {
+                "give this machine another address and add it with --upstream-bind; for one address more ports may be had with net.ipv4.ip_local_port_range"
             }
             Self::Dial { .. } => {
                 "check host and port in destination, that the broker runs, and firewalls on the way"

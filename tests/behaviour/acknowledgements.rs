@@ -114,6 +114,47 @@ fn what_is_acknowledged_is_in_the_brokers_socket_even_if_the_relay_dies() {
 }
 
 #[test]
+fn what_is_acknowledged_reaches_the_broker_although_the_connection_is_closed_with_its_messages_unread() {
+    let broker = FakeBroker::listen();
+    let relay = older(&broker);
+    let (mut device, mut upstream) = connected(&broker, &relay);
+    // The broker sends and does not read, so that it is in the relay's socket that messages of both ways wait.
+    let mut downlink = upstream.stream.try_clone().unwrap();
+    downlink.set_write_timeout(Some(Duration::from_secs(3))).unwrap();
+    let flood = thread::spawn(move || {
+        let message = publish("d", 0, 0, &payload(1, 10_000));
+        while downlink.write_all(&message).is_ok() {}
+    });
+    let mut uplink = device.stream.try_clone().unwrap();
+    uplink.set_write_timeout(Some(Duration::from_secs(1))).unwrap();
+    let publisher = thread::spawn(move || {
+        let mut sent = 0_u16;
+        while uplink
+            .write_all(&publish("t", 1, sent + 1, &payload(sent + 1, 50_000)))
+            .is_ok()
+        {
+            sent += 1;
+        }
+    });
+    let mut acknowledged = 0;
+    while !publisher.is_finished() {
+        acknowledged += usize::from(device.read().kind() == 4);
+    }
+    publisher.join().unwrap();
+    flood.join().unwrap();
+    let path = "/v1/groups/g/configuration/SoracomBeam/mqtt:%2F%2Fbeam.soracom.io:1883";
+    assert_eq!(relay.http().delete(path).status, 204);
+    relay.closed("c");
+    let mut arrived = Vec::new();
+    upstream.stream.read_to_end(&mut arrived).unwrap();
+    let whole = arrived.len() / publish("t", 0, 0, &payload(1, 50_000)).len();
+    assert!(
+        acknowledged > 0 && acknowledged <= whole,
+        "{acknowledged} acknowledged, {whole} arrived"
+    );
+}
+
+#[test]
 fn two_hundred_megabytes_in_one_message_pass_in_constant_memory_and_are_acknowledged_behind_it() {
     const PART: usize = 1_000_000;
     const PARTS: usize = 200;

@@ -49,6 +49,7 @@ fn version_and_help_say_what_it_is() {
         "--certs",
         "--data",
         "--log",
+        "--upstream-bind",
         "--usage-interval",
     ] {
         assert!(help.stdout.contains(word), "{word}: {}", help.stdout);

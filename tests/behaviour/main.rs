@@ -18,6 +18,7 @@ mod isolation;
 mod keep_alive;
 mod library;
 mod load;
+mod local_ports;
 mod login;
 mod platform_version;
 mod refusals;

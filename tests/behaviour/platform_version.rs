@@ -289,5 +289,8 @@ fn a_changed_version_is_that_of_the_next_connect() {
         let (mut device, mut upstream) = connected(&broker, &relay, version);
         device.send(&publish("t", 1, 1, b"x"));
         assert_eq!(upstream.read().bytes[0], first, "{version}");
+        relay.wait_for("opening", |line| {
+            line["event"] == "opened" && line["client_id"] == version && line["platform_version"] == version
+        });
     }
 }
