@@ -135,6 +135,17 @@ pub struct Settings {
     )]
     pub usage_interval: NonZeroUsize,
 
+    /// Seconds that a token for Azure IoT Hub or a Google-style registry lives; its connection closes shortly before
+    #[arg(
+        long,
+        env = "SIMRELAY_TOKEN_LIFETIME",
+        default_value = "3600",
+        value_parser = clap::value_parser!(u64).range(10..=86_400),
+        value_name = "SECONDS",
+        global = true
+    )]
+    pub token_lifetime: u64,
+
     /// Seconds that open connections may take to close on SIGTERM
     #[arg(
         long,

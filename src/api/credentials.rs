@@ -207,14 +207,10 @@ fn users(snapshot: &Snapshot, id: &CredentialsId) -> Vec<GroupId> {
         let Some(entry_point) = snapshot.entry_point(group) else {
             return false;
         };
-        let certs = &entry_point.client_certs;
         let of_group = |sim: &&std::sync::Arc<crate::sim::Sim>| sim.group_id.as_ref() == Some(group);
-        certs.literals().any(|used| used == *id)
-            || snapshot
-                .sims()
-                .iter()
-                .filter(of_group)
-                .any(|sim| certs.credentials_id(sim).as_ref() == Some(id))
+        let of_sim = |sim| entry_point.credential(sim).is_some_and(|(used, _)| used == *id);
+        entry_point.shared_credentials().any(|(used, _)| used == *id)
+            || snapshot.sims().iter().filter(of_group).any(|sim| of_sim(sim))
     };
     let groups = snapshot.groups().iter().map(|group| &group.group_id);
     groups.filter(|group| names(group)).cloned().collect()

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use jsonwebtoken::EncodingKey;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::pki_types::CertificateDer;
 use rustls::sign::{CertifiedKey, SigningKey};
@@ -13,6 +14,7 @@ use x509_parser::prelude::{ASN1Time, FromDer, X509Certificate};
 
 use super::kind::{CredentialType, Values};
 use super::pem;
+use super::token_key::token_key;
 
 /// A credential whose values fit together.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -214,7 +216,7 @@ fn check_login(values: &Values, problems: &mut Vec<CredentialProblem>) {
 
 fn check_azure(values: &Values, problems: &mut Vec<CredentialProblem>) {
     let key = values.get("sharedAccessKey").unwrap_or_default();
-    if EncodingKey::from_base64_secret(key).is_err() {
+    if STANDARD.decode(key.trim()).is_err() {
         problems.push(problem(
             "sharedAccessKey",
             "is not base64, as the Azure portal shows it",
@@ -241,7 +243,11 @@ fn check_google(values: &Values, problems: &mut Vec<CredentialProblem>) {
     };
     if !fits {
         let wanted = "does not fit the algorithm: RS256 needs an RSA key, ES256 one on the curve P-256";
-        problems.push(problem("privateKey", wanted));
+        return problems.push(problem("privateKey", wanted));
+    }
+    let text = |name| values.get(name).unwrap_or_default();
+    if let Err(reason) = token_key(text("algorithm"), text("privateKey")) {
+        problems.push(problem("privateKey", reason));
     }
 }
 

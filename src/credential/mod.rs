@@ -3,6 +3,7 @@
 mod check;
 mod kind;
 mod pem;
+mod token_key;
 mod x509;
 
 use std::fmt;
@@ -10,6 +11,7 @@ use std::fmt;
 pub use check::{Credential, CredentialProblem};
 pub use kind::{CredentialType, Values};
 pub use pem::{certificate_blocks, certificates, private_key};
+pub(crate) use token_key::token_key;
 pub use x509::X509Credential;
 
 /// A text that cannot be the id of a credential.

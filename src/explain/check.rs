@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
 
-use crate::credential::CredentialsId;
+use crate::credential::{CredentialType, CredentialsId};
 use crate::store::{CredentialStore, FileStore, Snapshot, Store, StoreError};
 
 /// What there is to say about a configuration that can be used.
@@ -93,25 +93,29 @@ fn idle_groups(snapshot: &Snapshot) -> impl Iterator<Item = String> {
 }
 
 /// Credentials whose ids are known without a SIM, and those of the SIMs that are there.
-fn credentials(snapshot: &Snapshot) -> BTreeSet<CredentialsId> {
+fn credentials(snapshot: &Snapshot) -> BTreeSet<(CredentialsId, CredentialType)> {
     let entry_points = snapshot.groups().iter().filter_map(|group| group.beam.as_ref());
     let mut ids: BTreeSet<_> = entry_points
-        .flat_map(|entry_point| entry_point.client_certs.literals())
+        .flat_map(|entry_point| entry_point.shared_credentials())
         .collect();
     for sim in snapshot.sims() {
         let entry_point = sim
             .group_id
             .as_ref()
             .and_then(|group| snapshot.entry_point(group));
-        ids.extend(entry_point.and_then(|entry_point| entry_point.client_certs.credentials_id(sim)));
+        ids.extend(entry_point.and_then(|entry_point| entry_point.credential(sim)));
     }
     ids
 }
 
 async fn unusable_credentials(snapshot: &Snapshot, store: &CredentialStore) -> Vec<String> {
     let mut problems = Vec::new();
-    for id in credentials(snapshot) {
-        problems.extend(store.x509(&id).await.err().map(|error| error.to_string()));
+    for (id, kind) in credentials(snapshot) {
+        let error = match kind {
+            CredentialType::X509 => store.x509(&id).await.err(),
+            kind => store.of_type(&id, kind).await.err(),
+        };
+        problems.extend(error.map(|error| error.to_string()));
     }
     problems
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::entrypoint::{EntryPoint, TopicPlan, TopicRules};
+use crate::entrypoint::{EntryPoint, Platform, TopicPlan, TopicRules};
 use crate::mqtt::TopicRewrite;
 use crate::sim::{Imsi, Sim};
 use crate::store::Snapshot;
@@ -44,8 +44,12 @@ pub fn topic(snapshot: &Snapshot, imsi: &Imsi, topic: &str) -> Result<String, To
         format!("PUBLISH   {topic} -> {}", publish(&plan, topic)),
         format!("SUBSCRIBE {topic} -> {}", subscribe(&plan, topic)),
         format!(
-            "SIM {imsi}, group {group}, destination {}",
-            entry_point.destination
+            "SIM {imsi}, group {group}, destination {}{}",
+            entry_point.destination,
+            entry_point
+                .platform()
+                .map(|platform| format!(" ({platform})"))
+                .unwrap_or_default()
         ),
     ];
     lines.extend(reasons(&entry_point, sim, topic));
@@ -98,6 +102,7 @@ fn became(old: &str, rewrite: impl FnOnce(&mut Vec<u8>) -> bool) -> String {
 fn reasons(entry_point: &EntryPoint, sim: &Arc<Sim>, topic: &str) -> Vec<String> {
     let rules = entry_point.topics;
     let mut reasons = Vec::new();
+    reasons.extend(entry_point.platform().map(seen_as));
     if !entry_point.enabled {
         reasons.push("the entry point is disabled: the SIM cannot connect".to_owned());
     }
@@ -125,6 +130,20 @@ fn reasons(entry_point: &EntryPoint, sim: &Arc<Sim>, topic: &str) -> Vec<String>
         "addSubscriberHeader is false: no IMSI goes behind the topic".to_owned()
     });
     reasons
+}
+
+/// As whom the platform sees the device: topics of these platforms hold the device's name.
+fn seen_as(platform: Platform) -> String {
+    match platform {
+        Platform::PubNub => "PubNub: a topic is a channel, and the keys go before the client id",
+        Platform::GoogleIot => {
+            "Google Cloud IoT Core: topics are /devices/DEVICE/events, /state, /config and /commands/#, with the deviceId of the credential"
+        }
+        Platform::AzureIot => {
+            "Azure IoT Hub: topics are devices/DEVICE/messages/events/ and devices/DEVICE/messages/devicebound/#, with the client id of the device"
+        }
+    }
+    .to_owned()
 }
 
 #[cfg(test)]

@@ -117,6 +117,11 @@ where
         self.downlink.at_boundary() && self.to_device.is_clear() && !self.device_gone
     }
 
+    /// Whether no packet is on its way, either way.
+    fn between_packets(&self) -> bool {
+        self.uplink.at_boundary() && self.to_broker.is_clear() && self.at_boundary()
+    }
+
     /// An administrator's word comes second to a DISCONNECT that the device has sent already.
     fn ended_by(&mut self, reason: Administrative) -> Ending {
         self.ending.take().unwrap_or(Ending::Administrative(reason))
@@ -358,7 +363,8 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ending> {
         let this = self.get_mut();
-        if let Some(reason) = this.connection.poll_close(cx) {
+        let close = this.connection.poll_close(cx);
+        if let Some(reason) = close.filter(|reason| !reason.waits()) {
             return Poll::Ready(this.ended_by(reason));
         }
         if let Err(ending) = this.poll_up(cx).and_then(|()| this.poll_down(cx)) {
@@ -366,6 +372,9 @@ where
         }
         if this.is_over() {
             return Poll::Ready(this.ending.take().unwrap_or(Ending::BrokerClosed));
+        }
+        if let Some(reason) = close.filter(|_| this.between_packets()) {
+            return Poll::Ready(this.ended_by(reason));
         }
         this.poll_timer(cx)
     }

@@ -11,6 +11,7 @@
 //! | `carry` | the steady state: both directions in one poll, and the idle rule |
 //! | `outbox` | what a socket did not take yet |
 //! | `registry` | who is connected, seen from outside |
+//! | `tokens` | whose login ends when, and the closing ahead of it |
 //! | `service` | the relay as a whole: started, watched, shut down |
 //! | `journal` | what is written down of a connection: log line, log book, tally |
 //! | `books` | usage and log book written every second |
@@ -34,6 +35,7 @@ mod refusal;
 mod registry;
 mod service;
 mod tally;
+mod tokens;
 mod worker;
 
 pub use admission::{Admission, IDLE_WITHOUT_KEEP_ALIVE, IdleRule, idle_rule};
@@ -43,3 +45,4 @@ pub use refusal::Refusal;
 pub use registry::{Connection, Registry};
 pub use service::{Relay, RelayError, RelaySettings};
 pub use tally::{ByKind, OfGroup, Tally, Totals};
+pub use tokens::Tokens;
