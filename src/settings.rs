@@ -1,5 +1,6 @@
 //! Settings: flags and environment variables of the same names.
 
+use crate::upstream::Detour;
 use clap::Args;
 use std::fmt;
 use std::net::SocketAddr;
@@ -145,6 +146,17 @@ pub struct Settings {
         global = true
     )]
     pub token_lifetime: u64,
+
+    /// Dial a destination elsewhere than its name says, as curl does; may be given several times. TLS still asks for
+    /// the destination's own name
+    #[arg(
+        long,
+        env = "SIMRELAY_CONNECT_TO",
+        value_delimiter = ',',
+        value_name = "HOST:PORT=ADDRESS:PORT",
+        global = true
+    )]
+    pub connect_to: Vec<Detour>,
 
     /// Seconds that open connections may take to close on SIGTERM
     #[arg(

@@ -11,7 +11,9 @@ use super::auth::Caller;
 use super::body::JsonObject;
 use super::segments::Segments;
 use super::{ApiError, ApiState};
-use crate::credential::{Credential, CredentialProblem, CredentialType, CredentialsId, InvalidCredentialsId};
+use crate::credential::{
+    self, Credential, CredentialProblem, CredentialType, CredentialsId, InvalidCredentialsId,
+};
 use crate::sim::GroupId;
 use crate::store::{CredentialChangeError, Snapshot, StoredCredential};
 
@@ -79,7 +81,7 @@ fn to_json(stored: &StoredCredential) -> Value {
     let shown: Map<String, Value> = shown
         .map(|(name, value)| (name.to_owned(), value.into()))
         .collect();
-    json!({
+    let mut shape = json!({
         "credentialsId": stored.id.as_str(),
         "type": stored.credential.kind.name(),
         "description": stored.description,
@@ -87,7 +89,12 @@ fn to_json(stored: &StoredCredential) -> Value {
         "createDateTime": stored.create_time,
         "updateDateTime": stored.update_time,
         "lastUsedDateTime": stored.last_used,
-    })
+    });
+    // Our own addition, for certificates.
+    if let Some(expires) = credential::expires(&stored.credential.values) {
+        shape["expireDateTime"] = (expires * 1000).into();
+    }
+    shape
 }
 
 /// `GET /v1/credentials`

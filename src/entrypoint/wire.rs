@@ -69,7 +69,8 @@ pub(crate) fn parse(value: &Value, path: &Path<'_>) -> Result<Parsed, Vec<Proble
 fn read(object: &mut Object<'_, '_>) -> Option<Parsed> {
     let name = object.string("name").unwrap_or_default().to_owned();
     let enabled = object.boolean("enabled", true);
-    let platform = wire_platform::read_switch(object);
+    let switch = wire_platform::read_switch(object);
+    let platform = switch.map(|(platform, _)| platform);
     let destination = wire_platform::read_destination(object, platform);
     let standard = read_login(object);
     let use_client_cert = object.boolean("useClientCert", false) && platform.is_none();
@@ -84,9 +85,9 @@ fn read(object: &mut Object<'_, '_>) -> Option<Parsed> {
         );
     }
     let credential = read_platform_credentials(object, platform);
-    let login = match platform {
+    let login = match switch {
         None => Some(standard),
-        Some(platform) => wire_platform::read_login(object, platform, credential),
+        Some(switch) => wire_platform::read_login(object, switch, credential),
     };
     let topics = TopicRules {
         replace: object.boolean("replaceTopic", false),

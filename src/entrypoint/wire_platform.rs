@@ -24,9 +24,9 @@ const STANDARD_ONLY: [&str; 5] = [
     "clientCerts",
 ];
 
-/// The platform that is switched on, at most one.
-pub(super) fn read_switch(object: &mut Object<'_, '_>) -> Option<Platform> {
-    let mut chosen: Option<(Platform, &str)> = None;
+/// The platform that is switched on, at most one, and the field that says so.
+pub(super) fn read_switch(object: &mut Object<'_, '_>) -> Option<(Platform, &'static str)> {
+    let mut chosen: Option<(Platform, &'static str)> = None;
     for (platform, key) in switches(object) {
         if !object.boolean(key, false) {
             continue;
@@ -40,7 +40,7 @@ pub(super) fn read_switch(object: &mut Object<'_, '_>) -> Option<Platform> {
         }
     }
     refuse_contradiction(object);
-    chosen.map(|(platform, _)| platform)
+    chosen
 }
 
 /// The switches, PubNub's as they are spelled here.
@@ -104,13 +104,13 @@ pub(super) fn read_destination(
 /// How `platform` is logged in to. What (*1) says has no effect is not looked at.
 pub(super) fn read_login(
     object: &mut Object<'_, '_>,
-    platform: Platform,
+    (platform, switch): (Platform, &str),
     credential: Option<CredentialsTemplate>,
 ) -> Option<Login> {
     let field = platform.credential_field();
     if credential.is_none() && !object.fields.contains_key(field) {
         let message = format!("true needs {field:?} with a \"$credentialsId\"");
-        object.refuse(platform.switch(), message);
+        object.refuse(switch, message);
     }
     credential.map(|credential| Login::Platform(platform, credential))
 }

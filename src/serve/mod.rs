@@ -117,6 +117,8 @@ pub async fn run(settings: &Settings, format: LogFormat) -> Result<(), StartErro
             using.keep_uses().await;
         }
     });
+    let expiring = Arc::clone(&credentials);
+    tokio::spawn(async move { expiring.watch_expiry().await });
     let watching = Arc::clone(&store);
     tokio::spawn(async move { watching.watch().await });
     Banner {
@@ -197,7 +199,7 @@ fn start_relay(
         &relay,
         store,
         Arc::clone(credentials),
-        Upstream::new(Deadlines::default()),
+        Upstream::new(Deadlines::default()).with_detours(settings.connect_to.clone()),
         books,
         sessions,
     )?)

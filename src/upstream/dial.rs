@@ -1,5 +1,6 @@
 //! Dialling a destination.
 
+use super::detour::{Detour, Detours};
 use super::resolve::Resolver;
 use super::tls::{TlsClients, TlsCredential};
 use super::{BrokerStream, UpstreamError};
@@ -39,6 +40,7 @@ impl Default for Deadlines {
 #[derive(Debug)]
 pub struct Upstream {
     resolver: Resolver,
+    detours: Detours,
     tls: TlsClients,
     deadlines: Deadlines,
 }
@@ -49,8 +51,18 @@ impl Upstream {
     pub fn new(deadlines: Deadlines) -> Self {
         Self {
             resolver: Resolver::new(deadlines.resolve),
+            detours: Detours::default(),
             tls: TlsClients::new(),
             deadlines,
+        }
+    }
+
+    /// Dials some destinations elsewhere than their name says.
+    #[must_use]
+    pub fn with_detours(self, detours: impl IntoIterator<Item = Detour>) -> Self {
+        Self {
+            detours: Detours::new(detours),
+            ..self
         }
     }
 
@@ -76,6 +88,9 @@ impl Upstream {
     }
 
     async fn dial(&self, destination: &Destination) -> Result<TcpStream, UpstreamError> {
+        if let Some(address) = self.detours.of(destination) {
+            return self.dial_address(address).await;
+        }
         match &destination.host {
             Host::Ip(ip) => self.dial_address(SocketAddr::new(*ip, destination.port)).await,
             Host::Dns(name) => {

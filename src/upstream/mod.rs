@@ -4,15 +4,20 @@
 //! |---|---|
 //! | `resolve` | names to addresses, cached, asked once however many connections wait |
 //! | `tls` | one client configuration per credential and destination, with its session tickets |
+//! | `detour` | destinations that are dialled elsewhere |
+//! | `alpn` | what a broker on the HTTPS port has to be told |
 //! | `dial` | the addresses in turn, then TLS |
 //! | [`BrokerStream`] | what comes out: plain or TLS |
 
+mod alpn;
+mod detour;
 mod dial;
 mod resolve;
 mod stream;
 mod tickets;
 mod tls;
 
+pub use detour::{Detour, InvalidDetour};
 pub use dial::{Deadlines, Upstream};
 pub use stream::BrokerStream;
 pub use tls::TlsCredential;

@@ -7,20 +7,27 @@ mod site;
 
 mod addresses;
 mod admin;
+mod aws;
+mod azure;
 mod bad_input;
 mod changes;
 mod commands;
 mod counting;
+mod expiry;
 #[cfg(feature = "embedded-broker")]
 mod first_run;
+mod google;
 mod isolation;
 mod keep_alive;
 mod library;
 mod load;
 mod login;
+mod pubnub;
 mod refusals;
+mod rotation;
 mod streams;
 mod tls;
+mod tokens;
 mod tools;
 mod topics;
 mod wills;

@@ -2,6 +2,7 @@
 //! put there by hand; what the API stores has `credential.json` too.
 
 mod change;
+mod expiry;
 mod folder;
 mod record;
 mod typed;
@@ -9,7 +10,7 @@ mod used;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use moka::future::Cache;
@@ -21,6 +22,7 @@ use crate::credential::{self, CredentialType, CredentialsId, X509Credential};
 use used::Used;
 
 pub use change::CredentialChangeError;
+pub use expiry::Expiring;
 pub use record::StoredCredential;
 
 const CERT: &str = "cert.pem";
@@ -132,6 +134,7 @@ pub struct CredentialStore {
     /// What was parsed, and of which files.
     parsed: Cache<CredentialsId, (Stamps, Arc<X509Credential>)>,
     used: Arc<Used>,
+    expiring: Arc<Mutex<Expiring>>,
 }
 
 impl CredentialStore {
@@ -160,6 +163,7 @@ impl CredentialStore {
             writer: Arc::default(),
             revision: Arc::default(),
             used: Arc::new(used),
+            expiring: Arc::default(),
             fresh: Cache::builder().max_capacity(KEPT).time_to_live(FRESH).build(),
             typed: Cache::builder().max_capacity(KEPT).time_to_live(FRESH).build(),
             parsed: Cache::builder().max_capacity(KEPT).time_to_idle(IDLE).build(),
