@@ -230,6 +230,18 @@ fn check_google(values: &Values, problems: &mut Vec<CredentialProblem>) {
         &["projectId", "region", "registryId", "deviceId"],
         problems,
     );
+    let device = values.get("deviceId").unwrap_or_default();
+    let rest = ["#{imsi}", "#{imei}", "#{simId}"]
+        .iter()
+        .fold(device.to_owned(), |text, placeholder| {
+            text.replace(placeholder, "")
+        });
+    if rest.contains('#') {
+        problems.push(problem(
+            "deviceId",
+            "holds '#' where there is no #{imsi}, #{imei} or #{simId}",
+        ));
+    }
     let key = match signing_key(values.get("privateKey").unwrap_or_default()) {
         Ok(key) => key,
         Err(reason) => return problems.push(problem("privateKey", reason)),

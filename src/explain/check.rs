@@ -182,6 +182,42 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_credential_of_a_platform_is_looked_for_and_has_to_be_of_its_type() {
+        let folder = tempfile::tempdir().unwrap();
+        let entry = |id: &str, more: &str| {
+            json!({ "SoracomBeam": { "mqtt://beam.soracom.io:1883": {
+            "destination": "mqtts://hub.azure-devices.net", "useAzureIoT": true, "username": more,
+            "azureIoTCredential": { "$credentialsId": id } } } })
+        };
+        let file = json!({
+            "groups": [
+                { "groupId": "a", "configuration": entry("hub", "u") },
+                { "groupId": "b", "configuration": entry("own-#{imsi}", "") }
+            ],
+            "sims": [
+                { "simId": "8981100000000000018", "imsi": "440103000000002", "groupId": "b", "addresses": ["10.0.0.2"] }
+            ]
+        });
+        fs::create_dir(folder.path().join("hub")).unwrap();
+        let keys = r#"{ "type": "pubnub-credentials", "credentials": { "pubKey": "p", "subKey": "s" } }"#;
+        fs::write(folder.path().join("hub/credential.json"), keys).unwrap();
+        let path = folder.path().join("f.json");
+        fs::write(&path, file.to_string()).unwrap();
+        let report = check(&path, folder.path()).await.unwrap();
+        assert_eq!(
+            report.problems,
+            [
+                "credential hub is of the type pubnub-credentials, and what is needed is azureIoT-credentials",
+                "there is no credential own-440103000000002: store one of the type azureIoT-credentials with POST /v1/credentials/own-440103000000002",
+            ]
+        );
+        assert_eq!(
+            report.notes,
+            ["group a: mqtt://beam.soracom.io:1883: username has no effect because useAzureIoT is true"]
+        );
+    }
+
+    #[tokio::test]
     async fn the_shipped_file_has_nothing_to_complain_about() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("entrypoints.json");

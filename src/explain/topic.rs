@@ -156,8 +156,12 @@ mod tests {
     use crate::store::{FileStore, Store};
 
     fn snapshot(replace: bool, add_imsi: bool) -> Arc<Snapshot> {
-        let entry =
-            json!({ "destination": "mqtt://b", "replaceTopic": replace, "addSubscriberHeader": add_imsi });
+        of_entry(
+            &json!({ "destination": "mqtt://b", "replaceTopic": replace, "addSubscriberHeader": add_imsi }),
+        )
+    }
+
+    fn of_entry(entry: &Value) -> Arc<Snapshot> {
         let sim = |imsi: &str, id: &str, group: Value| json!({ "simId": id, "imsi": imsi, "groupId": group });
         let mut alone = sim("440103000000003", "8981100000000000019", json!(""));
         alone.as_object_mut().unwrap().remove("groupId");
@@ -193,6 +197,37 @@ mod tests {
              the IMEI of this SIM is not known: unknown-imei stands for it\n\
              addSubscriberHeader is true: /IMSI goes behind the topic of a PUBLISH, not of a SUBSCRIBE"
         );
+    }
+
+    #[test]
+    fn a_platform_is_named_with_the_topics_that_it_takes() {
+        for (switch, field, url, words) in [
+            (
+                "usePubnum",
+                "pubnubCredential",
+                "",
+                ["8883 (PubNub)", "a topic is a channel"],
+            ),
+            (
+                "useGoogleIoT",
+                "googleIoTCredential",
+                "mqtts://b",
+                ["b:8883 (Google Cloud IoT Core)", "/devices/DEVICE/events"],
+            ),
+            (
+                "useAzureIoT",
+                "azureIoTCredential",
+                "mqtts://b",
+                ["b:8883 (Azure IoT Hub)", "devices/DEVICE/messages/events/"],
+            ),
+        ] {
+            let mut entry = json!({ "destination": url });
+            entry[switch] = true.into();
+            entry[field] = json!({ "$credentialsId": "x" });
+            let imsi = Imsi::new("440103000000001").unwrap();
+            let told = topic(&of_entry(&entry), &imsi, "t").unwrap();
+            assert!(words.iter().all(|word| told.contains(word)), "{told}");
+        }
     }
 
     #[test]
