@@ -10,7 +10,7 @@ use rustls::sign::{CertifiedKey, SigningKey};
 use rustls::{SignatureAlgorithm, SignatureScheme};
 use serde_json::{Map, Value};
 use std::sync::Arc;
-use x509_parser::prelude::{ASN1Time, FromDer, X509Certificate};
+use x509_parser::prelude::{ASN1Time, FromDer, X509Certificate, X509Version};
 
 use super::kind::{CredentialType, Values};
 use super::pem;
@@ -121,6 +121,13 @@ fn check_x509(values: &Values, problems: &mut Vec<CredentialProblem>) {
     };
     let chain = certificates("cert");
     certificates("ca");
+    if let Some(at) = chain.as_ref().and_then(|chain| chain.iter().position(is_too_old)) {
+        let reason = format!(
+            "certificate {} is of X.509 version 1, and TLS takes version 3: sign it with extensions (openssl x509 -req -extfile)",
+            at + 1
+        );
+        return problems.push(problem("cert", reason));
+    }
     match (values.get("cert"), values.get("key")) {
         (None, None) if values.get("ca").is_none() => {
             problems.push(problem(
@@ -167,6 +174,11 @@ fn checked_certificates(text: &str) -> Result<Vec<CertificateDer<'static>>, Stri
         }
     }
     Ok(certificates)
+}
+
+/// What `openssl x509 -req` makes without extensions.
+fn is_too_old(certificate: &CertificateDer<'static>) -> bool {
+    X509Certificate::from_der(certificate).is_ok_and(|(_, parsed)| parsed.version() != X509Version::V3)
 }
 
 fn signing_key(text: &str) -> Result<Arc<dyn SigningKey>, String> {

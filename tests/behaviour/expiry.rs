@@ -1,4 +1,4 @@
-//! Certificates that run out are in the log, in the metrics and in the API.
+//! Certificates that run out, or are too old a form, are told before a device finds out.
 
 use crate::site::*;
 use serde_json::json;
@@ -38,4 +38,29 @@ fn a_certificate_that_runs_out_within_thirty_days_is_told_everywhere() {
     assert!((19.9..20.1).contains(&days(of("short").unwrap())));
     assert!(days(of("long").unwrap()) > 365.0);
     assert_eq!(of("keys"), None);
+}
+
+#[test]
+fn a_certificate_of_version_1_is_refused_with_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let openssl = |arguments: &str| {
+        let mut command = std::process::Command::new("openssl");
+        let output = command
+            .args(arguments.split(' '))
+            .current_dir(&folder)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+    };
+    openssl("req -newkey rsa:2048 -nodes -subj /CN=thing -keyout key -out request");
+    openssl("x509 -req -in request -signkey key -days 300 -out cert");
+    let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
+    let relay = Simrelay::start(&Configuration::default());
+    let body = json!({ "type": "x509", "credentials": { "cert": read("cert"), "key": read("key") } });
+    let answer = relay
+        .http()
+        .call("POST", "/v1/credentials/old", Some(&body.to_string()));
+    assert_eq!(answer.status, 400);
+    let told = "certificate 1 is of X.509 version 1, and TLS takes version 3: sign it with extensions";
+    assert!(answer.body.contains(told), "{answer:?}");
 }
