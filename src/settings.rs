@@ -1,5 +1,6 @@
 //! Settings: flags and environment variables of the same names.
 
+use crate::upstream::Detour;
 use clap::Args;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -146,6 +147,28 @@ pub struct Settings {
         global = true
     )]
     pub usage_interval: NonZeroUsize,
+
+    /// Seconds that a token for Azure IoT Hub or a Google-style registry lives; its connection closes shortly before
+    #[arg(
+        long,
+        env = "SIMRELAY_TOKEN_LIFETIME",
+        default_value = "3600",
+        value_parser = clap::value_parser!(u64).range(10..=86_400),
+        value_name = "SECONDS",
+        global = true
+    )]
+    pub token_lifetime: u64,
+
+    /// Dial a destination elsewhere than its name says, as curl does; may be given several times. TLS still asks for
+    /// the destination's own name
+    #[arg(
+        long,
+        env = "SIMRELAY_CONNECT_TO",
+        value_delimiter = ',',
+        value_name = "HOST:PORT=ADDRESS:PORT",
+        global = true
+    )]
+    pub connect_to: Vec<Detour>,
 
     /// Seconds that open connections may take to close on SIGTERM
     #[arg(

@@ -48,7 +48,9 @@ async fn list(
     });
     found.sort_unstable_by_key(|connection| connection.id);
     let key = |connection: &Arc<Connection>| connection.id.to_string();
-    Ok(asked.page(found.into_iter(), limit, key, |connection| shape(&connection)))
+    Ok(asked.page(found.into_iter(), limit, key, |connection| {
+        shape(&state.registry, &connection)
+    }))
 }
 
 /// `GET /v1/connections/{id}`
@@ -56,7 +58,7 @@ async fn get_one(
     State(state): State<ApiState>,
     Segments(id): Segments<String>,
 ) -> Result<Json<Value>, ApiError> {
-    find(&state.registry, &id).map(|connection| Json(shape(&connection)))
+    find(&state.registry, &id).map(|connection| Json(shape(&state.registry, &connection)))
 }
 
 /// `DELETE /v1/connections/{id}`: closes it. Its device is free to connect again.
@@ -84,7 +86,7 @@ fn find(registry: &Registry, id: &str) -> Result<Arc<Connection>, ApiError> {
     found.ok_or_else(|| ApiError::NoSuchConnection(id.to_owned()))
 }
 
-fn shape(connection: &Connection) -> Value {
+fn shape(registry: &Registry, connection: &Connection) -> Value {
     let sim = &connection.admission.sim;
     let counts = connection.counters.read();
     json!({
@@ -101,6 +103,8 @@ fn shape(connection: &Connection) -> Value {
         "destination": connection.admission.entry_point.destination.to_string(),
         "openedTime": ago(connection.opened.elapsed()),
         "lastPacketTime": ago(connection.silent_for()),
+        // Of the token that the broker was shown, where it is one that the relay makes.
+        "tokenExpiresTime": registry.tokens().expires(connection.id).map(|seconds| seconds * 1000),
         "counts": {
             "deviceUp": counts.device_up,
             "brokerUp": counts.broker_up,

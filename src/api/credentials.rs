@@ -11,7 +11,9 @@ use super::auth::Caller;
 use super::body::JsonObject;
 use super::segments::Segments;
 use super::{ApiError, ApiState};
-use crate::credential::{Credential, CredentialProblem, CredentialType, CredentialsId, InvalidCredentialsId};
+use crate::credential::{
+    self, Credential, CredentialProblem, CredentialType, CredentialsId, InvalidCredentialsId,
+};
 use crate::sim::GroupId;
 use crate::store::{CredentialChangeError, Snapshot, StoredCredential};
 
@@ -79,7 +81,7 @@ fn to_json(stored: &StoredCredential) -> Value {
     let shown: Map<String, Value> = shown
         .map(|(name, value)| (name.to_owned(), value.into()))
         .collect();
-    json!({
+    let mut shape = json!({
         "credentialsId": stored.id.as_str(),
         "type": stored.credential.kind.name(),
         "description": stored.description,
@@ -87,7 +89,12 @@ fn to_json(stored: &StoredCredential) -> Value {
         "createDateTime": stored.create_time,
         "updateDateTime": stored.update_time,
         "lastUsedDateTime": stored.last_used,
-    })
+    });
+    // Our own addition, for certificates.
+    if let Some(expires) = credential::expires(&stored.credential.values) {
+        shape["expireDateTime"] = (expires * 1000).into();
+    }
+    shape
 }
 
 /// `GET /v1/credentials`
@@ -207,14 +214,10 @@ fn users(snapshot: &Snapshot, id: &CredentialsId) -> Vec<GroupId> {
         let Some(entry_point) = snapshot.entry_point(group) else {
             return false;
         };
-        let certs = &entry_point.client_certs;
         let of_group = |sim: &&std::sync::Arc<crate::sim::Sim>| sim.group_id.as_ref() == Some(group);
-        certs.literals().any(|used| used == *id)
-            || snapshot
-                .sims()
-                .iter()
-                .filter(of_group)
-                .any(|sim| certs.credentials_id(sim).as_ref() == Some(id))
+        let of_sim = |sim| entry_point.credential(sim).is_some_and(|(used, _)| used == *id);
+        entry_point.shared_credentials().any(|(used, _)| used == *id)
+            || snapshot.sims().iter().filter(of_group).any(|sim| of_sim(sim))
     };
     let groups = snapshot.groups().iter().map(|group| &group.group_id);
     groups.filter(|group| names(group)).cloned().collect()

@@ -45,6 +45,24 @@ fn render(state: &ApiState) -> String {
     page.gauge("sims", "SIMs in the configuration", snapshot.sims().len());
     page.gauge("groups", "Groups in the configuration", snapshot.groups().len());
     page.gauge("connections", "Connections now", connections.values().sum());
+    let certificates = state.credentials.expiring();
+    page.gauge(
+        "credentials_expiring",
+        "Credentials with a certificate that runs out within 30 days",
+        certificates.soon,
+    );
+    page.gauge(
+        "credentials_expired",
+        "Credentials with a certificate that has run out",
+        certificates.over,
+    );
+    let (tokens, ending) = state.registry.tokens().counts();
+    page.gauge("tokens", "Connections whose login is a token that ends", tokens);
+    page.gauge(
+        "tokens_ending",
+        "Those that close soon, before their token ends",
+        ending,
+    );
     page.of_all(&totals);
     page.of_groups(&totals.groups, &connections);
     page.counter(

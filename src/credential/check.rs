@@ -2,17 +2,19 @@
 
 use std::fmt;
 
-use jsonwebtoken::EncodingKey;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::pki_types::CertificateDer;
 use rustls::sign::{CertifiedKey, SigningKey};
 use rustls::{SignatureAlgorithm, SignatureScheme};
 use serde_json::{Map, Value};
 use std::sync::Arc;
-use x509_parser::prelude::{ASN1Time, FromDer, X509Certificate};
+use x509_parser::prelude::{ASN1Time, FromDer, X509Certificate, X509Version};
 
 use super::kind::{CredentialType, Values};
 use super::pem;
+use super::token_key::token_key;
 
 /// A credential whose values fit together.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,6 +121,13 @@ fn check_x509(values: &Values, problems: &mut Vec<CredentialProblem>) {
     };
     let chain = certificates("cert");
     certificates("ca");
+    if let Some(at) = chain.as_ref().and_then(|chain| chain.iter().position(is_too_old)) {
+        let reason = format!(
+            "certificate {} is of X.509 version 1, and TLS takes version 3: sign it with extensions (openssl x509 -req -extfile)",
+            at + 1
+        );
+        return problems.push(problem("cert", reason));
+    }
     match (values.get("cert"), values.get("key")) {
         (None, None) if values.get("ca").is_none() => {
             problems.push(problem(
@@ -165,6 +174,11 @@ fn checked_certificates(text: &str) -> Result<Vec<CertificateDer<'static>>, Stri
         }
     }
     Ok(certificates)
+}
+
+/// What `openssl x509 -req` makes without extensions.
+fn is_too_old(certificate: &CertificateDer<'static>) -> bool {
+    X509Certificate::from_der(certificate).is_ok_and(|(_, parsed)| parsed.version() != X509Version::V3)
 }
 
 fn signing_key(text: &str) -> Result<Arc<dyn SigningKey>, String> {
@@ -214,7 +228,7 @@ fn check_login(values: &Values, problems: &mut Vec<CredentialProblem>) {
 
 fn check_azure(values: &Values, problems: &mut Vec<CredentialProblem>) {
     let key = values.get("sharedAccessKey").unwrap_or_default();
-    if EncodingKey::from_base64_secret(key).is_err() {
+    if STANDARD.decode(key.trim()).is_err() {
         problems.push(problem(
             "sharedAccessKey",
             "is not base64, as the Azure portal shows it",
@@ -228,6 +242,18 @@ fn check_google(values: &Values, problems: &mut Vec<CredentialProblem>) {
         &["projectId", "region", "registryId", "deviceId"],
         problems,
     );
+    let device = values.get("deviceId").unwrap_or_default();
+    let rest = ["#{imsi}", "#{imei}", "#{simId}"]
+        .iter()
+        .fold(device.to_owned(), |text, placeholder| {
+            text.replace(placeholder, "")
+        });
+    if rest.contains('#') {
+        problems.push(problem(
+            "deviceId",
+            "holds '#' where there is no #{imsi}, #{imei} or #{simId}",
+        ));
+    }
     let key = match signing_key(values.get("privateKey").unwrap_or_default()) {
         Ok(key) => key,
         Err(reason) => return problems.push(problem("privateKey", reason)),
@@ -241,7 +267,11 @@ fn check_google(values: &Values, problems: &mut Vec<CredentialProblem>) {
     };
     if !fits {
         let wanted = "does not fit the algorithm: RS256 needs an RSA key, ES256 one on the curve P-256";
-        problems.push(problem("privateKey", wanted));
+        return problems.push(problem("privateKey", wanted));
+    }
+    let text = |name| values.get(name).unwrap_or_default();
+    if let Err(reason) = token_key(text("algorithm"), text("privateKey")) {
+        problems.push(problem("privateKey", reason));
     }
 }
 

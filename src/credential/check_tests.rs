@@ -148,6 +148,19 @@ fn a_google_key_fits_its_algorithm() {
                 "algorithm": algorithm, "privateKey": key })
     };
     accepted(CredentialType::GoogleIot, &with("ES256", &key));
+    let of_device = |device: &str| {
+        let mut values = with("ES256", &key);
+        values["deviceId"] = device.into();
+        values
+    };
+    accepted(
+        CredentialType::GoogleIot,
+        &of_device("sim-#{imsi}-#{simId}-#{imei}"),
+    );
+    for device in ["#{imis}", "a#", "#{#{imsi}}"] {
+        let text = refusal(CredentialType::GoogleIot, &of_device(device));
+        assert!(text.contains("deviceId: holds '#' where"), "{text}");
+    }
     for (bad, expected) in [
         (with("RS256", &key), "privateKey: does not fit the algorithm"),
         (with("HS256", &key), "algorithm: is neither"),

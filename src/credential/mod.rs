@@ -3,6 +3,8 @@
 mod check;
 mod kind;
 mod pem;
+mod token_key;
+mod validity;
 mod x509;
 
 use std::fmt;
@@ -10,6 +12,8 @@ use std::fmt;
 pub use check::{Credential, CredentialProblem};
 pub use kind::{CredentialType, Values};
 pub use pem::{certificate_blocks, certificates, private_key};
+pub(crate) use token_key::token_key;
+pub use validity::expires;
 pub use x509::X509Credential;
 
 /// A text that cannot be the id of a credential.

@@ -1,8 +1,10 @@
-//! Which user name and password the broker sees.
+//! As whom the broker sees the device.
 
+use super::credentials::CredentialsTemplate;
+use super::platform::Platform;
 use super::template::{SecretTemplate, Template};
 
-/// Which user name and password the broker sees.
+/// As whom the broker sees the device.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Login {
     /// Those that the device sent (`useClientCredentials`).
@@ -14,4 +16,6 @@ pub enum Login {
         /// The password, `None` where the field is absent or empty.
         password: Option<SecretTemplate>,
     },
+    /// What the platform wants, client id included, made with this credential.
+    Platform(Platform, CredentialsTemplate),
 }

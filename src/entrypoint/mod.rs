@@ -7,21 +7,26 @@ mod credentials;
 mod destination;
 mod login;
 mod placeholder;
+mod platform;
 mod problem;
 pub(crate) mod reader;
 mod template;
 mod topics;
 mod wire;
+mod wire_platform;
 
 pub use credentials::{ClientCerts, CredentialsTemplate};
 pub use destination::{Destination, Host, InvalidDestination, Scheme};
 pub use login::Login;
 pub use placeholder::UNKNOWN_IMEI;
+pub use platform::{Call, Identity, Platform, PlatformError, identity};
 pub use problem::{Problem, Segment};
 pub(crate) use problem::{quote, unknown};
 pub use template::{InvalidTemplate, SecretTemplate, Template};
 pub use topics::{TopicPlan, TopicRules};
 
+use crate::credential::{CredentialType, CredentialsId};
+use crate::sim::Sim;
 use std::fmt;
 
 /// The key of the only entry point that this relay serves.
@@ -61,7 +66,7 @@ pub struct EntryPoint {
     pub enabled: bool,
     /// The broker it forwards to.
     pub destination: Destination,
-    /// Which user name and password the broker sees.
+    /// As whom the broker sees the device.
     pub login: Login,
     /// Credentials with the client certificate and the trusted CA, by SIM.
     pub client_certs: ClientCerts,
@@ -85,6 +90,41 @@ pub struct Parsed {
 }
 
 impl EntryPoint {
+    /// The platform that the destination is; `None` for a standard broker.
+    #[must_use]
+    pub fn platform(&self) -> Option<Platform> {
+        match self.login {
+            Login::Platform(platform, _) => Some(platform),
+            Login::PassThrough | Login::Fixed { .. } => None,
+        }
+    }
+
+    /// The credential of `sim`, and of what type it has to be.
+    #[must_use]
+    pub fn credential(&self, sim: &Sim) -> Option<(CredentialsId, CredentialType)> {
+        match &self.login {
+            Login::Platform(platform, template) => Some((template.render(sim), platform.credential_type())),
+            Login::PassThrough | Login::Fixed { .. } => {
+                let id = self.client_certs.credentials_id(sim)?;
+                Some((id, CredentialType::X509))
+            }
+        }
+    }
+
+    /// The credentials that are the same for every SIM, and of what type they have to be.
+    pub fn shared_credentials(&self) -> impl Iterator<Item = (CredentialsId, CredentialType)> {
+        let of_platform = match &self.login {
+            Login::Platform(platform, template) => {
+                template.literal().map(|id| (id, platform.credential_type()))
+            }
+            Login::PassThrough | Login::Fixed { .. } => None,
+        };
+        let certificates = self.client_certs.literals();
+        of_platform
+            .into_iter()
+            .chain(certificates.map(|id| (id, CredentialType::X509)))
+    }
+
     /// Checks the JSON value of an entry point.
     ///
     /// # Errors
@@ -95,3 +135,4 @@ impl EntryPoint {
 }
 
 pub(crate) use wire::parse as parse_at;
+pub(crate) use wire_platform::spell_switches;

@@ -1,15 +1,16 @@
 //! From the JSON of an entry point to an [`EntryPoint`], or to all that is wrong with it.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::credentials::{ClientCerts, CredentialsTemplate};
 use super::destination::{Destination, Scheme};
 use super::login::Login;
+use super::platform::Platform;
 use super::problem::{Problem, quote, unknown};
 use super::reader::{Object, Path};
 use super::template::{SecretTemplate, Template};
 use super::topics::TopicRules;
-use super::{EntryPoint, Parsed, PlatformVersion};
+use super::{EntryPoint, Parsed, PlatformVersion, wire_platform};
 use crate::sim::Imsi;
 
 /// Fields of the MQTT entry point that mean something here.
@@ -30,24 +31,14 @@ const FIELDS: &[&str] = &[
     "usePubNub",
     "useGoogleIoT",
     "useAzureIoT",
-];
-
-/// Switches of the other destination types, with the name of the type. The Beam page spells the first in
-/// three ways.
-const PLATFORM_SWITCHES: &[(&str, &str)] = &[
-    ("usePubnub", "PubNub"),
-    ("usePubnum", "PubNub"),
-    ("usePubNub", "PubNub"),
-    ("useGoogleIoT", "Google Cloud IoT Core"),
-    ("useAzureIoT", "Azure IoT Hub"),
-];
-
-/// Fields that are kept and have no effect: credentials of the other types, and what other entry points of Beam
-/// know, which public scripts write into the MQTT one too.
-const UNUSED_FIELDS: &[&str] = &[
     "pubnubCredential",
     "googleIoTCredential",
     "azureIoTCredential",
+];
+
+/// Fields that are kept and have no effect: what other entry points of Beam know, which public scripts write into
+/// the MQTT one too.
+const UNUSED_FIELDS: &[&str] = &[
     "azureIoTCentral",
     "useAzureIoTCentral",
     "customHeaders",
@@ -78,12 +69,14 @@ pub(crate) fn parse(value: &Value, path: &Path<'_>) -> Result<Parsed, Vec<Proble
 fn read(object: &mut Object<'_, '_>) -> Option<Parsed> {
     let name = object.string("name").unwrap_or_default().to_owned();
     let enabled = object.boolean("enabled", true);
-    let url = object.required_string("destination");
-    let mut destination = object.parsed("destination", url, str::parse::<Destination>);
-    let login = read_login(object);
-    let use_client_cert = object.boolean("useClientCert", false);
+    let switch = wire_platform::read_switch(object);
+    let platform = switch.map(|(platform, _)| platform);
+    let mut destination = wire_platform::read_destination(object, platform);
+    let standard = read_login(object);
+    let use_client_cert = object.boolean("useClientCert", false) && platform.is_none();
     let client_certs = object
         .member("clientCerts", read_client_certs)
+        .filter(|_| platform.is_none())
         .unwrap_or_default();
     if use_client_cert && client_certs.is_empty() {
         object.refuse(
@@ -91,7 +84,11 @@ fn read(object: &mut Object<'_, '_>) -> Option<Parsed> {
             "true needs \"clientCerts\" with a \"$credentialsId\"",
         );
     }
-    refuse_platforms(object);
+    let credential = read_platform_credentials(object, platform);
+    let login = match switch {
+        None => Some(standard),
+        Some(switch) => wire_platform::read_login(object, switch, credential),
+    };
     let topics = TopicRules {
         replace: object.boolean("replaceTopic", false),
         add_imsi: object.boolean("addSubscriberHeader", false),
@@ -101,13 +98,15 @@ fn read(object: &mut Object<'_, '_>) -> Option<Parsed> {
         && use_client_cert
         && destination.as_ref().is_some_and(|d| d.scheme == Scheme::Mqtt);
     if forced_tls {
+        let url = object.string("destination");
         destination = object.parsed("destination", url, Destination::over_tls);
     }
     let unused = read_unused(object);
-    // Behind the last check: without a destination there is nothing to return, and its problem is told.
-    let destination = destination?;
+    // Behind the last check: without these there is nothing to return, and their problems are told.
+    let (destination, login) = (destination?, login?);
     let mut warnings = warnings(object, &destination, &login, use_client_cert);
     warnings.extend(version_warnings(version, forced_tls.then_some(&destination)));
+    warnings.extend(wire_platform::warnings(object, platform, topics.add_imsi));
     let entry_point = EntryPoint {
         name,
         enabled,
@@ -199,15 +198,28 @@ fn read_reference(
     object.parsed(KEY, id, CredentialsTemplate::new)
 }
 
-fn refuse_platforms(object: &mut Object<'_, '_>) {
-    for (key, platform) in PLATFORM_SWITCHES {
-        if object.boolean(key, false) {
-            object.refuse(
-                key,
-                format!("true: {platform} as a destination is not available yet; allowed is false"),
-            );
+/// The credential of `platform`. Those of the others are checked too, though they have no effect: the console
+/// switches between them.
+fn read_platform_credentials(
+    object: &mut Object<'_, '_>,
+    platform: Option<Platform>,
+) -> Option<CredentialsTemplate> {
+    let mut found = None;
+    for each in Platform::ALL {
+        let field = each.credential_field();
+        let idle = object
+            .fields
+            .get(field)
+            .is_none_or(|value| value.is_null() || *value == json!({}));
+        if platform != Some(each) && idle {
+            continue;
+        }
+        let credential = object.member(field, read_reference).flatten();
+        if platform == Some(each) {
+            found = credential;
         }
     }
+    found
 }
 
 fn read_version(object: &mut Object<'_, '_>) -> PlatformVersion {

@@ -133,11 +133,6 @@ fn each_wrong_field_is_named_with_its_value_and_what_is_allowed() {
             "version: \"201510\" is not a platform version; allowed are \"201912\" and \"201509\"",
         ),
         ("version", json!(201912), "version: 201912 is not a string"),
-        (
-            "usePubNub",
-            json!(true),
-            "usePubNub: true: PubNub as a destination is not available yet; allowed is false",
-        ),
         ("useAzureIoT", json!(1), "useAzureIoT: 1 is not true or false"),
         (
             "replaceTopics",
@@ -173,12 +168,11 @@ fn certificates_inside_the_entry_point_are_refused_without_showing_them() {
 
 #[test]
 fn fields_of_other_entry_points_are_reported_as_unused() {
-    let mut value = with("azureIoTCredential", json!({ "$credentialsId": "a" }));
-    value["useAzureIoT"] = json!(false);
+    let mut value = with("psk", json!("a"));
     value["customHeaders"] = json!({});
     assert_eq!(
         EntryPoint::from_value(&value).unwrap().unused,
-        ["azureIoTCredential", "customHeaders"]
+        ["psk", "customHeaders"]
     );
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
 
-use crate::credential::CredentialsId;
+use crate::credential::{CredentialType, CredentialsId};
 use crate::store::{CredentialStore, FileStore, Snapshot, Store, StoreError};
 
 /// What there is to say about a configuration that can be used.
@@ -93,25 +93,29 @@ fn idle_groups(snapshot: &Snapshot) -> impl Iterator<Item = String> {
 }
 
 /// Credentials whose ids are known without a SIM, and those of the SIMs that are there.
-fn credentials(snapshot: &Snapshot) -> BTreeSet<CredentialsId> {
+fn credentials(snapshot: &Snapshot) -> BTreeSet<(CredentialsId, CredentialType)> {
     let entry_points = snapshot.groups().iter().filter_map(|group| group.beam.as_ref());
     let mut ids: BTreeSet<_> = entry_points
-        .flat_map(|entry_point| entry_point.client_certs.literals())
+        .flat_map(|entry_point| entry_point.shared_credentials())
         .collect();
     for sim in snapshot.sims() {
         let entry_point = sim
             .group_id
             .as_ref()
             .and_then(|group| snapshot.entry_point(group));
-        ids.extend(entry_point.and_then(|entry_point| entry_point.client_certs.credentials_id(sim)));
+        ids.extend(entry_point.and_then(|entry_point| entry_point.credential(sim)));
     }
     ids
 }
 
 async fn unusable_credentials(snapshot: &Snapshot, store: &CredentialStore) -> Vec<String> {
     let mut problems = Vec::new();
-    for id in credentials(snapshot) {
-        problems.extend(store.x509(&id).await.err().map(|error| error.to_string()));
+    for (id, kind) in credentials(snapshot) {
+        let error = match kind {
+            CredentialType::X509 => store.x509(&id).await.err(),
+            kind => store.of_type(&id, kind).await.err(),
+        };
+        problems.extend(error.map(|error| error.to_string()));
     }
     problems
 }
@@ -174,6 +178,42 @@ mod tests {
             report
                 .to_string()
                 .ends_with("f.json: 3 groups, 2 with an entry point, 2 SIMs")
+        );
+    }
+
+    #[tokio::test]
+    async fn the_credential_of_a_platform_is_looked_for_and_has_to_be_of_its_type() {
+        let folder = tempfile::tempdir().unwrap();
+        let entry = |id: &str, more: &str| {
+            json!({ "SoracomBeam": { "mqtt://beam.soracom.io:1883": {
+            "destination": "mqtts://hub.azure-devices.net", "useAzureIoT": true, "username": more,
+            "azureIoTCredential": { "$credentialsId": id } } } })
+        };
+        let file = json!({
+            "groups": [
+                { "groupId": "a", "configuration": entry("hub", "u") },
+                { "groupId": "b", "configuration": entry("own-#{imsi}", "") }
+            ],
+            "sims": [
+                { "simId": "8981100000000000018", "imsi": "440103000000002", "groupId": "b", "addresses": ["10.0.0.2"] }
+            ]
+        });
+        fs::create_dir(folder.path().join("hub")).unwrap();
+        let keys = r#"{ "type": "pubnub-credentials", "credentials": { "pubKey": "p", "subKey": "s" } }"#;
+        fs::write(folder.path().join("hub/credential.json"), keys).unwrap();
+        let path = folder.path().join("f.json");
+        fs::write(&path, file.to_string()).unwrap();
+        let report = check(&path, folder.path()).await.unwrap();
+        assert_eq!(
+            report.problems,
+            [
+                "credential hub is of the type pubnub-credentials, and what is needed is azureIoT-credentials",
+                "there is no credential own-440103000000002: store one of the type azureIoT-credentials with POST /v1/credentials/own-440103000000002",
+            ]
+        );
+        assert_eq!(
+            report.notes,
+            ["group a: mqtt://beam.soracom.io:1883: username has no effect because useAzureIoT is true"]
         );
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::entrypoint::{EntryPoint, PlatformVersion, TopicPlan, TopicRules};
+use crate::entrypoint::{EntryPoint, Platform, PlatformVersion, TopicPlan, TopicRules};
 use crate::mqtt::TopicRewrite;
 use crate::sim::{Imsi, Sim};
 use crate::store::Snapshot;
@@ -44,8 +44,12 @@ pub fn topic(snapshot: &Snapshot, imsi: &Imsi, topic: &str) -> Result<String, To
         format!("PUBLISH   {topic} -> {}", publish(&plan, topic)),
         format!("SUBSCRIBE {topic} -> {}", subscribe(&plan, topic)),
         format!(
-            "SIM {imsi}, group {group}, destination {}",
-            entry_point.destination
+            "SIM {imsi}, group {group}, destination {}{}",
+            entry_point.destination,
+            entry_point
+                .platform()
+                .map(|platform| format!(" ({platform})"))
+                .unwrap_or_default()
         ),
     ];
     lines.extend(reasons(&entry_point, sim, topic));
@@ -98,6 +102,7 @@ fn became(old: &str, rewrite: impl FnOnce(&mut Vec<u8>) -> bool) -> String {
 fn reasons(entry_point: &EntryPoint, sim: &Arc<Sim>, topic: &str) -> Vec<String> {
     let rules = entry_point.topics;
     let mut reasons = Vec::new();
+    reasons.extend(entry_point.platform().map(seen_as));
     if !entry_point.enabled {
         reasons.push("the entry point is disabled: the SIM cannot connect".to_owned());
     }
@@ -130,6 +135,20 @@ fn reasons(entry_point: &EntryPoint, sim: &Arc<Sim>, topic: &str) -> Vec<String>
     reasons
 }
 
+/// As whom the platform sees the device: topics of these platforms hold the device's name.
+fn seen_as(platform: Platform) -> String {
+    match platform {
+        Platform::PubNub => "PubNub: a topic is a channel, and the keys go before the client id",
+        Platform::GoogleIot => {
+            "Google Cloud IoT Core: topics are /devices/DEVICE/events, /state, /config and /commands/#, with the deviceId of the credential"
+        }
+        Platform::AzureIot => {
+            "Azure IoT Hub: topics are devices/DEVICE/messages/events/ and devices/DEVICE/messages/devicebound/#, with the client id of the device"
+        }
+    }
+    .to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -140,8 +159,12 @@ mod tests {
     use crate::store::{FileStore, Store};
 
     fn snapshot(replace: bool, add_imsi: bool) -> Arc<Snapshot> {
-        let entry =
-            json!({ "destination": "mqtt://b", "replaceTopic": replace, "addSubscriberHeader": add_imsi });
+        of_entry(
+            &json!({ "destination": "mqtt://b", "replaceTopic": replace, "addSubscriberHeader": add_imsi }),
+        )
+    }
+
+    fn of_entry(entry: &Value) -> Arc<Snapshot> {
         let sim = |imsi: &str, id: &str, group: Value| json!({ "simId": id, "imsi": imsi, "groupId": group });
         let mut alone = sim("440103000000003", "8981100000000000019", json!(""));
         alone.as_object_mut().unwrap().remove("groupId");
@@ -177,6 +200,37 @@ mod tests {
              the IMEI of this SIM is not known: unknown-imei stands for it\n\
              addSubscriberHeader is true: /IMSI goes behind the topic of a PUBLISH, not of a SUBSCRIBE"
         );
+    }
+
+    #[test]
+    fn a_platform_is_named_with_the_topics_that_it_takes() {
+        for (switch, field, url, words) in [
+            (
+                "usePubnum",
+                "pubnubCredential",
+                "",
+                ["8883 (PubNub)", "a topic is a channel"],
+            ),
+            (
+                "useGoogleIoT",
+                "googleIoTCredential",
+                "mqtts://b",
+                ["b:8883 (Google Cloud IoT Core)", "/devices/DEVICE/events"],
+            ),
+            (
+                "useAzureIoT",
+                "azureIoTCredential",
+                "mqtts://b",
+                ["b:8883 (Azure IoT Hub)", "devices/DEVICE/messages/events/"],
+            ),
+        ] {
+            let mut entry = json!({ "destination": url });
+            entry[switch] = true.into();
+            entry[field] = json!({ "$credentialsId": "x" });
+            let imsi = Imsi::new("440103000000001").unwrap();
+            let told = topic(&of_entry(&entry), &imsi, "t").unwrap();
+            assert!(words.iter().all(|word| told.contains(word)), "{told}");
+        }
     }
 
     #[test]

@@ -164,6 +164,18 @@ impl<'a> Connect<'a> {
         })
     }
 
+    /// The same with another client identifier, of at most 65,535 bytes.
+    #[must_use]
+    pub fn with_client_id<'b>(&self, client_id: &'b str) -> Connect<'b>
+    where
+        'a: 'b,
+    {
+        Connect {
+            client_id,
+            ..self.clone()
+        }
+    }
+
     /// Whether the device left a will.
     #[must_use]
     pub fn has_will(&self) -> bool {
@@ -402,6 +414,25 @@ mod tests {
         };
         let patched = Connect::parse(&none).unwrap().patched(fixed, &Unchanged).unwrap();
         assert_eq!(patched, packet("MQTT", 4, 0xc2, b"\0\x01c\0\x01U\0\x01P"));
+    }
+
+    #[test]
+    fn another_client_identifier_changes_nothing_else() {
+        let with = |id: &[u8]| {
+            let will_and_login = b"\0\x01w\0\0\0\x01u\0\x01p";
+            packet(
+                "MQTT",
+                4,
+                0xc6,
+                &[&[0, id.len() as u8], id, will_and_login].concat(),
+            )
+        };
+        let old = with(b"device");
+        let connect = Connect::parse(&old).unwrap();
+        let patched = connect
+            .with_client_id("keys/device")
+            .patched(Login::PassThrough, &Unchanged);
+        assert_eq!(patched.unwrap(), with(b"keys/device"));
     }
 
     #[test]

@@ -14,6 +14,8 @@ pub enum Reason {
     ProtocolError = 0x82,
     /// 0x84: protocol name or level that the relay does not carry.
     UnsupportedProtocolVersion = 0x84,
+    /// 0x85: the broker would not know the device by this client identifier.
+    ClientIdentifierNotValid = 0x85,
     /// 0x87: the SIM may not do this.
     NotAuthorized = 0x87,
     /// 0x88: the broker cannot be reached.
@@ -30,6 +32,8 @@ pub enum Reason {
     PacketTooLarge = 0x95,
     /// 0x98: an administrator closed the connection.
     AdministrativeAction = 0x98,
+    /// 0xA0: the connection has lasted for as long as it was authorised.
+    MaximumConnectTime = 0xA0,
 }
 
 impl Reason {
@@ -46,6 +50,7 @@ impl Reason {
         match (version, self) {
             (Version::V5, reason) => Some(reason.code()),
             (_, Self::UnsupportedProtocolVersion) => Some(1),
+            (_, Self::ClientIdentifierNotValid) => Some(2),
             (_, Self::ServerUnavailable | Self::ServerShuttingDown) => Some(3),
             (_, Self::NotAuthorized | Self::AdministrativeAction) => Some(5),
             _ => None,

@@ -52,6 +52,17 @@ impl Admission {
         if !matches!(keep_alive, 0 | 5..=1200) {
             return Err(Refusal::KeepAlive(keep_alive));
         }
+        if let Some(platform) = entry_point.platform()
+            && let Some(longest) = platform
+                .longest_keep_alive()
+                .filter(|longest| keep_alive > *longest)
+        {
+            return Err(Refusal::PlatformKeepAlive {
+                keep_alive,
+                platform,
+                longest,
+            });
+        }
         Ok(Self { sim, entry_point })
     }
 

@@ -113,6 +113,11 @@ where
         self.streams.at_boundary() && self.to_device.is_clear() && !self.device_gone
     }
 
+    /// Whether no packet is on its way, either way.
+    fn between_packets(&self) -> bool {
+        self.streams.up_at_boundary() && self.to_broker.is_clear() && self.at_boundary()
+    }
+
     /// An administrator's word comes second to a DISCONNECT that the device has sent already.
     fn ended_by(&mut self, reason: Administrative) -> Ending {
         self.ended(Ending::Administrative(reason))
@@ -384,6 +389,7 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ending> {
         let this = self.get_mut();
+        let mut closing = None;
         match this.connection.poll_asked(cx) {
             Asked::Nothing => {}
             Asked::Look => {
@@ -391,6 +397,7 @@ where
                     return Poll::Ready(ending);
                 }
             }
+            Asked::Close(reason) if reason.waits() => closing = Some(reason),
             Asked::Close(reason) => return Poll::Ready(this.ended_by(reason)),
         }
         if let Err(ending) = this.poll_both(cx) {
@@ -398,6 +405,9 @@ where
         }
         if this.is_over() {
             return Poll::Ready(this.ended(Ending::BrokerClosed));
+        }
+        if let Some(reason) = closing.filter(|_| this.between_packets()) {
+            return Poll::Ready(this.ended_by(reason));
         }
         this.poll_linger(cx)
     }

@@ -260,6 +260,60 @@ async fn a_request_counts_on_the_broker_leg_only_when_the_broker_took_it() {
     assert_eq!(site.connection.counters.read().broker_up, 1);
 }
 
+/// Whether the connection goes on, once its task has had time to look.
+async fn goes_on(site: &Site) -> bool {
+    sleep(Duration::from_secs(1)).await;
+    !site.carried.is_finished()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_ends_closes_between_two_packets_of_the_device() {
+    let mut site = site(0, 64);
+    site.device.write_all(&PUBLISH[..5]).await.unwrap();
+    site.connection.close(Administrative::TokenEnds);
+    assert!(goes_on(&site).await);
+    site.device.write_all(&PUBLISH[5..]).await.unwrap();
+    let mut arrived = Vec::new();
+    site.broker.read_to_end(&mut arrived).await.unwrap();
+    assert_eq!(arrived, PUBLISH);
+    let (ending, _) = site.ending().await;
+    assert!(
+        matches!(ending, Ending::Administrative(Administrative::TokenEnds)),
+        "{ending}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_ends_closes_between_two_packets_of_the_broker() {
+    let mut site = site(0, 64);
+    site.broker.write_all(&PUBLISH[..5]).await.unwrap();
+    site.connection.close(Administrative::TokenEnds);
+    assert!(goes_on(&site).await);
+    site.broker.write_all(&PUBLISH[5..]).await.unwrap();
+    let mut arrived = [0; PUBLISH.len()];
+    site.device.read_exact(&mut arrived).await.unwrap();
+    assert_eq!(arrived, PUBLISH);
+    let (ending, _) = site.ending().await;
+    assert!(
+        matches!(ending, Ending::Administrative(Administrative::TokenEnds)),
+        "{ending}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_is_over_waits_for_no_packet() {
+    let mut site = site(0, 64);
+    site.device.write_all(&PUBLISH[..5]).await.unwrap();
+    site.connection.close(Administrative::TokenEnds);
+    assert!(goes_on(&site).await);
+    site.connection.close(Administrative::TokenOver);
+    let (ending, _) = site.ending().await;
+    assert!(
+        matches!(ending, Ending::Administrative(Administrative::TokenOver)),
+        "{ending}"
+    );
+}
+
 /// A QoS 1 PUBLISH and its PUBACK.
 fn message(id: u16) -> ([u8; 8], [u8; 4]) {
     let [high, low] = id.to_be_bytes();

@@ -4,6 +4,7 @@ use super::Registry;
 use crate::store::{CredentialStore, Store};
 use crate::upstream::Upstream;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch;
 
 /// What every connection needs.
@@ -13,5 +14,7 @@ pub(super) struct Context {
     pub(super) credentials: Arc<CredentialStore>,
     pub(super) upstream: Upstream,
     pub(super) registry: Arc<Registry>,
+    /// How long a token lives that is made for a broker.
+    pub(super) token_lifetime: Duration,
     pub(super) shutdown: watch::Receiver<bool>,
 }

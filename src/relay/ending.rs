@@ -26,9 +26,20 @@ pub enum Administrative {
     /// Its SIM was deactivated, suspended or terminated.
     #[error("the SIM was deactivated, suspended or terminated")]
     SimSwitchedOff,
+    /// The token that the broker was shown ends soon. Waits for the end of a packet.
+    #[error("the token that the broker was shown ends; a new connection gets a new one")]
+    TokenEnds,
+    /// The token that the broker was shown is over, and no packet has ended in time.
+    #[error("the token that the broker was shown is over; a new connection gets a new one")]
+    TokenOver,
 }
 
 impl Administrative {
+    /// Whether it waits until no packet is on its way.
+    pub(super) fn waits(self) -> bool {
+        self == Self::TokenEnds
+    }
+
     pub(super) fn from_code(code: u8) -> Option<Self> {
         [
             Self::EntryPointGone,
@@ -37,6 +48,8 @@ impl Administrative {
             Self::Shutdown,
             Self::ByAdministrator,
             Self::SimSwitchedOff,
+            Self::TokenEnds,
+            Self::TokenOver,
         ]
         .into_iter()
         .find(|reason| *reason as u8 == code)
@@ -107,6 +120,9 @@ impl Ending {
             Self::DeviceIdle { .. } | Self::Quiet { .. } => Some(Reason::KeepAliveTimeout),
             Self::DeviceViolation(violation) => Some(violation.reason()),
             Self::Administrative(Administrative::Shutdown) => Some(Reason::ServerShuttingDown),
+            Self::Administrative(Administrative::TokenEnds | Administrative::TokenOver) => {
+                Some(Reason::MaximumConnectTime)
+            }
             Self::Administrative(_) => Some(Reason::AdministrativeAction),
             Self::BrokerLost(_)
             | Self::BrokerStalled { .. }
@@ -137,6 +153,7 @@ impl Ending {
             Self::DeviceStalled { .. } => "device_stalled",
             Self::BrokerViolation(_) => "broker_violation",
             Self::Administrative(Administrative::Shutdown) => "shutdown",
+            Self::Administrative(Administrative::TokenEnds | Administrative::TokenOver) => "token_expired",
             Self::Administrative(_) => "administrative",
         }
     }

@@ -8,9 +8,12 @@ use super::device::{Device, Failed};
 use super::farewell::farewell;
 use super::registry::{Connection, Seat};
 use super::streams::AsSent;
+use super::tokens::Token;
 
 use super::{Refusal, journal};
-use crate::entrypoint::{Login as Rule, PlatformVersion, Scheme, TopicPlan};
+use crate::clock;
+use crate::credential::Credential;
+use crate::entrypoint::{self, Call, Identity, Login as Rule, Platform, PlatformVersion, Scheme, TopicPlan};
 use crate::mqtt::{
     AtMostOnce, Connack, Connect, ConnectError, FixedHeader, Login, PacketType, Version, Violation, connack,
 };
@@ -21,6 +24,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use zeroize::Zeroizing;
 
 /// How long a device may take for its CONNECT.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
@@ -89,6 +93,8 @@ struct Accepted {
     keep_alive: u16,
     maximum_packet_size: Option<u32>,
     broker: BrokerStream,
+    /// What the login ends with, if it ends.
+    token: Option<Token>,
     /// The CONNACK as it came.
     connack: Vec<u8>,
     /// What came behind it.
@@ -108,7 +114,7 @@ impl Accepted {
             self.maximum_packet_size,
         ));
         journal::opened(context.registry.books(), &connection);
-        let seat = context.registry.enter(worker, &connection);
+        let seat = context.registry.enter(worker, &connection, self.token);
         // What changed while the broker was waited for was not told to a connection that was not there yet.
         if let Some(reason) = connection.admission.lost(peer.ip(), &context.store.snapshot()) {
             connection.close(reason);
@@ -163,19 +169,24 @@ async fn establish(device: &mut Device, caller: &mut Caller, context: &Context) 
     drop(snapshot);
     caller.destination = Some(admission.entry_point.destination.clone());
     let reached = device.while_waiting(reach(&admission, &connect, context)).await;
-    let broker = reached.map_err(none)?.map_err(none)?;
-    await_connack(device, broker, admission, &connect).await
+    let reached = reached.map_err(none)?.map_err(none)?;
+    await_connack(device, reached, admission, &connect).await
+}
+
+/// A broker that has the CONNECT.
+struct Reached {
+    broker: BrokerStream,
+    token: Option<Token>,
 }
 
 /// Dials the broker and sends the patched CONNECT.
-async fn reach(
-    admission: &Admission,
-    connect: &Connect<'_>,
-    context: &Context,
-) -> Result<BrokerStream, Refusal> {
+async fn reach(admission: &Admission, connect: &Connect<'_>, context: &Context) -> Result<Reached, Refusal> {
     let entry_point = &admission.entry_point;
     let credential = credential(admission, context).await?;
-    let packet = patched(admission, connect)?;
+    let seen = seen(admission, connect, context).await?;
+    let expires = seen.identity().and_then(|identity| identity.expires);
+    let token = expires.map(|expires| Token::new(expires, context.token_lifetime));
+    let packet = patched(admission, connect, &seen)?;
     let mut broker = context
         .upstream
         .connect(&entry_point.destination, credential.as_ref())
@@ -185,7 +196,7 @@ async fn reach(
         broker.flush().await
     };
     match timeout(CONNACK_WITHIN, sent).await {
-        Ok(Ok(())) => Ok(broker),
+        Ok(Ok(())) => Ok(Reached { broker, token }),
         Ok(Err(error)) => Err(Refusal::BrokerClosed {
             destination: entry_point.destination.clone(),
             detail: format!(" ({error})"),
@@ -218,36 +229,99 @@ async fn credential(admission: &Admission, context: &Context) -> Result<Option<T
     }
 }
 
-/// The CONNECT that the broker sees.
-fn patched(admission: &Admission, connect: &Connect<'_>) -> Result<Vec<u8>, Refusal> {
+/// As whom the broker sees the device.
+enum Seen {
+    /// As it comes.
+    AsItIs,
+    /// With the login of the entry point.
+    LoggedIn(Option<String>, Option<Zeroizing<String>>),
+    /// As the platform wants.
+    Identified(Identity),
+}
+
+impl Seen {
+    fn identity(&self) -> Option<&Identity> {
+        match self {
+            Self::Identified(identity) => Some(identity),
+            Self::AsItIs | Self::LoggedIn(..) => None,
+        }
+    }
+}
+
+async fn seen(admission: &Admission, connect: &Connect<'_>, context: &Context) -> Result<Seen, Refusal> {
     let sim = &admission.sim;
-    let rewrite = TopicPlan::new(Arc::clone(sim), admission.entry_point.topics);
+    match &admission.entry_point.login {
+        Rule::PassThrough => Ok(Seen::AsItIs),
+        Rule::Fixed { username, password } => Ok(Seen::LoggedIn(
+            username.as_ref().map(|template| template.render(sim)),
+            password.as_ref().map(|template| template.render(sim)),
+        )),
+        Rule::Platform(platform, template) => {
+            let id = template.render(sim);
+            let wanted = platform.credential_type();
+            let credential = context.credentials.of_type(&id, wanted).await?;
+            let identity = identity(*platform, credential, admission, connect, context).await?;
+            Ok(Seen::Identified(identity))
+        }
+    }
+}
+
+async fn identity(
+    platform: Platform,
+    credential: Arc<Credential>,
+    admission: &Admission,
+    connect: &Connect<'_>,
+    context: &Context,
+) -> Result<Identity, Refusal> {
+    let (admission, client_id) = (admission.clone(), connect.client_id.to_owned());
+    let lifetime = context.token_lifetime;
+    // An RSA signature takes a small machine ten milliseconds, in which this thread would carry nothing.
+    let made = tokio::task::spawn_blocking(move || {
+        let call = Call {
+            sim: &admission.sim,
+            client_id: &client_id,
+            host: &admission.entry_point.destination.host,
+            now: clock::trusted_now(),
+            lifetime,
+        };
+        entrypoint::identity(platform, &credential, &call)
+    });
+    // It is cut short only when the runtime ends.
+    Ok(made.await.map_err(|_| Refusal::Shutdown)??)
+}
+
+/// The CONNECT that the broker sees.
+fn patched(admission: &Admission, connect: &Connect<'_>, seen: &Seen) -> Result<Vec<u8>, Refusal> {
+    let rewrite = TopicPlan::new(Arc::clone(&admission.sim), admission.entry_point.topics);
     let connect = match admission.entry_point.version {
         PlatformVersion::V201509 => connect.clone().as_311_without_will(),
         PlatformVersion::V201912 => connect.clone(),
     };
-    match &admission.entry_point.login {
-        Rule::PassThrough => connect.patched(Login::PassThrough, &rewrite),
-        Rule::Fixed { username, password } => {
-            let username = username.as_ref().map(|template| template.render(sim));
-            let password = password.as_ref().map(|template| template.render(sim));
-            let login = Login::Fixed {
-                username: username.as_deref(),
-                password: password.as_ref().map(|password| password.as_bytes()),
-            };
-            connect.patched(login, &rewrite)
-        }
+    match seen {
+        Seen::AsItIs => connect.patched(Login::PassThrough, &rewrite),
+        Seen::LoggedIn(username, password) => connect.patched(fixed(username, password), &rewrite),
+        Seen::Identified(identity) => connect
+            .with_client_id(&identity.client_id)
+            .patched(fixed(&identity.username, &identity.password), &rewrite),
     }
     .map_err(Refusal::Will)
+}
+
+fn fixed<'a>(username: &'a Option<String>, password: &'a Option<Zeroizing<String>>) -> Login<'a> {
+    Login::Fixed {
+        username: username.as_deref(),
+        password: password.as_ref().map(|password| password.as_bytes()),
+    }
 }
 
 /// Waits for the broker's CONNACK; AUTH packets pass both ways before it (§4.12).
 async fn await_connack(
     device: &mut Device,
-    mut broker: BrokerStream,
+    Reached { mut broker, token }: Reached,
     admission: Admission,
     connect: &Connect<'_>,
 ) -> Result<Accepted, Refused> {
+    let platform = admission.entry_point.platform();
     let destination = admission.entry_point.destination.clone();
     let answer = async {
         let mut behind = Vec::new();
@@ -288,11 +362,19 @@ async fn await_connack(
                 keep_alive: connack.server_keep_alive.unwrap_or(connect.keep_alive),
                 maximum_packet_size: connect.maximum_packet_size,
                 broker,
+                token,
                 connack: packet,
                 behind,
             })
         }
-        Ok(connack) => Err((Refusal::ByBroker { destination, connack }, Some(packet))),
+        Ok(connack) => Err((
+            Refusal::ByBroker {
+                destination,
+                connack,
+                platform,
+            },
+            Some(packet),
+        )),
         Err(violation) => Err((
             Refusal::BrokerAnswer {
                 destination,

@@ -11,6 +11,7 @@ use crate::mqtt::Version;
 use crate::sim::{GroupId, Sim};
 use serde_json::{Map, Value, json};
 use std::net::SocketAddr;
+use std::time::Duration;
 
 pub(super) fn opened(books: &Books, connection: &Connection) {
     let sim = &connection.admission.sim;
@@ -83,6 +84,22 @@ pub(super) fn closed(books: &Books, connection: &Connection, ending: &Ending) {
         )
         .0,
     });
+}
+
+/// The connection's token ends after `left`: said ahead, so that nobody looks for a fault when it closes.
+pub(super) fn token_ends(connection: &Connection, left: Duration) {
+    let sim = &connection.admission.sim;
+    tracing::info!(
+        event = "token_ends",
+        imsi = %sim.imsi,
+        sim_id = %sim.sim_id,
+        group = sim.group_id.as_ref().map(GroupId::as_str),
+        address = %connection.peer,
+        client_id = %connection.client_id,
+        destination = %connection.admission.entry_point.destination,
+        seconds = left.as_secs(),
+        "the connection closes before its token ends; the device may connect again at once"
+    );
 }
 
 /// How bad an ending is; `None` for one that nobody has to look at. A shutdown ends thousands at once and is

@@ -13,6 +13,7 @@
 //! | `streams` | what is done to the bytes of both directions, by platform version |
 //! | `outbox` | what a socket did not take yet |
 //! | `registry` | who is connected, seen from outside |
+//! | `tokens` | whose login ends when, and the closing ahead of it |
 //! | `service` | the relay as a whole: started, watched, shut down |
 //! | `journal` | what is written down of a connection: log line, log book, tally |
 //! | `books` | usage and log book written every second |
@@ -37,6 +38,7 @@ mod registry;
 mod service;
 mod streams;
 mod tally;
+mod tokens;
 mod wheel;
 mod worker;
 
@@ -47,3 +49,4 @@ pub use refusal::Refusal;
 pub use registry::{Connection, Registry};
 pub use service::{Relay, RelayError, RelaySettings};
 pub use tally::{ByKind, OfGroup, Tally, Totals};
+pub use tokens::Tokens;

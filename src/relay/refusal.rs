@@ -1,6 +1,6 @@
 //! Why a device was not let in, in words that help the person who has to mend it.
 
-use crate::entrypoint::Destination;
+use crate::entrypoint::{Destination, Platform, PlatformError};
 use crate::mqtt::{Connack, ConnectError, Reason, Version, Violation};
 use crate::sim::{GroupId, Imsi, SimStatus};
 use crate::store::CredentialError;
@@ -55,6 +55,19 @@ pub enum Refusal {
     /// Keep alive outside Beam's range.
     #[error("keep alive {0} s is neither 0 nor 5 to 1200")]
     KeepAlive(u16),
+    /// Keep alive that Beam takes and the platform does not.
+    #[error("keep alive {keep_alive} s is more than the {longest} s that {platform} takes")]
+    PlatformKeepAlive {
+        /// In seconds.
+        keep_alive: u16,
+        /// Where the entry point leads.
+        platform: Platform,
+        /// Its limit in seconds.
+        longest: u16,
+    },
+    /// The platform cannot be told who is calling.
+    #[error("{0}")]
+    Platform(#[from] PlatformError),
     /// The credential for this SIM cannot be used.
     #[error("{0}")]
     Credential(#[from] CredentialError),
@@ -98,6 +111,8 @@ pub enum Refusal {
         destination: Destination,
         /// Its answer.
         connack: Connack,
+        /// What it is, where the relay logs in as that platform wants.
+        platform: Option<Platform>,
     },
     /// The relay is shutting down.
     #[error("the relay is shutting down")]
@@ -128,7 +143,10 @@ impl Refusal {
             Self::NoGroup(_) => "no_group",
             Self::NoEntryPoint(_) => "no_entry_point",
             Self::Disabled(_) => "entry_point_disabled",
-            Self::KeepAlive(_) => "keep_alive",
+            Self::KeepAlive(_) | Self::PlatformKeepAlive { .. } => "keep_alive",
+            Self::Platform(PlatformError::Clock(_)) => "clock",
+            Self::Platform(PlatformError::Credential { .. }) => "credential",
+            Self::Platform(_) => "client_id",
             Self::Credential(_) => "credential",
             Self::NoCredential(_) => "no_credential",
             Self::Will(_) => "will",
@@ -173,8 +191,13 @@ impl Refusal {
             | Self::NoGroup(_)
             | Self::NoEntryPoint(_)
             | Self::Disabled(_)
-            | Self::KeepAlive(_) => Reason::NotAuthorized,
-            Self::Credential(_)
+            | Self::KeepAlive(_)
+            | Self::PlatformKeepAlive { .. } => Reason::NotAuthorized,
+            Self::Platform(PlatformError::NoClientId(_) | PlatformError::ClientId { .. }) => {
+                Reason::ClientIdentifierNotValid
+            }
+            Self::Platform(_)
+            | Self::Credential(_)
             | Self::NoCredential(_)
             | Self::Upstream(_)
             | Self::BrokerClosed { .. }
@@ -216,6 +239,8 @@ impl Refusal {
                 "set version to \"201912\" in the group's entry point, or the device to MQTT 3.1.1"
             }
             Self::KeepAlive(_) => "set the device's keep alive to 0 or to 5 to 1200 s",
+            Self::PlatformKeepAlive { .. } => "shorten the device's keep alive",
+            Self::Platform(error) => error.advice(),
             Self::Credential(_) => "put the credential into the credential store, or correct $credentialsId",
             Self::NoCredential(_) => "add the IMSI or default to clientCerts",
             Self::Will(_) => "shorten the device's will topic",
@@ -230,6 +255,11 @@ impl Refusal {
                 "check that an MQTT broker answers on that port, and whether it wants TLS"
             }
             Self::BrokerAnswer { .. } => "check that an MQTT broker answers on that port",
+            Self::ByBroker {
+                connack,
+                platform: Some(platform),
+                ..
+            } => platform_advice(*platform, connack.code),
             Self::ByBroker { connack, .. } => broker_advice(connack.code),
             Self::Shutdown => "the device may connect again when the relay is back",
         }
@@ -241,6 +271,21 @@ impl Refusal {
         match self {
             Self::ByBroker { connack, .. } => Some(connack.code),
             _ => self.reason()?.connack_code(version?),
+        }
+    }
+}
+
+/// The device has no part in the login here, so it is not told to change it.
+fn platform_advice(platform: Platform, code: u8) -> &'static str {
+    match (code, platform) {
+        (1 | 0x84, Platform::GoogleIot | Platform::AzureIot) => "set the device to MQTT 3.1.1",
+        (1 | 0x84, Platform::PubNub) => "set the device to MQTT 3.1 or 3.1.1",
+        (_, Platform::PubNub) => "check pubKey and subKey of the credential",
+        (_, Platform::GoogleIot) => {
+            "check that the registry knows the device and its public key, and the credential's projectId, region, registryId and deviceId"
+        }
+        (_, Platform::AzureIot) => {
+            "check that the hub knows a device of this client id, the hub's name in destination, and the credential's key, whose policy needs DeviceConnect"
         }
     }
 }

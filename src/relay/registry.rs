@@ -1,6 +1,7 @@
 //! Who is connected, seen from outside of the connections' own tasks.
 
 use super::admission::idle_rule;
+use super::tokens::{Token, Tokens};
 use super::wheel::{Entry, Wheel};
 use super::{Administrative, Admission, Books};
 use crate::entrypoint::{MQTT_ENTRY_POINT, Scheme};
@@ -160,6 +161,7 @@ pub struct Registry {
     tables: Vec<Mutex<Table>>,
     books: Books,
     sessions: Arc<Sessions>,
+    tokens: Tokens,
     next_id: AtomicU64,
 }
 
@@ -172,6 +174,7 @@ impl Registry {
             tables: (0..workers).map(|_| Mutex::default()).collect(),
             books,
             sessions,
+            tokens: Tokens::default(),
             // From the time of the start on: an id of an earlier run must not name a connection of this one.
             next_id: AtomicU64::new((started.as_millis() as u64) << 20),
         }
@@ -193,12 +196,26 @@ impl Registry {
         &self.sessions
     }
 
+    /// Whose login ends when.
+    #[must_use]
+    pub fn tokens(&self) -> &Tokens {
+        &self.tokens
+    }
+
     fn table(&self, worker: usize) -> MutexGuard<'_, Table> {
         self.tables[worker].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Enters a connection; it is out again when the seat is dropped.
-    pub(super) fn enter(self: &Arc<Self>, worker: usize, connection: &Arc<Connection>) -> Seat {
+    pub(super) fn enter(
+        self: &Arc<Self>,
+        worker: usize,
+        connection: &Arc<Connection>,
+        token: Option<Token>,
+    ) -> Seat {
+        if let Some(token) = token {
+            self.tokens.enter(connection.id, token);
+        }
         let mut table = self.table(worker);
         let key = table.connections.insert(Arc::clone(connection)) as u32;
         let entry = Entry {
@@ -304,6 +321,10 @@ impl Drop for Seat {
             .try_remove(self.key as usize);
         if let Some(connection) = left {
             connection.report(&self.registry.books.meter);
+            // Only a platform has tokens; the others need not wait for the table's lock.
+            if connection.admission.entry_point.platform().is_some() {
+                self.registry.tokens.forget(connection.id);
+            }
             self.registry.sessions.closed(&connection.admission.sim.imsi);
         }
     }

@@ -3,7 +3,7 @@
 use super::books::Bookkeeper;
 use super::context::Context;
 use super::registry::Registry;
-use super::{Administrative, Books, listen, worker};
+use super::{Administrative, Books, listen, tokens, worker};
 use crate::sessions::Sessions;
 use crate::store::{CredentialStore, Store};
 use crate::upstream::Upstream;
@@ -25,6 +25,8 @@ pub struct RelaySettings {
     pub workers: NonZeroUsize,
     /// Seconds between two usage lines of a SIM.
     pub usage_interval: NonZeroUsize,
+    /// How long a token lives that is made for Azure IoT Hub or a Google-style registry.
+    pub token_lifetime: Duration,
     /// How long open connections may take to close when the relay shuts down.
     pub grace: Duration,
 }
@@ -100,6 +102,7 @@ impl Relay {
             credentials,
             upstream,
             registry: Arc::clone(&registry),
+            token_lifetime: settings.token_lifetime,
             shutdown: down,
         });
         let mut workers = Vec::new();
@@ -108,7 +111,13 @@ impl Relay {
             let thread = std::thread::Builder::new().name(format!("relay-{number}"));
             workers.push(thread.spawn(move || worker::run(listeners, &context, number, grace))?);
         }
-        let watcher = tokio::spawn(close_what_lost_its_ground(Arc::clone(&registry), store));
+        let watched = Arc::clone(&registry);
+        let watcher = tokio::spawn(async move {
+            tokio::join!(
+                close_what_lost_its_ground(&watched, store),
+                tokens::watch(&watched)
+            );
+        });
         let bookkeeper = Bookkeeper::new(Arc::clone(&registry), settings.usage_interval.get() as u64);
         let (stop, stopped) = oneshot::channel();
         let bookkeeper = (stop, tokio::spawn(bookkeeper.keep(stopped)));
@@ -167,7 +176,7 @@ impl Relay {
 }
 
 /// A disabled or deleted entry point, a deleted SIM and a moved SIM close their connections at once.
-async fn close_what_lost_its_ground(registry: Arc<Registry>, store: Arc<dyn Store>) {
+async fn close_what_lost_its_ground(registry: &Registry, store: Arc<dyn Store>) {
     let mut changes = store.changes();
     while changes.changed().await.is_ok() {
         let snapshot = store.snapshot();

@@ -18,6 +18,9 @@ pub(super) trait Streams {
     /// Whether what [`Self::down`] gave ends with a packet.
     fn at_boundary(&self) -> bool;
 
+    /// Whether what [`Self::up`] took ends with a packet.
+    fn up_at_boundary(&self) -> bool;
+
     /// Everything that [`Self::up`] gave is in the broker's socket.
     #[inline(always)]
     fn broker_has_all(&mut self) {}
@@ -67,6 +70,11 @@ impl<R: TopicRewrite> Streams for AsSent<R> {
     fn at_boundary(&self) -> bool {
         self.downlink.at_boundary()
     }
+
+    #[inline(always)]
+    fn up_at_boundary(&self) -> bool {
+        self.uplink.at_boundary()
+    }
 }
 
 /// Version 201509.
@@ -83,6 +91,10 @@ impl<R: TopicRewrite> Streams for Box<AtMostOnce<R>> {
 
     fn at_boundary(&self) -> bool {
         (**self).at_boundary()
+    }
+
+    fn up_at_boundary(&self) -> bool {
+        (**self).up_at_boundary()
     }
 
     fn broker_has_all(&mut self) {

@@ -3,6 +3,7 @@
 mod banner;
 
 use crate::api::{self, ApiState, Auth};
+use crate::clock::{self, ClockBehind};
 use crate::database;
 use crate::relay::{Books, Relay, RelaySettings};
 use crate::serve::banner::Banner;
@@ -84,6 +85,13 @@ pub enum StartError {
 /// # Errors
 /// [`StartError`] names what keeps it from starting.
 pub async fn run(settings: &Settings, format: LogFormat) -> Result<(), StartError> {
+    if let Err(behind) = clock::trusted_now() {
+        tracing::warn!(
+            event = "clock_behind",
+            advice = ClockBehind::ADVICE,
+            "{behind}: no tokens are made until it is set"
+        );
+    }
     let mut signals = Signals::catch().map_err(StartError::Signals)?;
     // First, as the configuration of a first run leads to it.
     let broker = start_broker(settings).await?;
@@ -112,6 +120,8 @@ pub async fn run(settings: &Settings, format: LogFormat) -> Result<(), StartErro
             using.keep_uses().await;
         }
     });
+    let expiring = Arc::clone(&credentials);
+    tokio::spawn(async move { expiring.watch_expiry().await });
     let watching = Arc::clone(&store);
     tokio::spawn(async move { watching.watch().await });
     Banner {
@@ -184,6 +194,7 @@ fn start_relay(
         listen: settings.relay_addresses(),
         workers: settings.workers(),
         usage_interval: settings.usage_interval,
+        token_lifetime: Duration::from_secs(settings.token_lifetime),
         grace: Duration::from_secs(settings.grace),
     };
     let store = Arc::clone(store) as Arc<dyn Store>;
@@ -193,7 +204,7 @@ fn start_relay(
         &relay,
         store,
         Arc::clone(credentials),
-        upstream,
+        upstream.with_detours(settings.connect_to.clone()),
         books,
         sessions,
     )?)

@@ -10,7 +10,7 @@ use super::namespaces::{NAMESPACES, check_entry};
 use super::snapshot::{Group, Snapshot};
 use super::{ChangeError, edit_sim};
 use crate::entrypoint::reader::Path;
-use crate::entrypoint::{BEAM_NAMESPACE, EntryPoint, MQTT_ENTRY_POINT};
+use crate::entrypoint::{BEAM_NAMESPACE, EntryPoint, MQTT_ENTRY_POINT, spell_switches};
 use crate::sim::{GroupId, Sim, Tags};
 
 /// What is true after `change`, and notes for the admin.
@@ -158,6 +158,12 @@ fn put(
         .or_insert_with(|| Map::new().into());
     if let Some(values) = values.as_object_mut() {
         values.extend(entries.iter().cloned());
+        if let Some(entry_point) = values
+            .get_mut(MQTT_ENTRY_POINT)
+            .filter(|_| namespace == BEAM_NAMESPACE)
+        {
+            spell_switches(entry_point);
+        }
     }
     Ok(())
 }

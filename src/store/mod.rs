@@ -20,7 +20,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 pub use change::{Change, Changed, GroupChange, SimChange};
-pub use credentials::{CredentialChangeError, CredentialError, CredentialStore, StoredCredential};
+pub use credentials::{CredentialChangeError, CredentialError, CredentialStore, Expiring, StoredCredential};
 pub use error::{ChangeError, Located, StoreError};
 pub use file::FileStore;
 pub use namespaces::NAMESPACES;

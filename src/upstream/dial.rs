@@ -1,5 +1,6 @@
 //! Dialling a destination.
 
+use super::detour::{Detour, Detours};
 use super::local::LocalAddresses;
 use super::resolve::Resolver;
 use super::tls::{TlsClients, TlsCredential};
@@ -40,6 +41,7 @@ impl Default for Deadlines {
 #[derive(Debug)]
 pub struct Upstream {
     resolver: Resolver,
+    detours: Detours,
     tls: TlsClients,
     local: LocalAddresses,
     deadlines: Deadlines,
@@ -51,6 +53,7 @@ impl Upstream {
     pub fn new(deadlines: Deadlines) -> Self {
         Self {
             resolver: Resolver::new(deadlines.resolve),
+            detours: Detours::default(),
             tls: TlsClients::new(),
             local: LocalAddresses::default(),
             deadlines,
@@ -61,6 +64,15 @@ impl Upstream {
     #[must_use]
     pub fn dialling_from(self, local: LocalAddresses) -> Self {
         Self { local, ..self }
+    }
+
+    /// Dials some destinations elsewhere than their name says.
+    #[must_use]
+    pub fn with_detours(self, detours: impl IntoIterator<Item = Detour>) -> Self {
+        Self {
+            detours: Detours::new(detours),
+            ..self
+        }
     }
 
     /// A stream to `destination`, ready for the CONNECT. `credential` is looked at for `mqtts` only.
@@ -85,6 +97,9 @@ impl Upstream {
     }
 
     async fn dial(&self, destination: &Destination) -> Result<TcpStream, UpstreamError> {
+        if let Some(address) = self.detours.of(destination) {
+            return self.dial_address(address).await;
+        }
         match &destination.host {
             Host::Ip(ip) => self.dial_address(SocketAddr::new(*ip, destination.port)).await,
             Host::Dns(name) => {

@@ -5,9 +5,13 @@
 //! | `resolve` | names to addresses, cached, asked once however many connections wait |
 //! | `tls` | one client configuration per credential and destination, with its session tickets |
 //! | `local` | the addresses of this machine that are dialled from, in turn |
+//! | `detour` | destinations that are dialled elsewhere |
+//! | `alpn` | what a broker on the HTTPS port has to be told |
 //! | `dial` | the addresses in turn, then TLS |
 //! | [`BrokerStream`] | what comes out: plain or TLS |
 
+mod alpn;
+mod detour;
 mod dial;
 mod local;
 mod resolve;
@@ -15,6 +19,7 @@ mod stream;
 mod tickets;
 mod tls;
 
+pub use detour::{Detour, InvalidDetour};
 pub use dial::{Deadlines, Upstream};
 pub use local::{InvalidLocalAddress, LocalAddresses};
 pub use stream::BrokerStream;

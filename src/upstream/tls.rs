@@ -1,7 +1,7 @@
 //! TLS client configurations.
 
-use super::UpstreamError;
 use super::tickets::Tickets;
+use super::{UpstreamError, alpn};
 use crate::credential::{CredentialsId, X509Credential};
 use crate::entrypoint::Destination;
 use moka::sync::Cache;
@@ -62,14 +62,18 @@ impl TlsClients {
         let part = |c: &TlsCredential| (c.x509.id.clone(), c.x509.generation, c.present);
         let key = (destination.clone(), credential.map(part));
         self.configs
-            .try_get_with(key, || self.build(credential))
+            .try_get_with(key, || self.build(destination, credential))
             .map_err(|reason: Arc<rustls::Error>| UpstreamError::Credential {
                 credential: credential.map(|c| c.x509.id.to_string()).unwrap_or_default(),
                 reason: reason.to_string(),
             })
     }
 
-    fn build(&self, credential: Option<&TlsCredential>) -> Result<Arc<ClientConfig>, rustls::Error> {
+    fn build(
+        &self,
+        destination: &Destination,
+        credential: Option<&TlsCredential>,
+    ) -> Result<Arc<ClientConfig>, rustls::Error> {
         let mut roots = Arc::clone(self.roots.get_or_init(system_roots));
         if let Some(x509) = credential.map(|c| &c.x509).filter(|x509| !x509.ca.is_empty()) {
             let with_ca = Arc::make_mut(&mut roots);
@@ -79,10 +83,12 @@ impl TlsClients {
         }
         let builder = ClientConfig::builder().with_root_certificates(roots);
         let identity = credential.and_then(TlsCredential::identity);
+        let protocol = alpn::protocol(destination, identity.is_some());
         let mut config = match identity {
             Some((chain, key)) => builder.with_client_auth_cert(chain, key)?,
             None => builder.with_no_client_auth(),
         };
+        config.alpn_protocols = protocol.map(<[u8]>::to_vec).into_iter().collect();
         config.resumption = Resumption::store(Arc::new(Tickets::default()));
         Ok(Arc::new(config))
     }

@@ -182,15 +182,15 @@ fn a_wrong_put_names_field_and_value_and_changes_nothing() {
         ),
         (
             json!({ "destination": url, "usePubnum": true }),
-            ["usePubnum", "not available yet", "false"],
+            ["usePubnum", "true needs", "pubnubCredential"],
         ),
         (
             json!({ "destination": url, "useGoogleIoT": true }),
-            ["useGoogleIoT", "not available yet", "false"],
+            ["useGoogleIoT", "true needs", "googleIoTCredential"],
         ),
         (
             json!({ "destination": url, "useAzureIoT": true }),
-            ["useAzureIoT", "not available yet", "false"],
+            ["useAzureIoT", "true needs", "azureIoTCredential"],
         ),
         (json!("text"), ["mqtt://beam.soracom.io:1883", "text", "object"]),
     ] {

@@ -43,6 +43,7 @@ impl Site {
         let mut running = None;
         let start = |store: &Arc<FileStore>, books: Books| {
             let settings = RelaySettings {
+                token_lifetime: Duration::from_secs(3600),
                 listen: vec!["127.0.0.1:0".parse().unwrap()],
                 workers: std::num::NonZeroUsize::MIN,
                 usage_interval: std::num::NonZeroUsize::MIN,

@@ -110,6 +110,12 @@ impl<R: TopicRewrite> AtMostOnce<R> {
         self.downlink.at_boundary()
     }
 
+    /// Whether what [`Self::up`] took ends with a packet.
+    #[must_use]
+    pub fn up_at_boundary(&self) -> bool {
+        self.uplink.at_boundary()
+    }
+
     /// Bytes of memory that the answers and unfinished packets occupy between two calls.
     #[must_use]
     pub fn held(&self) -> usize {

@@ -2,13 +2,15 @@
 //! put there by hand; what the API stores has `credential.json` too.
 
 mod change;
+mod expiry;
 mod folder;
 mod record;
+mod typed;
 mod used;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use moka::future::Cache;
@@ -16,10 +18,11 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::task::spawn_blocking;
 
 use super::stamp::Stamp;
-use crate::credential::{self, CredentialsId, X509Credential};
+use crate::credential::{self, CredentialType, CredentialsId, X509Credential};
 use used::Used;
 
 pub use change::CredentialChangeError;
+pub use expiry::Expiring;
 pub use record::StoredCredential;
 
 const CERT: &str = "cert.pem";
@@ -45,6 +48,32 @@ pub enum CredentialError {
         id: CredentialsId,
         /// Where it should be.
         folder: PathBuf,
+    },
+    /// There is none of this name, and no PEM files would do.
+    #[error("there is no credential {id}: store one of the type {wanted} with POST /v1/credentials/{id}")]
+    MissingOfType {
+        /// What was asked for.
+        id: CredentialsId,
+        /// What it has to be.
+        wanted: CredentialType,
+    },
+    /// It is for something else.
+    #[error("credential {id} is of the type {found}, and what is needed is {wanted}")]
+    WrongType {
+        /// Which.
+        id: CredentialsId,
+        /// What it is.
+        found: CredentialType,
+        /// What it has to be.
+        wanted: CredentialType,
+    },
+    /// Its values do not fit together.
+    #[error("credential {id} cannot be used: {reason}")]
+    Invalid {
+        /// Which.
+        id: CredentialsId,
+        /// Field by field, without the values.
+        reason: String,
     },
     /// The folder holds none of the files.
     #[error("{} holds neither {CERT} and {KEY} nor {CA}: put the PEM files there", folder.display())]
@@ -100,9 +129,12 @@ pub struct CredentialStore {
     revision: Arc<AtomicU64>,
     /// Answers of the last second, errors too: a thousand devices that come at once read a file once.
     fresh: Cache<(CredentialsId, u64), Result<Arc<X509Credential>, CredentialError>>,
+    /// The same for what are no certificates.
+    typed: Cache<(CredentialsId, u64), typed::Found>,
     /// What was parsed, and of which files.
     parsed: Cache<CredentialsId, (Stamps, Arc<X509Credential>)>,
     used: Arc<Used>,
+    expiring: Arc<Mutex<Expiring>>,
 }
 
 impl CredentialStore {
@@ -131,7 +163,9 @@ impl CredentialStore {
             writer: Arc::default(),
             revision: Arc::default(),
             used: Arc::new(used),
+            expiring: Arc::default(),
             fresh: Cache::builder().max_capacity(KEPT).time_to_live(FRESH).build(),
+            typed: Cache::builder().max_capacity(KEPT).time_to_live(FRESH).build(),
             parsed: Cache::builder().max_capacity(KEPT).time_to_idle(IDLE).build(),
         }
     }
@@ -223,8 +257,15 @@ fn read(folder: &Path, id: CredentialsId, stamps: Stamps) -> Result<X509Credenti
         ),
         (false, false) if ca => (Vec::new(), None),
         (false, false) => {
-            return Err(CredentialError::Empty {
-                folder: folder.to_owned(),
+            return Err(match typed::other_type(folder, &id) {
+                Some(found) => CredentialError::WrongType {
+                    id,
+                    found,
+                    wanted: CredentialType::X509,
+                },
+                None => CredentialError::Empty {
+                    folder: folder.to_owned(),
+                },
             });
         }
         (true, false) => return Err(half(CERT, KEY)),

@@ -5,6 +5,7 @@ use rcgen::{
     KeyUsagePurpose, date_time_ymd,
 };
 use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 /// A certificate authority.
 pub(crate) struct Authority {
@@ -55,6 +56,14 @@ impl Authority {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, name);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        self.sign(&params)
+    }
+
+    /// One that runs out after so many days.
+    pub(crate) fn client_for(&self, name: &str, days: u64) -> Pair {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.not_after = (SystemTime::now() + Duration::from_secs(days * 86_400)).into();
         self.sign(&params)
     }
 

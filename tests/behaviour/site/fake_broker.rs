@@ -107,6 +107,31 @@ impl TlsBroker {
         }
     }
 
+    /// The same, for clients that offer `protocol` (ALPN). Who offers another is sent away.
+    pub(crate) fn speaking(mut self, protocol: &str) -> Self {
+        Arc::make_mut(&mut self.config).alpn_protocols = vec![protocol.as_bytes().to_vec()];
+        self
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.plain.address
+    }
+
+    /// Accepts a connection and its CONNECT.
+    #[track_caller]
+    pub(crate) fn admit(&self, connack: &[u8]) -> (Stream<TlsStream>, packet::Packet) {
+        let mut upstream = self.accept();
+        let connect = upstream.read();
+        assert_eq!(connect.kind(), 1, "{connect:?}");
+        upstream.send(connack);
+        (upstream, connect)
+    }
+
+    #[track_caller]
+    pub(crate) fn expect_no_dial(&self) {
+        self.plain.expect_no_dial();
+    }
+
     pub(crate) fn port(&self) -> u16 {
         self.plain.address.port()
     }

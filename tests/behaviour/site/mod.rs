@@ -1,16 +1,19 @@
 //! What the tests stand on: the real relay, real brokers, devices with addresses of their own.
 
 mod certificates;
+mod cloud;
 mod configuration;
 mod device;
 mod fake_broker;
 mod http;
 mod mosquitto;
 mod packet;
+mod python;
 mod simrelay;
 mod tool;
 
 pub(crate) use certificates::Authority;
+pub(crate) use cloud::{Cloud, platform};
 pub(crate) use configuration::{Configuration, entry_point, imei, imsi, sim_address, sim_id};
 pub(crate) use device::Device;
 pub(crate) use fake_broker::{FakeBroker, TlsBroker};
@@ -20,6 +23,7 @@ pub(crate) use packet::{
     CONNACK_5, CONNACK_311, Connect, PINGREQ, PINGRESP, Packet, Version, Will, auth, disconnect, frame,
     property_text, puback, publish, publish_5, subscribe, unsubscribe,
 };
+pub(crate) use python::python;
 pub(crate) use simrelay::{Simrelay, run, told};
 pub(crate) use tool::{mosquitto_pub, mosquitto_sub};
 

@@ -270,6 +270,19 @@ impl Packet {
         (text, at + 2 + len)
     }
 
+    /// The password of a CONNECT, which is its last field, behind the user name `username`.
+    pub(crate) fn password_behind(&self, username: &str) -> String {
+        assert_eq!(self.kind(), 1, "{self:?}");
+        let body = self.body();
+        let found = body
+            .windows(username.len())
+            .rposition(|at| at == username.as_bytes());
+        let at = found.unwrap_or_else(|| panic!("no {username:?} in {self:?}"));
+        let (password, end) = self.text(at + username.len());
+        assert_eq!(end, body.len(), "{self:?}");
+        password
+    }
+
     /// The topic of a PUBLISH.
     pub(crate) fn topic(&self) -> String {
         assert_eq!(self.kind(), 3, "{self:?}");

@@ -103,7 +103,13 @@ impl Simrelay {
 
     /// Runs it in `folder`.
     pub(crate) fn in_folder(folder: TempDir, flags: &[&str]) -> Self {
+        Self::in_environment(folder, flags, &[])
+    }
+
+    /// Runs it in `folder` with these environment variables.
+    pub(crate) fn in_environment(folder: TempDir, flags: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut child = Command::new(PROGRAM)
+            .envs(variables.iter().copied())
             .args(["--log", "json", "--api-listen", "127.0.0.1:0", "--grace", "2"])
             .args(flags)
             .current_dir(folder.path())
@@ -156,6 +162,23 @@ impl Simrelay {
     pub(crate) fn http(&self) -> Http {
         let token = std::fs::read_to_string(self.folder.path().join("data/admin-token")).unwrap();
         Http::new(self.api(), Some(token.trim()))
+    }
+
+    /// Stores a credential through the API.
+    #[track_caller]
+    pub(crate) fn store(&self, id: &str, kind: &str, values: &Value) {
+        let body = serde_json::json!({ "type": kind, "description": "", "credentials": values });
+        let path = format!("/v1/credentials/{id}");
+        let answer = self.http().call("POST", &path, Some(&body.to_string()));
+        assert_eq!(answer.status, 201, "{answer:?}");
+    }
+
+    /// Puts another in its place.
+    #[track_caller]
+    pub(crate) fn replace(&self, id: &str, kind: &str, values: &Value) {
+        let body = serde_json::json!({ "type": kind, "credentials": values });
+        let answer = self.http().put(&format!("/v1/credentials/{id}"), &body);
+        assert_eq!(answer.status, 200, "{answer:?}");
     }
 
     /// The folder of a credential.

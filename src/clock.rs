@@ -1,0 +1,58 @@
+//! The system clock, where a wrong one does harm. A Raspberry Pi has no clock that runs without power: until it has
+//! asked a time server it lives in the past, and tokens made then are refused by every broker.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// When this program was built, in seconds since 1970. No clock that is right shows less.
+const BUILT: &str = env!("SIMRELAY_BUILT");
+
+/// The system clock is behind the day on which this program was built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the system clock says {now} s since 1970, which is before this program was built ({built})")]
+pub struct ClockBehind {
+    now: u64,
+    built: u64,
+}
+
+impl ClockBehind {
+    /// What to do about it.
+    pub const ADVICE: &str =
+        "set the clock of this server: check its time service (timedatectl, chronyc tracking)";
+}
+
+/// The time in seconds since 1970, if the system clock can be right.
+///
+/// # Errors
+/// [`ClockBehind`] says what the clock shows.
+pub fn trusted_now() -> Result<u64, ClockBehind> {
+    not_behind(seconds(SystemTime::now()))
+}
+
+/// `now`, in seconds since 1970, if it can be right.
+pub(crate) fn not_behind(now: u64) -> Result<u64, ClockBehind> {
+    let built = BUILT.parse().unwrap_or(0);
+    if now < built {
+        Err(ClockBehind { now, built })
+    } else {
+        Ok(now)
+    }
+}
+
+/// Since 1970; 0 before.
+pub fn seconds(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_clock_of_a_pi_without_network_is_told_from_one_that_can_be_right() {
+        assert!(trusted_now().is_ok());
+        let behind = not_behind(1_483_228_800).unwrap_err().to_string();
+        assert!(behind.contains("1483228800 s since 1970"), "{behind}");
+        let built: u64 = BUILT.parse().unwrap();
+        assert!(not_behind(built - 1).is_err() && not_behind(built).is_ok());
+    }
+}
