@@ -6,6 +6,7 @@ use axum::http::header::CONTENT_TYPE;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use super::{ApiError, BODY_LIMIT};
 use crate::sim::Tags;
@@ -33,11 +34,12 @@ impl<S: Sync, T: Form> FromRequest<S> for Input<T> {
 }
 
 /// One element of `PUT …/configuration/{namespace}`.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Parameter {
     pub(super) key: String,
     /// Any JSON, `null` too, but it has to be there.
+    #[schema(required = true)]
     #[serde(deserialize_with = "present")]
     pub(super) value: Value,
 }
@@ -52,7 +54,7 @@ impl Form for Vec<Parameter> {
 }
 
 /// One element of `PUT …/tags`.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct Tag {
     tag_name: String,
@@ -68,17 +70,6 @@ pub(super) fn tags(list: Vec<Tag>) -> Tags {
     list.into_iter()
         .map(|tag| (tag.tag_name, tag.tag_value))
         .collect()
-}
-
-/// A body of the form `form`, in words.
-pub(super) async fn json<T: serde::de::DeserializeOwned>(
-    request: Request,
-    form: &str,
-) -> Result<T, ApiError> {
-    refuse_other_types(&request)?;
-    let bytes = read(request.into_body()).await?;
-    serde_json::from_slice(&bytes)
-        .map_err(|error| ApiError::InvalidBody(format!("the body is not {form}: {error}")))
 }
 
 /// A body that is one JSON object, whose fields the handler looks at itself. No body at all is an empty one:

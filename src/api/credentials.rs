@@ -1,14 +1,20 @@
 //! The credential store, in SORACOM's shapes. Secrets come in and never go out.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
-use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::auth::Caller;
 use super::body::JsonObject;
+use super::error::Refusal;
 use super::segments::Segments;
 use super::{ApiError, ApiState};
 use crate::credential::{Credential, CredentialProblem, CredentialType, CredentialsId, InvalidCredentialsId};
@@ -72,56 +78,116 @@ impl CredentialRefusal {
     }
 }
 
-/// `CredentialsModel` of SORACOM. Secrets are left out rather than masked: a mask that is sent back would be
+pub(super) fn routes() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(create, update, delete))
+}
+
+/// A credential, without its secrets. They are left out rather than masked: a mask that is sent back would be
 /// stored as the password.
-fn to_json(stored: &StoredCredential) -> Value {
-    let shown = stored.credential.values.shown(stored.credential.kind);
-    let shown: Map<String, Value> = shown
-        .map(|(name, value)| (name.to_owned(), value.into()))
-        .collect();
-    json!({
-        "credentialsId": stored.id.as_str(),
-        "type": stored.credential.kind.name(),
-        "description": stored.description,
-        "credentials": shown,
-        "createDateTime": stored.create_time,
-        "updateDateTime": stored.update_time,
-        "lastUsedDateTime": stored.last_used,
-    })
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct CredentialsModel {
+    credentials_id: String,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    description: String,
+    /// What is no secret.
+    credentials: BTreeMap<String, String>,
+    /// Milliseconds since 1970.
+    create_date_time: i64,
+    /// Milliseconds since 1970.
+    update_date_time: i64,
+    /// Milliseconds since 1970; 0 for one that was never used.
+    last_used_date_time: i64,
 }
 
-/// `GET /v1/credentials`
-pub(super) async fn list(State(state): State<ApiState>) -> Result<Json<Vec<Value>>, ApiError> {
+impl CredentialsModel {
+    fn of(stored: &StoredCredential) -> Self {
+        let kind = stored.credential.kind;
+        let shown = stored.credential.values.shown(kind);
+        Self {
+            credentials_id: stored.id.to_string(),
+            kind: kind.name(),
+            description: stored.description.clone(),
+            credentials: shown
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect(),
+            create_date_time: stored.create_time,
+            update_date_time: stored.update_time,
+            last_used_date_time: stored.last_used,
+        }
+    }
+}
+
+/// A credential as it is sent.
+#[derive(ToSchema)]
+#[expect(
+    dead_code,
+    reason = "only its schema is used: serde's own errors would quote secrets"
+)]
+struct NewCredentials {
+    /// `x509`, `username-password-credentials`, `azureIoT-credentials`, `googleIoT-credentials`,
+    /// `pubnub-credentials` or `aws-credentials`.
+    r#type: String,
+    description: Option<String>,
+    /// What the type consists of, e.g. `key`, `cert` and `ca` of x509, as PEM.
+    credentials: BTreeMap<String, String>,
+}
+
+/// All credentials by name.
+#[utoipa::path(
+    get,
+    path = "/v1/credentials",
+    tag = "credentials",
+    responses((status = 200, body = Vec<CredentialsModel>))
+)]
+async fn list(State(state): State<ApiState>) -> Result<Json<Vec<CredentialsModel>>, ApiError> {
     let listed = state.credentials.list().await.map_err(CredentialRefusal::from)?;
-    Ok(Json(listed.iter().map(to_json).collect()))
+    Ok(Json(listed.iter().map(CredentialsModel::of).collect()))
 }
 
-/// `POST /v1/credentials/{credentials_id}`
-pub(super) async fn create(
+/// A new credential; the next CONNECT can use it.
+#[utoipa::path(
+    post,
+    path = "/v1/credentials/{credentials_id}",
+    tag = "credentials",
+    request_body = NewCredentials,
+    responses((status = 201, body = CredentialsModel))
+)]
+async fn create(
     State(state): State<ApiState>,
     caller: Caller,
     Segments(id): Segments<String>,
     JsonObject(body): JsonObject,
-) -> Result<(StatusCode, Json<Value>), ApiError> {
+) -> Result<(StatusCode, Json<CredentialsModel>), ApiError> {
     let (id, description, credential) = given(&id, &body)?;
     let stored = state.credentials.create(id, description, credential).await;
     let stored = stored.map_err(CredentialRefusal::from)?;
     log(&caller, &stored, "credential made");
-    Ok((StatusCode::CREATED, Json(to_json(&stored))))
+    Ok((StatusCode::CREATED, Json(CredentialsModel::of(&stored))))
 }
 
-/// `PUT /v1/credentials/{credentials_id}`
-pub(super) async fn update(
+/// Replaces a credential whole; the next CONNECT uses the new one.
+#[utoipa::path(
+    put,
+    path = "/v1/credentials/{credentials_id}",
+    tag = "credentials",
+    request_body = NewCredentials,
+    responses((status = 200, body = CredentialsModel), (status = 404, body = Refusal))
+)]
+async fn update(
     State(state): State<ApiState>,
     caller: Caller,
     Segments(id): Segments<String>,
     JsonObject(body): JsonObject,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<CredentialsModel>, ApiError> {
     let (id, description, credential) = given(&id, &body)?;
     let stored = state.credentials.update(id, description, credential).await;
     let stored = stored.map_err(CredentialRefusal::from)?;
     log(&caller, &stored, "credential changed");
-    Ok(Json(to_json(&stored)))
+    Ok(Json(CredentialsModel::of(&stored)))
 }
 
 fn log(caller: &Caller, stored: &StoredCredential, what: &str) {
@@ -130,13 +196,22 @@ fn log(caller: &Caller, stored: &StoredCredential, what: &str) {
 }
 
 /// Query of `DELETE /v1/credentials/{credentials_id}`, our own addition.
-#[derive(Debug, Deserialize)]
-pub(super) struct Force {
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct Force {
+    /// This server's own: deletes it even if entry points name it.
     force: Option<bool>,
 }
 
-/// `DELETE /v1/credentials/{credentials_id}`
-pub(super) async fn delete(
+/// The credential goes, if no entry point names it.
+#[utoipa::path(
+    delete,
+    path = "/v1/credentials/{credentials_id}",
+    tag = "credentials",
+    params(Force),
+    responses((status = 204), (status = 404, body = Refusal))
+)]
+async fn delete(
     State(state): State<ApiState>,
     caller: Caller,
     Segments(id): Segments<String>,

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 use super::ApiError;
 use super::body::Form;
@@ -11,7 +12,7 @@ use crate::store::{SimChange, Snapshot};
 
 /// Body of `POST /v1/sims` and of the two `register` calls. All is optional: what SORACOM's own calls do not
 /// say (`simId`, `imsi`) is chosen here, from numbers that no network uses.
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 pub(super) struct NewSim {
     /// SORACOM's: `virtual`.
@@ -23,12 +24,17 @@ pub(super) struct NewSim {
     /// SORACOM's; there is nobody here to check it with.
     #[serde(rename = "registrationSecret")]
     _registration_secret: Option<String>,
+    #[schema(pattern = "^[A-Za-z0-9._-]{1,64}$")]
     group_id: Option<String>,
     tags: Tags,
     // Our own:
+    #[schema(pattern = "^[0-9]{18,22}$")]
     pub(super) sim_id: Option<String>,
+    #[schema(pattern = "^[0-9]{6,15}$")]
     pub(super) imsi: Option<String>,
+    #[schema(pattern = "^[0-9]{15,16}$")]
     imei: Option<String>,
+    /// IP addresses.
     addresses: Vec<String>,
 }
 
@@ -91,17 +97,18 @@ fn unused<T>(
 }
 
 /// Body of `set_group`.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub(super) struct Group {
+pub(super) struct GroupOfSim {
+    #[schema(pattern = "^[A-Za-z0-9._-]{1,64}$")]
     group_id: String,
 }
 
-impl Form for Group {
+impl Form for GroupOfSim {
     const FORM: &'static str = "{\"groupId\": string}";
 }
 
-impl Group {
+impl GroupOfSim {
     pub(super) fn change(&self) -> Result<SimChange, ApiError> {
         Ok(SimChange::SetGroup(read(
             "groupId",
@@ -125,9 +132,10 @@ pub(super) fn addresses(list: &[String]) -> Result<Vec<IpAddr>, ApiError> {
 }
 
 /// Body of `PUT …/imei`; `null` forgets it.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Modem {
+    #[schema(pattern = "^[0-9]{15,16}$")]
     imei: Option<String>,
 }
 

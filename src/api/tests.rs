@@ -13,6 +13,7 @@ const SHIPPED: &str = include_str!("../../entrypoints.json");
 const CONFIGURATION: &str = "/v1/groups/default/configuration";
 const TOKEN: &str = "a-token-for-the-tests";
 
+mod document;
 mod groups;
 mod live;
 mod sims;
@@ -49,6 +50,8 @@ impl Api {
         };
         let history = state.history.clone();
         let operator = state.auth.operator().id().to_owned();
+        // Its client wants one, as the program's main installs it; other tests may have done so.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(serve(listener, state, std::future::pending()));
@@ -383,7 +386,7 @@ async fn without_the_token_only_health_is_told() {
         let response = reqwest::get(format!("{}{path}", api.url)).await.unwrap();
         assert_eq!(response.status(), StatusCode::OK);
     }
-    for path in ["/v1/groups", "/v1/nothing", "/"] {
+    for path in ["/v1/groups", "/v1/nothing", "/v1"] {
         for header in [
             "",
             "Bearer",
@@ -409,7 +412,12 @@ async fn without_the_token_only_health_is_told() {
 #[tokio::test]
 async fn routes_and_methods_that_are_not_there_get_an_error_body_too() {
     let api = Api::new().await;
-    for path in ["/", "/v1", "/v1/nothing", "/v1/groups/default/configuration"] {
+    for path in [
+        "/nothing",
+        "/v1",
+        "/v1/nothing",
+        "/v1/groups/default/configuration",
+    ] {
         assert_eq!(
             refusal(api.get(path).await, StatusCode::NOT_FOUND).await.0,
             "NoSuchRoute",
