@@ -1,10 +1,12 @@
 //! JSON bodies, with refusals that say where they are wrong.
 
+use std::collections::HashMap;
+
 use axum::body::{Body, to_bytes};
 use axum::extract::{FromRequest, Request};
 use axum::http::header::CONTENT_TYPE;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
@@ -15,7 +17,12 @@ use crate::sim::Tags;
 pub(super) trait Form: DeserializeOwned {
     /// The form in words, for refusals.
     const FORM: &'static str;
+    /// What is an object and what a list in it: serde alone takes a list of values for an object too.
+    type Outline: DeserializeOwned;
 }
+
+/// The outline of an object.
+pub(super) type AnyObject = HashMap<String, IgnoredAny>;
 
 /// The body of a request, read and checked.
 pub(super) struct Input<T>(pub(super) T);
@@ -27,7 +34,8 @@ impl<S: Sync, T: Form> FromRequest<S> for Input<T> {
         refuse_other_types(&request)?;
         let bytes = read(request.into_body()).await?;
         // The message ends with line and column.
-        serde_json::from_slice(&bytes)
+        serde_json::from_slice::<T::Outline>(&bytes)
+            .and_then(|_| serde_json::from_slice(&bytes))
             .map(Self)
             .map_err(|error| ApiError::InvalidBody(format!("the body is not {}: {error}", T::FORM)))
     }
@@ -50,6 +58,7 @@ fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Value, D
 }
 
 impl Form for Vec<Parameter> {
+    type Outline = Vec<AnyObject>;
     const FORM: &'static str = "[{\"key\": string, \"value\": any}, …]";
 }
 
@@ -62,6 +71,7 @@ pub(super) struct Tag {
 }
 
 impl Form for Vec<Tag> {
+    type Outline = Vec<AnyObject>;
     const FORM: &'static str = "[{\"tagName\": string, \"tagValue\": string}, …]";
 }
 

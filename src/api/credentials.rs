@@ -128,8 +128,6 @@ impl CredentialsModel {
     reason = "only its schema is used: serde's own errors would quote secrets"
 )]
 struct NewCredentials {
-    /// `x509`, `username-password-credentials`, `azureIoT-credentials`, `googleIoT-credentials`,
-    /// `pubnub-credentials` or `aws-credentials`.
     r#type: String,
     description: Option<String>,
     /// What the type consists of, e.g. `key`, `cert` and `ca` of x509, as PEM.

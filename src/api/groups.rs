@@ -10,7 +10,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::auth::Caller;
-use super::body::{self, Form, Input, Parameter, Tag};
+use super::body::{self, AnyObject, Form, Input, Parameter, Tag};
 use super::changes::change;
 use super::error::Refusal;
 use super::paging::{Asked, Listed, PageQuery, TagQuery, USUAL};
@@ -45,6 +45,7 @@ struct NewGroup {
 }
 
 impl Form for NewGroup {
+    type Outline = AnyObject;
     const FORM: &'static str = "{\"configuration\": {namespace: {key: any}}, \"tags\": {name: string}}";
 }
 

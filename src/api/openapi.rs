@@ -11,6 +11,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::ApiState;
+use crate::credential::CredentialType;
+use crate::store::NAMESPACES;
 
 /// Where the document is.
 const PATH: &str = "/v1/openapi.json";
@@ -28,11 +30,7 @@ const SEGMENTS: [(&str, &str, &str); 11] = [
     ("id", "A connection", "^[0-9]+$"),
     ("imsi", "A SIM by its IMSI", "^[0-9]{6,15}$"),
     ("name", "A key of the namespace", "^.+$"),
-    (
-        "namespace",
-        "A namespace of SORACOM, e.g. SoracomBeam",
-        "^[A-Z][A-Za-z]+$",
-    ),
+    ("namespace", "A namespace of SORACOM", "^Soracom|^Unified"),
     ("operator_id", "The operator of this server", "^OP[0-9]{10}$"),
     ("sim_id", "A SIM", "^[0-9]{18,22}$"),
     ("tag_name", "A tag", "^.+$"),
@@ -103,6 +101,8 @@ fn complete(openapi: &OpenApi) -> Value {
         "api_key": { "type": "apiKey", "in": "header", "name": "X-Soracom-API-Key" },
         "api_token": { "type": "apiKey", "in": "header", "name": "X-Soracom-Token" },
     });
+    let types = CredentialType::ALL.map(CredentialType::name);
+    document["components"]["schemas"]["NewCredentials"]["properties"]["type"]["enum"] = json!(types);
     document["security"] = json!([{ "bearer": [] }, { "api_key": [], "api_token": [] }]);
     let Some(Value::Object(paths)) = document.get_mut("paths") else {
         return document;
@@ -134,6 +134,8 @@ fn finish(method: &str, path: &str, operation: &mut Map<String, Value>) {
                 }),
         );
     }
+    let listed = operation.get_mut("parameters").and_then(Value::as_array_mut);
+    listed.into_iter().flatten().for_each(finish_parameter);
     let answers = common_answers(method, operation);
     let is_paged = parameters(operation).any(|parameter| parameter["name"] == "last_evaluated_key");
     let Some(Value::Object(responses)) = operation.get_mut("responses") else {
@@ -158,6 +160,24 @@ fn finish(method: &str, path: &str, operation: &mut Map<String, Value>) {
             "x-soracom-next-key": header("last_evaluated_key of the next page, where there is one"),
             "link": header("The next page, where there is one"),
         });
+    }
+}
+
+fn finish_parameter(parameter: &mut Value) {
+    match parameter["name"].as_str() {
+        Some("namespace") => parameter["schema"] = json!({ "type": "string", "enum": NAMESPACES }),
+        // Of any size.
+        Some("limit") => drop(
+            parameter["schema"]
+                .as_object_mut()
+                .map(|schema| schema.remove("format")),
+        ),
+        _ => {}
+    }
+    // Command line tools send parameters that were not given as empty ones.
+    let may_be_empty = parameter["in"] == "query" && parameter["required"] != true;
+    if may_be_empty && parameter["schema"]["type"] != "boolean" {
+        parameter["schema"] = json!({ "anyOf": [parameter["schema"], { "const": "" }] });
     }
 }
 

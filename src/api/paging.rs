@@ -98,11 +98,14 @@ impl PageQuery {
         let Some(text) = non_empty(self.limit.as_deref()) else {
             return Ok(usual);
         };
-        text.parse()
-            .ok()
-            .filter(|limit| *limit > 0)
-            .map(|limit: usize| limit.min(MOST))
-            .ok_or_else(|| ApiError::InvalidQuery(format!("limit: {text:?} is not a whole number above 0")))
+        let is_number = text.bytes().all(|b| b.is_ascii_digit()) && text.bytes().any(|b| b != b'0');
+        if is_number {
+            // One that is too long for a number is more than enough.
+            Ok(text.parse().map_or(MOST, |limit: usize| limit.min(MOST)))
+        } else {
+            let message = format!("limit: {text:?} is not a whole number above 0");
+            Err(ApiError::InvalidQuery(message))
+        }
     }
 
     /// The key of the last element of the page before.

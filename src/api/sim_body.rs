@@ -6,7 +6,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::ApiError;
-use super::body::Form;
+use super::body::{AnyObject, Form};
 use crate::sim::{GroupId, Imei, Imsi, InvalidIdentifier, SimId, Tags};
 use crate::store::{SimChange, Snapshot};
 
@@ -39,6 +39,7 @@ pub(super) struct NewSim {
 }
 
 impl Form for NewSim {
+    type Outline = AnyObject;
     const FORM: &'static str = "an object with the fields simId, imsi, imei, groupId, addresses, tags, type, subscription, registrationSecret";
 }
 
@@ -105,6 +106,7 @@ pub(super) struct GroupOfSim {
 }
 
 impl Form for GroupOfSim {
+    type Outline = AnyObject;
     const FORM: &'static str = "{\"groupId\": string}";
 }
 
@@ -120,6 +122,7 @@ impl GroupOfSim {
 
 /// Body of `PUT …/addresses`.
 impl Form for Vec<String> {
+    type Outline = Self;
     const FORM: &'static str = "a list of IP addresses as strings";
 }
 
@@ -140,6 +143,7 @@ pub(super) struct Modem {
 }
 
 impl Form for Modem {
+    type Outline = AnyObject;
     const FORM: &'static str = "{\"imei\": string or null}";
 }
 

@@ -13,7 +13,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::body::{Form, Input};
+use super::body::{AnyObject, Form, Input};
 use super::error::Refusal;
 use super::segments::Segments;
 use super::{ApiError, ApiState};
@@ -219,6 +219,7 @@ struct ExportRequest {
 }
 
 impl Form for ExportRequest {
+    type Outline = AnyObject;
     const FORM: &'static str =
         "{\"from\": seconds, \"to\": seconds, \"period\": \"month\", \"day\" or \"minutes\"}";
 }

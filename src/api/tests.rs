@@ -335,6 +335,9 @@ async fn bodies_that_are_no_json_are_refused() {
         send(None, "[]".to_owned()).await.unwrap().status(),
         StatusCode::OK
     );
+    let list_for_object = send(None, r#"[["k", 1]]"#.to_owned()).await.unwrap();
+    let (_, message) = refusal(list_for_object, StatusCode::BAD_REQUEST).await;
+    assert!(message.contains("line 1 column 1"), "{message}");
     let large = send(None, " ".repeat(BODY_LIMIT + 1)).await.unwrap();
     assert_eq!(
         refusal(large, StatusCode::PAYLOAD_TOO_LARGE).await.0,
