@@ -33,12 +33,31 @@ impl<S: Sync, T: Form> FromRequest<S> for Input<T> {
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
         refuse_other_types(&request)?;
         let bytes = read(request.into_body()).await?;
-        // The message ends with line and column.
-        serde_json::from_slice::<T::Outline>(&bytes)
-            .and_then(|_| serde_json::from_slice(&bytes))
-            .map(Self)
-            .map_err(|error| ApiError::InvalidBody(format!("the body is not {}: {error}", T::FORM)))
+        parse(&bytes).map(Self)
     }
+}
+
+/// As [`Input`], where no body at all means that every field is left out.
+pub(super) struct OptionalInput<T>(pub(super) T);
+
+impl<S: Sync, T: Form + Default> FromRequest<S> for OptionalInput<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
+        refuse_other_types(&request)?;
+        let bytes = read(request.into_body()).await?;
+        if bytes.is_empty() {
+            return Ok(Self(T::default()));
+        }
+        parse(&bytes).map(Self)
+    }
+}
+
+/// The message of a refusal ends with line and column.
+fn parse<T: Form>(bytes: &[u8]) -> Result<T, ApiError> {
+    serde_json::from_slice::<T::Outline>(bytes)
+        .and_then(|_| serde_json::from_slice(bytes))
+        .map_err(|error| ApiError::InvalidBody(format!("the body is not {}: {error}", T::FORM)))
 }
 
 /// One element of `PUT …/configuration/{namespace}`.

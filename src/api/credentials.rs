@@ -18,8 +18,7 @@ use super::error::Refusal;
 use super::segments::Segments;
 use super::{ApiError, ApiState};
 use crate::credential::{Credential, CredentialProblem, CredentialType, CredentialsId, InvalidCredentialsId};
-use crate::sim::GroupId;
-use crate::store::{CredentialChangeError, Snapshot, StoredCredential};
+use crate::store::{CredentialChangeError, CredentialRemovalError, InUse, StoredCredential};
 
 /// Why a credential was not taken, or not deleted.
 #[derive(Debug, thiserror::Error)]
@@ -33,17 +32,9 @@ pub enum CredentialRefusal {
     /// A type that is not known here.
     #[error("type: {0}; allowed are {list}", list = CredentialType::ALL.map(CredentialType::name).join(", "))]
     Type(String),
-    /// An entry point would be left without it.
-    #[error(
-        "credential {id} is used by the entry point of {}; take it out there first, or delete it with ?force=true",
-        groups.iter().map(|group| format!("group {group}")).collect::<Vec<_>>().join(", ")
-    )]
-    InUse {
-        /// The credential.
-        id: CredentialsId,
-        /// Whose entry points name it.
-        groups: Vec<GroupId>,
-    },
+    /// It was not deleted.
+    #[error(transparent)]
+    Removal(#[from] CredentialRemovalError),
     /// The store refused.
     #[error(transparent)]
     Change(#[from] CredentialChangeError),
@@ -60,21 +51,23 @@ impl CredentialRefusal {
         match self {
             Self::Id(_) => (StatusCode::BAD_REQUEST, "InvalidCredentialsId"),
             Self::Invalid(_) | Self::Type(_) => (StatusCode::BAD_REQUEST, "InvalidCredential"),
-            Self::InUse { .. } => (StatusCode::CONFLICT, "CredentialInUse"),
-            Self::Change(CredentialChangeError::Exists(_)) => (StatusCode::CONFLICT, "CredentialExists"),
-            Self::Change(CredentialChangeError::Missing(_)) => (StatusCode::NOT_FOUND, "NoSuchCredential"),
-            Self::Change(CredentialChangeError::File { source, .. })
-                if source.kind() == std::io::ErrorKind::StorageFull =>
-            {
-                (StatusCode::INSUFFICIENT_STORAGE, "DiskFull")
-            }
-            Self::Change(CredentialChangeError::File { .. }) => {
-                (StatusCode::INTERNAL_SERVER_ERROR, "WriteFailed")
-            }
-            Self::Change(CredentialChangeError::Interrupted) => {
-                (StatusCode::SERVICE_UNAVAILABLE, "Interrupted")
+            Self::Removal(CredentialRemovalError::InUse { .. }) => (StatusCode::CONFLICT, "CredentialInUse"),
+            Self::Removal(CredentialRemovalError::Change(error)) | Self::Change(error) => {
+                change_status(error)
             }
         }
+    }
+}
+
+fn change_status(error: &CredentialChangeError) -> (StatusCode, &'static str) {
+    match error {
+        CredentialChangeError::Exists(_) => (StatusCode::CONFLICT, "CredentialExists"),
+        CredentialChangeError::Missing(_) => (StatusCode::NOT_FOUND, "NoSuchCredential"),
+        CredentialChangeError::File { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
+            (StatusCode::INSUFFICIENT_STORAGE, "DiskFull")
+        }
+        CredentialChangeError::File { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "WriteFailed"),
+        CredentialChangeError::Interrupted => (StatusCode::SERVICE_UNAVAILABLE, "Interrupted"),
     }
 }
 
@@ -217,15 +210,13 @@ async fn delete(
 ) -> Result<StatusCode, ApiError> {
     let Query(Force { force }) = query.map_err(|error| ApiError::InvalidQuery(error.body_text()))?;
     let id = CredentialsId::new(&id).map_err(CredentialRefusal::from)?;
-    let groups = users(&state.store.snapshot(), &id);
-    if force != Some(true) && !groups.is_empty() && state.credentials.exists(&id) {
-        return Err(CredentialRefusal::InUse { id, groups }.into());
-    }
-    state
-        .credentials
-        .delete(id.clone())
-        .await
-        .map_err(CredentialRefusal::from)?;
+    let in_use = if force == Some(true) {
+        InUse::Allowed
+    } else {
+        InUse::Refused
+    };
+    let groups = state.references.delete_credential(id.clone(), in_use).await;
+    let groups = groups.map_err(CredentialRefusal::from)?;
     tracing::info!(who = caller.who(), from = %caller, credential = %id, "credential deleted");
     for group in groups {
         tracing::warn!(credential = %id, group = %group, "the entry point of this group has lost its credential");
@@ -272,23 +263,4 @@ fn given(
     }
     let credential = Credential::checked(kind, values).map_err(CredentialRefusal::Invalid)?;
     Ok((id, description, credential))
-}
-
-/// The groups whose entry point names the credential, for all SIMs or for one of them.
-fn users(snapshot: &Snapshot, id: &CredentialsId) -> Vec<GroupId> {
-    let names = |group: &GroupId| {
-        let Some(entry_point) = snapshot.entry_point(group) else {
-            return false;
-        };
-        let certs = &entry_point.client_certs;
-        let of_group = |sim: &&std::sync::Arc<crate::sim::Sim>| sim.group_id.as_ref() == Some(group);
-        certs.literals().any(|used| used == *id)
-            || snapshot
-                .sims()
-                .iter()
-                .filter(of_group)
-                .any(|sim| certs.credentials_id(sim).as_ref() == Some(id))
-    };
-    let groups = snapshot.groups().iter().map(|group| &group.group_id);
-    groups.filter(|group| names(group)).cloned().collect()
 }

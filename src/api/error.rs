@@ -130,6 +130,7 @@ impl ApiError {
             Self::Change(ChangeError::NoSuchNamespace { .. }) => (StatusCode::BAD_REQUEST, "NoSuchNamespace"),
             Self::Change(ChangeError::NoSuchKey { .. }) => (StatusCode::NOT_FOUND, "NoSuchKey"),
             Self::Change(ChangeError::Invalid(_)) => (StatusCode::BAD_REQUEST, "InvalidConfiguration"),
+            Self::Change(ChangeError::NoSuchCredential(_)) => (StatusCode::BAD_REQUEST, "NoSuchCredential"),
             Self::Change(ChangeError::BrokenFile(_)) => (StatusCode::CONFLICT, "BrokenFile"),
             Self::Change(ChangeError::Busy(_)) => (StatusCode::CONFLICT, "Busy"),
             Self::Change(ChangeError::Write { source, .. }) if is_full(source) => {

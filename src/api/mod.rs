@@ -38,7 +38,7 @@ use tokio::net::TcpListener;
 
 use crate::relay::{Books, Registry};
 use crate::sessions::History;
-use crate::store::{CredentialStore, Store};
+use crate::store::{CredentialStore, References, Store};
 
 pub use auth::{
     AdminToken, Auth, AuthFileError, AuthKey, AuthKeys, AuthRefusal, NewAuthKey, Operator, Session,
@@ -64,6 +64,8 @@ pub struct ApiState {
     pub books: Books,
     /// The credential store, which the relay reads too.
     pub credentials: Arc<CredentialStore>,
+    /// What changes groups and SIMs, and deletes credentials.
+    pub references: References,
     /// Who may call.
     pub auth: Arc<Auth>,
 }

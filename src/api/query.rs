@@ -24,11 +24,11 @@ const TERMS: [&str; 13] = [
     "iccid",
     "tag",
     "status",
+    "module_type",
     "msisdn",
     "serial_number",
     "bundles",
     "subscription",
-    "module_type",
 ];
 
 /// What the document says of [`TERMS`]. Each may be given several times, and with several values between commas.
@@ -128,6 +128,7 @@ fn has(sim: &Sim, snapshot: &Snapshot, name: &str, value: &str) -> bool {
         "imsi" => contains(sim.imsi.as_str()),
         "tag" => sim.tags.values().any(|tag| contains(tag)),
         "status" => contains(sim.status.as_str()),
+        "module_type" => sim.kind.module_type.is_some_and(|form| contains(form.as_str())),
         _ => false,
     }
 }

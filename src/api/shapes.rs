@@ -90,7 +90,10 @@ impl Sim {
             session_status: SessionStatus::of(state.registry.sessions().of(&sim.imsi)),
             previous_session: previous.map(|past| PreviousSession::of(sim, past)),
             addresses: sim.addresses.clone(),
-            known: Known::of(sim),
+            known: Known {
+                sim_type: sim.kind.sim_type.map(|sim_type| sim_type.as_str().to_owned()),
+                ..Known::of(sim)
+            },
         }
     }
 }
@@ -143,7 +146,10 @@ impl Subscriber {
             addresses: sim.addresses.clone(),
             created_at: sim.created_time,
             last_modified_at: sim.last_modified_time,
-            known: Known::of(sim),
+            known: Known {
+                sim_type: sim.kind.speed_class.as_ref().map(ToString::to_string),
+                ..Known::of(sim)
+            },
         }
     }
 }
@@ -157,6 +163,15 @@ struct Known {
     /// The modem it sits in.
     #[serde(skip_serializing_if = "Option::is_none")]
     imei: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    imei_lock: Option<ImeiLock>,
+    /// Of a SIM its type, of a subscriber its speed class, as SORACOM has it.
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    sim_type: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    module_type: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    speed_class: Option<String>,
     /// Milliseconds since 1970.
     #[serde(skip_serializing_if = "Option::is_none")]
     created_time: Option<i64>,
@@ -170,10 +185,23 @@ impl Known {
         Self {
             group_id: sim.group_id.as_ref().map(ToString::to_string),
             imei: sim.imei.as_ref().map(ToString::to_string),
+            imei_lock: sim.imei_lock.as_ref().map(|lock| ImeiLock {
+                imei: lock.to_string(),
+            }),
+            sim_type: None,
+            module_type: sim.kind.module_type.map(sim::ModuleType::as_str),
+            speed_class: sim.kind.speed_class.as_ref().map(ToString::to_string),
             created_time: sim.created_time,
             last_modified_time: sim.last_modified_time,
         }
     }
+}
+
+/// The modem that a SIM may be used in.
+#[derive(Debug, Serialize, ToSchema)]
+struct ImeiLock {
+    /// With `|ANONYMOUS` behind it where the SIM may connect as well while its IMEI is not known.
+    imei: String,
 }
 
 /// What is on a SIM.

@@ -11,7 +11,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::auth::Caller;
-use super::body::{self, Input, Tag};
+use super::body::{self, Input, OptionalInput, Tag};
 use super::changes::change;
 use super::error::Refusal;
 use super::identity::{ByImsi, BySimId, Identity};
@@ -19,11 +19,11 @@ use super::paging::{Asked, Listed, Page, PageQuery, TagQuery, USUAL, non_empty};
 use super::previous::Previous;
 use super::segments::Segments;
 use super::shapes::{Sim, Subscriber};
-use super::sim_body::{self, GroupOfSim, Modem, NewSim};
+use super::sim_body::{self, GroupOfSim, Lock, Modem, NewSim};
 use super::twin::twin;
 use super::{ApiError, ApiState, query, session_events};
 use crate::relay::Administrative;
-use crate::sim::{self, SimStatus};
+use crate::sim::{self, SimStatus, SpeedClass};
 use crate::store::{Change, SimChange};
 
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
@@ -54,6 +54,8 @@ fn twins<I: Identity>() -> OpenApiRouter<ApiState> {
         .routes(twin!(I, self: delete_tag))
         .routes(twin!(I, self: put_addresses))
         .routes(twin!(I, self: put_imei))
+        .routes(twin!(I, self: set_imei_lock))
+        .routes(twin!(I, self: unset_imei_lock))
 }
 
 /// Filters of `GET /v1/subscribers`; several values are separated by `|`.
@@ -70,9 +72,11 @@ impl Filters {
     fn matches(&self, sim: &sim::Sim) -> bool {
         let status = non_empty(self.status_filter.as_deref());
         let status = status.is_none_or(|text| text.split('|').any(|status| status == sim.status.as_str()));
-        // No SIM has either here.
-        let others = [&self.speed_class_filter, &self.serial_number_filter];
-        status && others.iter().all(|filter| non_empty(filter.as_deref()).is_none())
+        let class = sim.kind.speed_class.as_ref().map(SpeedClass::as_str);
+        let speed_class = non_empty(self.speed_class_filter.as_deref());
+        let speed_class = speed_class.is_none_or(|text| text.split('|').any(|wanted| class == Some(wanted)));
+        // No SIM has a serial number here.
+        status && speed_class && non_empty(self.serial_number_filter.as_deref()).is_none()
     }
 }
 
@@ -198,6 +202,26 @@ async fn set_group<I: Identity>(
     change_sim::<I>(&state, caller, &id, group.change()?).await
 }
 
+/// The SIM may be used in no other modem; without an IMEI, in no other than now. Open connections stay.
+#[utoipa::path(
+    post,
+    path = "/v1/sims/{sim_id}/set_imei_lock",
+    tag = "sims",
+    request_body = Option<Lock>,
+    responses((status = 200, body = Sim), (status = 404, body = Refusal))
+)]
+async fn set_imei_lock<I: Identity>(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Segments(id): Segments<String>,
+    OptionalInput(lock): OptionalInput<Lock>,
+) -> Result<Json<I::Shape>, ApiError> {
+    let sim = I::find(&state.store.snapshot(), &id)?;
+    let session = state.registry.sessions().of(&sim.imsi);
+    let change = lock.change(session.and_then(|session| session.sim.imei.clone()))?;
+    change_sim::<I>(&state, caller, &id, change).await
+}
+
 /// Calls without a body, that only say what the SIM is to be.
 macro_rules! plain {
     ($($(#[$doc:meta])* $path:literal $name:ident: $change:expr;)*) => {$(
@@ -227,6 +251,8 @@ plain! {
     "/v1/sims/{sim_id}/deactivate" deactivate: SimChange::SetStatus(SimStatus::Inactive);
     /// As `deactivate`.
     "/v1/sims/{sim_id}/suspend" suspend: SimChange::SetStatus(SimStatus::Suspended);
+    /// The SIM may be used in any modem.
+    "/v1/sims/{sim_id}/unset_imei_lock" unset_imei_lock: SimChange::SetImeiLock(None);
     /// As `deactivate`, for good.
     "/v1/sims/{sim_id}/terminate" terminate: SimChange::SetStatus(SimStatus::Terminated);
 }

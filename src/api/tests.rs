@@ -40,12 +40,15 @@ impl Api {
         fs::write(AdminToken::path(folder.path()), TOKEN).unwrap();
         let store = Arc::new(FileStore::open(folder.path().join("entrypoints.json")).unwrap());
         let books = Books::new(&database::open(folder.path()).await.unwrap());
+        let credentials = CredentialStore::open(folder.path().join("certs"), folder.path()).unwrap();
+        let credentials = Arc::new(credentials);
         let state = ApiState {
             registry: registry(&store, books.clone()),
+            references: References::new(Arc::clone(&store) as Arc<dyn Store>, Arc::clone(&credentials)),
             store,
             history: History::new(database::open(folder.path()).await.unwrap()),
             books: books.clone(),
-            credentials: Arc::new(CredentialStore::open(folder.path().join("certs"), folder.path()).unwrap()),
+            credentials,
             auth: Arc::new(Auth::open(folder.path()).unwrap()),
         };
         let history = state.history.clone();
