@@ -95,6 +95,152 @@ identifier!(
         && v.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
 );
 
+identifier!(
+    /// How fast a SIM may be; kept and shown, as nothing here depends on it.
+    SpeedClass,
+    "a speed class: 1 to 64 letters, digits, '-', '_' or '.', e.g. s1.standard",
+    |v| GroupId::new(v).is_ok()
+);
+
+/// Enums that are written as one of SORACOM's words.
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident, $expected:literal, $($(#[$of:meta])* $variant:ident = $word:literal,)+) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum $name {
+            $($(#[$of])* $variant,)+
+        }
+
+        impl $name {
+            /// As it is written.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $word,)+
+                }
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidIdentifier;
+
+            fn from_str(value: &str) -> Result<Self, Self::Err> {
+                match value {
+                    $($word => Ok(Self::$variant),)+
+                    _ => Err(InvalidIdentifier { value: value.to_owned(), expected: $expected }),
+                }
+            }
+        }
+    };
+}
+
+words!(
+    /// What a SIM is.
+    SimType,
+    "a type: euicc, uicc or virtual",
+    /// Profiles can be put on it later.
+    Euicc = "euicc",
+    /// One profile for good.
+    Uicc = "uicc",
+    /// No card at all.
+    Virtual = "virtual",
+);
+words!(
+    /// The form of the card.
+    ModuleType,
+    "a moduleType: mini, micro, nano, trio, embedded, virtual, integrated or profilePackage",
+    /// 2FF
+    Mini = "mini",
+    /// 3FF
+    Micro = "micro",
+    /// 4FF
+    Nano = "nano",
+    /// Can be cut into all three.
+    Trio = "trio",
+    /// MFF2
+    Embedded = "embedded",
+    /// None.
+    Virtual = "virtual",
+    /// iSIM
+    Integrated = "integrated",
+    /// An eSIM profile.
+    ProfilePackage = "profilePackage",
+);
+
+/// What kind of SIM it is, as far as somebody said; kept and shown, as nothing here depends on it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SimKind {
+    /// `type`
+    pub sim_type: Option<SimType>,
+    /// `moduleType`
+    pub module_type: Option<ModuleType>,
+    /// `speedClass`
+    pub speed_class: Option<SpeedClass>,
+}
+
+/// The modem that a SIM may be used in. SORACOM writes it as the IMEI, with `|ANONYMOUS` behind it where the SIM
+/// may connect as well while the network does not tell the IMEI.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImeiLock {
+    imei: Imei,
+    unreported: Unreported,
+}
+
+/// What becomes of a SIM whose modem is not known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unreported {
+    Refused,
+    Allowed,
+}
+
+impl ImeiLock {
+    /// To this modem and no other, and not while it is unknown.
+    #[must_use]
+    pub fn to(imei: Imei) -> Self {
+        Self {
+            imei,
+            unreported: Unreported::Refused,
+        }
+    }
+
+    /// Whether the SIM may be used in the modem `imei`.
+    #[must_use]
+    pub fn allows(&self, imei: Option<&Imei>) -> bool {
+        match imei {
+            // The first 14 digits name the modem; a check digit or the software version follows (TS 23.003 §6.2).
+            Some(imei) => imei.as_str().get(..14) == self.imei.as_str().get(..14),
+            None => self.unreported == Unreported::Allowed,
+        }
+    }
+}
+
+const ANONYMOUS: &str = "|ANONYMOUS";
+
+impl FromStr for ImeiLock {
+    type Err = InvalidIdentifier;
+
+    fn from_str(value: &str) -> Result<Self, Self::Err> {
+        let (imei, unreported) = match value.strip_suffix(ANONYMOUS) {
+            Some(imei) => (imei, Unreported::Allowed),
+            None => (value, Unreported::Refused),
+        };
+        let imei = Imei::new(imei).map_err(|_| InvalidIdentifier {
+            value: value.to_owned(),
+            expected: "an IMEI lock: 15 or 16 digits, with |ANONYMOUS behind them or not",
+        })?;
+        Ok(Self { imei, unreported })
+    }
+}
+
+impl fmt::Display for ImeiLock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.unreported {
+            Unreported::Refused => write!(f, "{}", self.imei),
+            Unreported::Allowed => write!(f, "{}{ANONYMOUS}", self.imei),
+        }
+    }
+}
+
 /// What a SIM may do, in SORACOM's words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum SimStatus {
@@ -181,6 +327,10 @@ pub struct Sim {
     pub tags: Tags,
     /// Whether it may connect, and why not.
     pub status: SimStatus,
+    /// The modem that it may be used in; any where there is none.
+    pub imei_lock: Option<ImeiLock>,
+    /// What kind of SIM it is.
+    pub kind: SimKind,
     /// When it was made through the API, in milliseconds since 1970.
     pub created_time: Option<i64>,
     /// When it was last changed through the API, in milliseconds since 1970.
@@ -199,6 +349,8 @@ impl Sim {
             addresses: Vec::new(),
             tags: Tags::new(),
             status: SimStatus::default(),
+            imei_lock: None,
+            kind: SimKind::default(),
             created_time: None,
             last_modified_time: None,
         }
@@ -240,6 +392,25 @@ mod tests {
         }
         for bad in ["", "a/b", "グループ", &"x".repeat(65)] {
             assert!(GroupId::new(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_lock_allows_its_modem_and_an_unknown_one_only_where_it_says_so() {
+        let imei = |text| Imei::new(text).unwrap();
+        for (lock, unknown) in [("352709570000018", false), ("352709570000018|ANONYMOUS", true)] {
+            let parsed: ImeiLock = lock.parse().unwrap();
+            assert_eq!(parsed.to_string(), lock);
+            assert!(parsed.allows(Some(&imei("352709570000018"))));
+            assert!(
+                parsed.allows(Some(&imei("3527095700000101"))),
+                "with a software version"
+            );
+            assert!(!parsed.allows(Some(&imei("352709570000026"))));
+            assert_eq!(parsed.allows(None), unknown);
+        }
+        for bad in ["", "|ANONYMOUS", "35270957000001", "352709570000018|anonymous"] {
+            assert!(bad.parse::<ImeiLock>().is_err(), "{bad:?}");
         }
     }
 

@@ -1,11 +1,14 @@
 //! JSON bodies, with refusals that say where they are wrong.
 
+use std::collections::HashMap;
+
 use axum::body::{Body, to_bytes};
 use axum::extract::{FromRequest, Request};
 use axum::http::header::CONTENT_TYPE;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use super::{ApiError, BODY_LIMIT};
 use crate::sim::Tags;
@@ -14,7 +17,12 @@ use crate::sim::Tags;
 pub(super) trait Form: DeserializeOwned {
     /// The form in words, for refusals.
     const FORM: &'static str;
+    /// What is an object and what a list in it: serde alone takes a list of values for an object too.
+    type Outline: DeserializeOwned;
 }
+
+/// The outline of an object.
+pub(super) type AnyObject = HashMap<String, IgnoredAny>;
 
 /// The body of a request, read and checked.
 pub(super) struct Input<T>(pub(super) T);
@@ -25,19 +33,40 @@ impl<S: Sync, T: Form> FromRequest<S> for Input<T> {
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
         refuse_other_types(&request)?;
         let bytes = read(request.into_body()).await?;
-        // The message ends with line and column.
-        serde_json::from_slice(&bytes)
-            .map(Self)
-            .map_err(|error| ApiError::InvalidBody(format!("the body is not {}: {error}", T::FORM)))
+        parse(&bytes).map(Self)
     }
 }
 
+/// As [`Input`], where no body at all means that every field is left out.
+pub(super) struct OptionalInput<T>(pub(super) T);
+
+impl<S: Sync, T: Form + Default> FromRequest<S> for OptionalInput<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
+        refuse_other_types(&request)?;
+        let bytes = read(request.into_body()).await?;
+        if bytes.is_empty() {
+            return Ok(Self(T::default()));
+        }
+        parse(&bytes).map(Self)
+    }
+}
+
+/// The message of a refusal ends with line and column.
+fn parse<T: Form>(bytes: &[u8]) -> Result<T, ApiError> {
+    serde_json::from_slice::<T::Outline>(bytes)
+        .and_then(|_| serde_json::from_slice(bytes))
+        .map_err(|error| ApiError::InvalidBody(format!("the body is not {}: {error}", T::FORM)))
+}
+
 /// One element of `PUT …/configuration/{namespace}`.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Parameter {
     pub(super) key: String,
     /// Any JSON, `null` too, but it has to be there.
+    #[schema(required = true)]
     #[serde(deserialize_with = "present")]
     pub(super) value: Value,
 }
@@ -48,11 +77,12 @@ fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Value, D
 }
 
 impl Form for Vec<Parameter> {
+    type Outline = Vec<AnyObject>;
     const FORM: &'static str = "[{\"key\": string, \"value\": any}, …]";
 }
 
 /// One element of `PUT …/tags`.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct Tag {
     tag_name: String,
@@ -60,6 +90,7 @@ pub(super) struct Tag {
 }
 
 impl Form for Vec<Tag> {
+    type Outline = Vec<AnyObject>;
     const FORM: &'static str = "[{\"tagName\": string, \"tagValue\": string}, …]";
 }
 
@@ -68,17 +99,6 @@ pub(super) fn tags(list: Vec<Tag>) -> Tags {
     list.into_iter()
         .map(|tag| (tag.tag_name, tag.tag_value))
         .collect()
-}
-
-/// A body of the form `form`, in words.
-pub(super) async fn json<T: serde::de::DeserializeOwned>(
-    request: Request,
-    form: &str,
-) -> Result<T, ApiError> {
-    refuse_other_types(&request)?;
-    let bytes = read(request.into_body()).await?;
-    serde_json::from_slice(&bytes)
-        .map_err(|error| ApiError::InvalidBody(format!("the body is not {form}: {error}")))
 }
 
 /// A body that is one JSON object, whose fields the handler looks at itself. No body at all is an empty one:

@@ -7,7 +7,7 @@ use crate::store::{Change, Changed};
 /// Makes the change, and writes who made it into the log.
 pub(super) async fn change(state: &ApiState, caller: Caller, change: Change) -> Result<Changed, ApiError> {
     let what = change.to_string();
-    let changed = state.store.change(change).await.inspect_err(|error| {
+    let changed = state.references.change(change).await.inspect_err(|error| {
         tracing::warn!(who = caller.who(), from = %caller, what, "change refused: {error}");
     })?;
     tracing::info!(who = caller.who(), from = %caller, what, "configuration changed");

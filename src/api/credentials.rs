@@ -1,21 +1,26 @@
 //! The credential store, in SORACOM's shapes. Secrets come in and never go out.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
-use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::auth::Caller;
 use super::body::JsonObject;
+use super::error::Refusal;
 use super::segments::Segments;
 use super::{ApiError, ApiState};
 use crate::credential::{
     self, Credential, CredentialProblem, CredentialType, CredentialsId, InvalidCredentialsId,
 };
-use crate::sim::GroupId;
-use crate::store::{CredentialChangeError, Snapshot, StoredCredential};
+use crate::store::{CredentialChangeError, CredentialRemovalError, InUse, StoredCredential};
 
 /// Why a credential was not taken, or not deleted.
 #[derive(Debug, thiserror::Error)]
@@ -29,17 +34,9 @@ pub enum CredentialRefusal {
     /// A type that is not known here.
     #[error("type: {0}; allowed are {list}", list = CredentialType::ALL.map(CredentialType::name).join(", "))]
     Type(String),
-    /// An entry point would be left without it.
-    #[error(
-        "credential {id} is used by the entry point of {}; take it out there first, or delete it with ?force=true",
-        groups.iter().map(|group| format!("group {group}")).collect::<Vec<_>>().join(", ")
-    )]
-    InUse {
-        /// The credential.
-        id: CredentialsId,
-        /// Whose entry points name it.
-        groups: Vec<GroupId>,
-    },
+    /// It was not deleted.
+    #[error(transparent)]
+    Removal(#[from] CredentialRemovalError),
     /// The store refused.
     #[error(transparent)]
     Change(#[from] CredentialChangeError),
@@ -56,79 +53,138 @@ impl CredentialRefusal {
         match self {
             Self::Id(_) => (StatusCode::BAD_REQUEST, "InvalidCredentialsId"),
             Self::Invalid(_) | Self::Type(_) => (StatusCode::BAD_REQUEST, "InvalidCredential"),
-            Self::InUse { .. } => (StatusCode::CONFLICT, "CredentialInUse"),
-            Self::Change(CredentialChangeError::Exists(_)) => (StatusCode::CONFLICT, "CredentialExists"),
-            Self::Change(CredentialChangeError::Missing(_)) => (StatusCode::NOT_FOUND, "NoSuchCredential"),
-            Self::Change(CredentialChangeError::File { source, .. })
-                if source.kind() == std::io::ErrorKind::StorageFull =>
-            {
-                (StatusCode::INSUFFICIENT_STORAGE, "DiskFull")
-            }
-            Self::Change(CredentialChangeError::File { .. }) => {
-                (StatusCode::INTERNAL_SERVER_ERROR, "WriteFailed")
-            }
-            Self::Change(CredentialChangeError::Interrupted) => {
-                (StatusCode::SERVICE_UNAVAILABLE, "Interrupted")
+            Self::Removal(CredentialRemovalError::InUse { .. }) => (StatusCode::CONFLICT, "CredentialInUse"),
+            Self::Removal(CredentialRemovalError::Change(error)) | Self::Change(error) => {
+                change_status(error)
             }
         }
     }
 }
 
-/// `CredentialsModel` of SORACOM. Secrets are left out rather than masked: a mask that is sent back would be
-/// stored as the password.
-fn to_json(stored: &StoredCredential) -> Value {
-    let shown = stored.credential.values.shown(stored.credential.kind);
-    let shown: Map<String, Value> = shown
-        .map(|(name, value)| (name.to_owned(), value.into()))
-        .collect();
-    let mut shape = json!({
-        "credentialsId": stored.id.as_str(),
-        "type": stored.credential.kind.name(),
-        "description": stored.description,
-        "credentials": shown,
-        "createDateTime": stored.create_time,
-        "updateDateTime": stored.update_time,
-        "lastUsedDateTime": stored.last_used,
-    });
-    // Our own addition, for certificates.
-    if let Some(expires) = credential::expires(&stored.credential.values) {
-        shape["expireDateTime"] = (expires * 1000).into();
+fn change_status(error: &CredentialChangeError) -> (StatusCode, &'static str) {
+    match error {
+        CredentialChangeError::Exists(_) => (StatusCode::CONFLICT, "CredentialExists"),
+        CredentialChangeError::Missing(_) => (StatusCode::NOT_FOUND, "NoSuchCredential"),
+        CredentialChangeError::File { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
+            (StatusCode::INSUFFICIENT_STORAGE, "DiskFull")
+        }
+        CredentialChangeError::File { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "WriteFailed"),
+        CredentialChangeError::Interrupted => (StatusCode::SERVICE_UNAVAILABLE, "Interrupted"),
     }
-    shape
 }
 
-/// `GET /v1/credentials`
-pub(super) async fn list(State(state): State<ApiState>) -> Result<Json<Vec<Value>>, ApiError> {
+pub(super) fn routes() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(create, update, delete))
+}
+
+/// A credential, without its secrets. They are left out rather than masked: a mask that is sent back would be
+/// stored as the password.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct CredentialsModel {
+    credentials_id: String,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    description: String,
+    /// What is no secret.
+    credentials: BTreeMap<String, String>,
+    /// Milliseconds since 1970.
+    create_date_time: i64,
+    /// Milliseconds since 1970.
+    update_date_time: i64,
+    /// Milliseconds since 1970; 0 for one that was never used.
+    last_used_date_time: i64,
+    /// When its certificate expires, where it has one. Milliseconds since 1970. Not of SORACOM.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expire_date_time: Option<i64>,
+}
+
+impl CredentialsModel {
+    fn of(stored: &StoredCredential) -> Self {
+        let kind = stored.credential.kind;
+        let shown = stored.credential.values.shown(kind);
+        Self {
+            credentials_id: stored.id.to_string(),
+            kind: kind.name(),
+            description: stored.description.clone(),
+            credentials: shown
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect(),
+            create_date_time: stored.create_time,
+            update_date_time: stored.update_time,
+            last_used_date_time: stored.last_used,
+            expire_date_time: credential::expires(&stored.credential.values).map(|seconds| seconds * 1000),
+        }
+    }
+}
+
+/// A credential as it is sent.
+#[derive(ToSchema)]
+#[expect(
+    dead_code,
+    reason = "only its schema is used: serde's own errors would quote secrets"
+)]
+struct NewCredentials {
+    r#type: String,
+    description: Option<String>,
+    /// What the type consists of, e.g. `key`, `cert` and `ca` of x509, as PEM.
+    credentials: BTreeMap<String, String>,
+}
+
+/// All credentials by name.
+#[utoipa::path(
+    get,
+    path = "/v1/credentials",
+    tag = "credentials",
+    responses((status = 200, body = Vec<CredentialsModel>))
+)]
+async fn list(State(state): State<ApiState>) -> Result<Json<Vec<CredentialsModel>>, ApiError> {
     let listed = state.credentials.list().await.map_err(CredentialRefusal::from)?;
-    Ok(Json(listed.iter().map(to_json).collect()))
+    Ok(Json(listed.iter().map(CredentialsModel::of).collect()))
 }
 
-/// `POST /v1/credentials/{credentials_id}`
-pub(super) async fn create(
+/// A new credential; the next CONNECT can use it.
+#[utoipa::path(
+    post,
+    path = "/v1/credentials/{credentials_id}",
+    tag = "credentials",
+    request_body = NewCredentials,
+    responses((status = 201, body = CredentialsModel))
+)]
+async fn create(
     State(state): State<ApiState>,
     caller: Caller,
     Segments(id): Segments<String>,
     JsonObject(body): JsonObject,
-) -> Result<(StatusCode, Json<Value>), ApiError> {
+) -> Result<(StatusCode, Json<CredentialsModel>), ApiError> {
     let (id, description, credential) = given(&id, &body)?;
     let stored = state.credentials.create(id, description, credential).await;
     let stored = stored.map_err(CredentialRefusal::from)?;
     log(&caller, &stored, "credential made");
-    Ok((StatusCode::CREATED, Json(to_json(&stored))))
+    Ok((StatusCode::CREATED, Json(CredentialsModel::of(&stored))))
 }
 
-/// `PUT /v1/credentials/{credentials_id}`
-pub(super) async fn update(
+/// Replaces a credential whole; the next CONNECT uses the new one.
+#[utoipa::path(
+    put,
+    path = "/v1/credentials/{credentials_id}",
+    tag = "credentials",
+    request_body = NewCredentials,
+    responses((status = 200, body = CredentialsModel), (status = 404, body = Refusal))
+)]
+async fn update(
     State(state): State<ApiState>,
     caller: Caller,
     Segments(id): Segments<String>,
     JsonObject(body): JsonObject,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<CredentialsModel>, ApiError> {
     let (id, description, credential) = given(&id, &body)?;
     let stored = state.credentials.update(id, description, credential).await;
     let stored = stored.map_err(CredentialRefusal::from)?;
     log(&caller, &stored, "credential changed");
-    Ok(Json(to_json(&stored)))
+    Ok(Json(CredentialsModel::of(&stored)))
 }
 
 fn log(caller: &Caller, stored: &StoredCredential, what: &str) {
@@ -137,13 +193,22 @@ fn log(caller: &Caller, stored: &StoredCredential, what: &str) {
 }
 
 /// Query of `DELETE /v1/credentials/{credentials_id}`, our own addition.
-#[derive(Debug, Deserialize)]
-pub(super) struct Force {
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct Force {
+    /// This server's own: deletes it even if entry points name it.
     force: Option<bool>,
 }
 
-/// `DELETE /v1/credentials/{credentials_id}`
-pub(super) async fn delete(
+/// The credential goes, if no entry point names it.
+#[utoipa::path(
+    delete,
+    path = "/v1/credentials/{credentials_id}",
+    tag = "credentials",
+    params(Force),
+    responses((status = 204), (status = 404, body = Refusal))
+)]
+async fn delete(
     State(state): State<ApiState>,
     caller: Caller,
     Segments(id): Segments<String>,
@@ -151,15 +216,13 @@ pub(super) async fn delete(
 ) -> Result<StatusCode, ApiError> {
     let Query(Force { force }) = query.map_err(|error| ApiError::InvalidQuery(error.body_text()))?;
     let id = CredentialsId::new(&id).map_err(CredentialRefusal::from)?;
-    let groups = users(&state.store.snapshot(), &id);
-    if force != Some(true) && !groups.is_empty() && state.credentials.exists(&id) {
-        return Err(CredentialRefusal::InUse { id, groups }.into());
-    }
-    state
-        .credentials
-        .delete(id.clone())
-        .await
-        .map_err(CredentialRefusal::from)?;
+    let in_use = if force == Some(true) {
+        InUse::Allowed
+    } else {
+        InUse::Refused
+    };
+    let groups = state.references.delete_credential(id.clone(), in_use).await;
+    let groups = groups.map_err(CredentialRefusal::from)?;
     tracing::info!(who = caller.who(), from = %caller, credential = %id, "credential deleted");
     for group in groups {
         tracing::warn!(credential = %id, group = %group, "the entry point of this group has lost its credential");
@@ -206,19 +269,4 @@ fn given(
     }
     let credential = Credential::checked(kind, values).map_err(CredentialRefusal::Invalid)?;
     Ok((id, description, credential))
-}
-
-/// The groups whose entry point names the credential, for all SIMs or for one of them.
-fn users(snapshot: &Snapshot, id: &CredentialsId) -> Vec<GroupId> {
-    let names = |group: &GroupId| {
-        let Some(entry_point) = snapshot.entry_point(group) else {
-            return false;
-        };
-        let of_group = |sim: &&std::sync::Arc<crate::sim::Sim>| sim.group_id.as_ref() == Some(group);
-        let of_sim = |sim| entry_point.credential(sim).is_some_and(|(used, _)| used == *id);
-        entry_point.shared_credentials().any(|(used, _)| used == *id)
-            || snapshot.sims().iter().filter(of_group).any(|sim| of_sim(sim))
-    };
-    let groups = snapshot.groups().iter().map(|group| &group.group_id);
-    groups.filter(|group| names(group)).cloned().collect()
 }

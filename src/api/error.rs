@@ -5,13 +5,23 @@ use std::io;
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::auth::AuthRefusal;
 use super::credentials::CredentialRefusal;
 use crate::logbook::LogBookError;
 use crate::store::ChangeError;
 use crate::usage::LedgerError;
+
+/// A refusal as it is answered.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Refusal {
+    /// For programs.
+    code: &'static str,
+    /// For people: what is wrong, and what to do.
+    message: String,
+}
 
 /// Why a request was refused.
 #[derive(Debug, thiserror::Error)]
@@ -120,6 +130,7 @@ impl ApiError {
             Self::Change(ChangeError::NoSuchNamespace { .. }) => (StatusCode::BAD_REQUEST, "NoSuchNamespace"),
             Self::Change(ChangeError::NoSuchKey { .. }) => (StatusCode::NOT_FOUND, "NoSuchKey"),
             Self::Change(ChangeError::Invalid(_)) => (StatusCode::BAD_REQUEST, "InvalidConfiguration"),
+            Self::Change(ChangeError::NoSuchCredential(_)) => (StatusCode::BAD_REQUEST, "NoSuchCredential"),
             Self::Change(ChangeError::BrokenFile(_)) => (StatusCode::CONFLICT, "BrokenFile"),
             Self::Change(ChangeError::Busy(_)) => (StatusCode::CONFLICT, "Busy"),
             Self::Change(ChangeError::Write { source, .. }) if is_full(source) => {
@@ -140,8 +151,8 @@ fn is_full(error: &io::Error) -> bool {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let (status, code) = self.status_and_code();
-        let mut response =
-            (status, Json(json!({ "code": code, "message": self.to_string() }))).into_response();
+        let message = self.to_string();
+        let mut response = (status, Json(Refusal { code, message })).into_response();
         if status == StatusCode::UNAUTHORIZED {
             response
                 .headers_mut()

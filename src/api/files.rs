@@ -3,23 +3,56 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, header};
-use serde_json::{Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
+use super::error::Refusal;
 use super::segments::Segments;
 use super::stats::{Range, csv, url};
 use super::{ApiError, ApiState};
 
-/// `GET /v1/files/exported/{exported_file_id}`
-pub(super) async fn exported(
-    Segments(id): Segments<String>,
-    headers: HeaderMap,
-) -> Result<Json<Value>, ApiError> {
-    let range = Range::of_id(&id).ok_or(ApiError::NoSuchFile(id))?;
-    Ok(Json(json!({ "status": "exported", "url": url(&headers, range) })))
+pub(super) fn routes() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new()
+        .routes(routes!(exported))
+        .routes(routes!(content))
 }
 
-/// `GET /v1/files/exported/{exported_file_id}/stats.csv`
-pub(super) async fn content(
+/// A file that can be fetched.
+#[derive(Serialize, ToSchema)]
+struct ExportedFile {
+    /// `exported`
+    status: &'static str,
+    url: String,
+}
+
+/// What became of an export: it is always ready.
+#[utoipa::path(
+    get,
+    path = "/v1/files/exported/{exported_file_id}",
+    tag = "stats",
+    responses((status = 200, body = ExportedFile), (status = 404, body = Refusal))
+)]
+async fn exported(
+    Segments(id): Segments<String>,
+    headers: HeaderMap,
+) -> Result<Json<ExportedFile>, ApiError> {
+    let range = Range::of_id(&id).ok_or(ApiError::NoSuchFile(id))?;
+    Ok(Json(ExportedFile {
+        status: "exported",
+        url: url(&headers, range),
+    }))
+}
+
+/// The exported file.
+#[utoipa::path(
+    get,
+    path = "/v1/files/exported/{exported_file_id}/stats.csv",
+    tag = "stats",
+    responses((status = 200, body = String, content_type = "text/csv"), (status = 404, body = Refusal))
+)]
+async fn content(
     State(state): State<ApiState>,
     Segments(id): Segments<String>,
 ) -> Result<([(HeaderName, &'static str); 2], String), ApiError> {

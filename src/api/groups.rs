@@ -1,97 +1,98 @@
 //! Groups, their configuration and their tags.
 
+use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::routing::{delete, get, put};
-use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::auth::Caller;
-use super::body::{self, Form, Input, Parameter, Tag};
+use super::body::{self, AnyObject, Form, Input, Parameter, Tag};
 use super::changes::change;
+use super::error::Refusal;
 use super::paging::{Asked, Listed, PageQuery, TagQuery, USUAL};
+use super::previous::Previous;
 use super::segments::Segments;
-use super::{ApiError, ApiState, shapes};
+use super::shapes::{Group, Sim};
+use super::{ApiError, ApiState};
 use crate::sim::{GroupId, Imsi, Tags};
 use crate::store::{Change, Changed, GroupChange};
 
-pub(super) fn routes() -> Router<ApiState> {
-    Router::new()
-        .route("/v1/groups", get(list).post(create))
-        .route("/v1/groups/{group_id}", get(get_one).delete(delete_one))
-        .route("/v1/groups/{group_id}/subscribers", get(subscribers))
-        .route("/v1/groups/{group_id}/tags", put(put_tags))
-        // Wildcards, as people and scripts send names with their slashes unencoded.
-        .route("/v1/groups/{group_id}/tags/{*tag_name}", delete(delete_tag))
-        .route(
-            "/v1/groups/{group_id}/configuration/{namespace}",
-            put(put_configuration).delete(delete_namespace),
-        )
-        .route(
-            "/v1/groups/{group_id}/configuration/{namespace}/{*name}",
-            delete(delete_key),
-        )
+pub(super) fn routes() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new()
+        .routes(routes!(list, create))
+        .routes(routes!(get_one, delete_one))
+        .routes(routes!(subscribers))
+        .routes(routes!(put_tags))
+        .routes(routes!(delete_tag))
+        .routes(routes!(put_configuration, delete_namespace))
+        .routes(routes!(delete_key))
 }
 
 /// Body of `POST /v1/groups`.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewGroup {
     #[serde(default)]
     tags: Tags,
+    /// Namespace to key to value, checked as in a PUT.
     #[serde(default)]
+    #[schema(value_type = BTreeMap<String, BTreeMap<String, Object>>)]
     configuration: Map<String, Value>,
 }
 
 impl Form for NewGroup {
+    type Outline = AnyObject;
     const FORM: &'static str = "{\"configuration\": {namespace: {key: any}}, \"tags\": {name: string}}";
 }
 
-/// `GET /v1/groups`
+/// Groups in the order of their ids.
+#[utoipa::path(get, path = "/v1/groups", tag = "groups", params(PageQuery, TagQuery), responses((status = 200, body = Vec<Group>)))]
 async fn list(
     State(state): State<ApiState>,
     asked: Asked<PageQuery>,
     tags: Asked<TagQuery>,
-) -> Result<Listed, ApiError> {
+) -> Result<Listed<Group>, ApiError> {
     let (limit, last) = (asked.query.limit(USUAL)?, asked.query.last::<GroupId>()?);
     let matches = tags.query.filter()?;
     let snapshot = state.store.snapshot();
     let groups = snapshot
         .groups_behind(last.as_ref())
         .filter(|group| matches(&group.tags));
-    Ok(asked.page(
-        groups,
-        limit,
-        |group| group.group_id.to_string(),
-        |group| shapes::group(&state, group),
-    ))
+    let page = asked.page(groups, limit, |group| group.group_id.to_string());
+    Ok(page.show(|group| Group::of(&state, group)))
 }
 
-/// `POST /v1/groups`
+/// A new group, with an id of its own.
+#[utoipa::path(post, path = "/v1/groups", tag = "groups", request_body = NewGroup, responses((status = 201, body = Group)))]
 async fn create(
     State(state): State<ApiState>,
     caller: Caller,
     Input(NewGroup { tags, configuration }): Input<NewGroup>,
-) -> Result<(StatusCode, Json<Value>), ApiError> {
+) -> Result<(StatusCode, Json<Group>), ApiError> {
     let id = uuid::Uuid::new_v4().to_string();
     let created = change_group(&state, caller, id, GroupChange::Create { tags, configuration }).await?;
     Ok((StatusCode::CREATED, created))
 }
 
-/// `GET /v1/groups/{group_id}`
+/// One group.
+#[utoipa::path(get, path = "/v1/groups/{group_id}", tag = "groups", responses((status = 200, body = Group), (status = 404, body = Refusal)))]
 async fn get_one(
     State(state): State<ApiState>,
     Segments(id): Segments<String>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<Group>, ApiError> {
     let snapshot = state.store.snapshot();
     let group = snapshot.group(&known(&id)?);
     group
-        .map(|group| Json(shapes::group(&state, group)))
+        .map(|group| Json(Group::of(&state, group)))
         .ok_or(ApiError::NoSuchGroup(id))
 }
 
-/// `DELETE /v1/groups/{group_id}`
+/// The group goes, if no SIM is in it.
+#[utoipa::path(delete, path = "/v1/groups/{group_id}", tag = "groups", responses((status = 204), (status = 404, body = Refusal)))]
 async fn delete_one(
     State(state): State<ApiState>,
     caller: Caller,
@@ -100,12 +101,13 @@ async fn delete_one(
     remove(&state, caller, &id, GroupChange::Delete).await
 }
 
-/// `GET /v1/groups/{group_id}/subscribers`
+/// The SIMs of a group in the order of their IMSIs.
+#[utoipa::path(get, path = "/v1/groups/{group_id}/subscribers", tag = "groups", params(PageQuery), responses((status = 200, body = Vec<Sim>), (status = 404, body = Refusal)))]
 async fn subscribers(
     State(state): State<ApiState>,
     Segments(id): Segments<String>,
     asked: Asked<PageQuery>,
-) -> Result<Listed, ApiError> {
+) -> Result<Listed<Sim>, ApiError> {
     let (limit, last) = (asked.query.limit(USUAL)?, asked.query.last::<Imsi>()?);
     let snapshot = state.store.snapshot();
     let group = known(&id)?;
@@ -115,25 +117,24 @@ async fn subscribers(
     let sims = snapshot
         .subscribers_behind(last.as_ref())
         .filter(|sim| sim.group_id.as_ref() == Some(&group));
-    Ok(asked.page(
-        sims,
-        limit,
-        |sim| sim.imsi.to_string(),
-        |sim| shapes::sim(&state, sim),
-    ))
+    let page = asked.page(sims, limit, |sim| sim.imsi.to_string());
+    let previous = Previous::of(&state, &page.elements).await;
+    Ok(page.show(|sim| Sim::of(&state, sim, previous.session(sim))))
 }
 
-/// `PUT /v1/groups/{group_id}/tags`
+/// Tags get new values; others stay.
+#[utoipa::path(put, path = "/v1/groups/{group_id}/tags", tag = "groups", request_body = Vec<Tag>, responses((status = 200, body = Group), (status = 404, body = Refusal)))]
 async fn put_tags(
     State(state): State<ApiState>,
     caller: Caller,
     Segments(id): Segments<String>,
     Input(tags): Input<Vec<Tag>>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<Group>, ApiError> {
     change_group(&state, caller, id, GroupChange::PutTags(body::tags(tags))).await
 }
 
-/// `DELETE /v1/groups/{group_id}/tags/{tag_name}`
+/// One tag goes.
+#[utoipa::path(delete, path = "/v1/groups/{group_id}/tags/{*tag_name}", tag = "groups", responses((status = 204), (status = 404, body = Refusal)))]
 async fn delete_tag(
     State(state): State<ApiState>,
     caller: Caller,
@@ -142,13 +143,14 @@ async fn delete_tag(
     remove(&state, caller, &id, GroupChange::DeleteTag(tag)).await
 }
 
-/// `PUT /v1/groups/{group_id}/configuration/{namespace}`
+/// Each key gets its value whole; keys that are not named stay.
+#[utoipa::path(put, path = "/v1/groups/{group_id}/configuration/{namespace}", tag = "groups", request_body = Vec<Parameter>, responses((status = 200, body = Group), (status = 404, body = Refusal)))]
 async fn put_configuration(
     State(state): State<ApiState>,
     caller: Caller,
     Segments((id, namespace)): Segments<(String, String)>,
     Input(parameters): Input<Vec<Parameter>>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<Group>, ApiError> {
     let entries = parameters
         .into_iter()
         .map(|parameter| (parameter.key, parameter.value))
@@ -156,7 +158,8 @@ async fn put_configuration(
     change_group(&state, caller, id, GroupChange::Put { namespace, entries }).await
 }
 
-/// `DELETE /v1/groups/{group_id}/configuration/{namespace}`
+/// A namespace goes with all its keys.
+#[utoipa::path(delete, path = "/v1/groups/{group_id}/configuration/{namespace}", tag = "groups", responses((status = 204), (status = 404, body = Refusal)))]
 async fn delete_namespace(
     State(state): State<ApiState>,
     caller: Caller,
@@ -165,7 +168,8 @@ async fn delete_namespace(
     remove(&state, caller, &id, GroupChange::DeleteNamespace { namespace }).await
 }
 
-/// `DELETE /v1/groups/{group_id}/configuration/{namespace}/{name}`
+/// One key goes; it may be sent with its slashes unencoded.
+#[utoipa::path(delete, path = "/v1/groups/{group_id}/configuration/{namespace}/{*name}", tag = "groups", responses((status = 204), (status = 404, body = Refusal)))]
 async fn delete_key(
     State(state): State<ApiState>,
     caller: Caller,
@@ -185,11 +189,11 @@ async fn change_group(
     caller: Caller,
     id: String,
     what: GroupChange,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<Group>, ApiError> {
     let group = known(&id)?;
     let Changed { snapshot, .. } = change(state, caller, Change::Group(group.clone(), what)).await?;
     let group = snapshot.group(&group).ok_or(ApiError::NoSuchGroup(id))?;
-    Ok(Json(shapes::group(state, group)))
+    Ok(Json(Group::of(state, group)))
 }
 
 async fn remove(

@@ -3,35 +3,44 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde::Serialize;
 
-use super::{ApiError, ApiState, shapes};
+use super::shapes::{self, Subscriber};
+use super::twin::{Routes, of_subscribers};
+use super::{ApiError, ApiState};
+use crate::sessions::Past;
 use crate::sim::{Imsi, Sim, SimId};
 use crate::store::Snapshot;
 
 /// How a SIM is named and shown.
 pub(super) trait Identity: Send + Sync + 'static {
-    /// Where its calls are.
-    const ROOT: &'static str;
     /// What is the last key of a page.
     type Key: std::str::FromStr<Err: ToString> + Send;
+    /// How an answer shows it.
+    type Shape: Serialize + Send;
 
+    /// Its routes, which are declared with the path and the shape of SIMs.
+    fn routes(of_sims: Routes) -> Routes;
     /// The SIM of a path.
     fn find(snapshot: &Snapshot, id: &str) -> Result<Arc<Sim>, ApiError>;
     /// What to ask for the next page with.
     fn key(sim: &Sim) -> String;
     /// Pages are in the order of the keys.
     fn behind<'a>(snapshot: &'a Snapshot, last: Option<&Self::Key>) -> impl Iterator<Item = &'a Arc<Sim>>;
-    /// The SIM in the shape of these calls.
-    fn show(state: &ApiState, sim: &Sim) -> Value;
+    /// The SIM in the shape of these calls, with its session before the one of now.
+    fn show(state: &ApiState, sim: &Sim, previous: Option<&Past>) -> Self::Shape;
 }
 
 /// `/v1/sims/{sim_id}`
 pub(super) struct BySimId;
 
 impl Identity for BySimId {
-    const ROOT: &'static str = "/v1/sims";
     type Key = SimId;
+    type Shape = shapes::Sim;
+
+    fn routes(of_sims: Routes) -> Routes {
+        of_sims
+    }
 
     fn find(snapshot: &Snapshot, id: &str) -> Result<Arc<Sim>, ApiError> {
         let found = SimId::new(id).ok().and_then(|id| snapshot.sim(&id).cloned());
@@ -46,8 +55,8 @@ impl Identity for BySimId {
         snapshot.sims_behind(last)
     }
 
-    fn show(state: &ApiState, sim: &Sim) -> Value {
-        shapes::sim(state, sim)
+    fn show(state: &ApiState, sim: &Sim, previous: Option<&Past>) -> shapes::Sim {
+        shapes::Sim::of(state, sim, previous)
     }
 }
 
@@ -55,8 +64,12 @@ impl Identity for BySimId {
 pub(super) struct ByImsi;
 
 impl Identity for ByImsi {
-    const ROOT: &'static str = "/v1/subscribers";
     type Key = Imsi;
+    type Shape = Subscriber;
+
+    fn routes(of_sims: Routes) -> Routes {
+        of_subscribers(of_sims)
+    }
 
     fn find(snapshot: &Snapshot, id: &str) -> Result<Arc<Sim>, ApiError> {
         let found = Imsi::new(id)
@@ -73,7 +86,7 @@ impl Identity for ByImsi {
         snapshot.subscribers_behind(last)
     }
 
-    fn show(state: &ApiState, sim: &Sim) -> Value {
-        shapes::subscriber(state, sim)
+    fn show(state: &ApiState, sim: &Sim, previous: Option<&Past>) -> Subscriber {
+        Subscriber::of(state, sim, previous)
     }
 }

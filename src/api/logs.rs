@@ -6,10 +6,13 @@ use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
-use super::paging::link;
+use super::paging::{Listed, link};
 use super::{ApiError, ApiState};
 use crate::logbook::{Found, LogQuery, Source};
 use crate::sim::Imsi;
@@ -26,24 +29,46 @@ const OTHER_RESOURCES: [&str; 3] = ["Device", "LoraDevice", "SigfoxDevice"];
 const ADDRESS: &str = "Address";
 const SUBSCRIBER: &str = "Subscriber";
 
+pub(super) fn routes() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new().routes(routes!(list))
+}
+
 /// Query of `GET /v1/logs`.
-#[derive(Debug, Default, Deserialize)]
-pub(super) struct LogsQuery {
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct LogsQuery {
+    /// `Subscriber`, or `Address` for source addresses that belong to no SIM; SORACOM's other ones have no entries.
     resource_type: Option<String>,
+    /// An IMSI, or an IP address.
     resource_id: Option<String>,
+    /// `Beam` is usual; SORACOM's other ones have no entries.
     service: Option<String>,
+    /// Milliseconds since 1970.
+    #[param(value_type = Option<i64>, minimum = 0)]
     from: Option<String>,
+    /// Milliseconds since 1970.
+    #[param(value_type = Option<i64>, minimum = 0)]
     to: Option<String>,
+    /// Entries of the page.
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 1000)]
     limit: Option<String>,
+    /// Header `x-soracom-next-key` of the page before.
     last_evaluated_key: Option<String>,
 }
 
-/// `GET /v1/logs`
-pub(super) async fn list(
+/// Refusals, failures of brokers and odd endings, the newest first.
+#[utoipa::path(
+    get,
+    path = "/v1/logs",
+    tag = "logs",
+    params(LogsQuery),
+    responses((status = 200, body = Vec<LogEntry>))
+)]
+async fn list(
     State(state): State<ApiState>,
     uri: Uri,
     query: Result<Query<LogsQuery>, QueryRejection>,
-) -> Result<(HeaderMap, Json<Vec<Value>>), ApiError> {
+) -> Result<Listed<LogEntry>, ApiError> {
     let Query(query) = query.map_err(|error| ApiError::InvalidQuery(error.body_text()))?;
     let mut headers = HeaderMap::new();
     let Some(wanted) = query.wanted()? else {
@@ -60,24 +85,50 @@ pub(super) async fn list(
     let operator = state.auth.operator().id();
     Ok((
         headers,
-        Json(entries.iter().map(|entry| to_json(operator, entry)).collect()),
+        Json(
+            entries
+                .iter()
+                .map(|entry| LogEntry::of(operator, entry))
+                .collect(),
+        ),
     ))
 }
 
-fn to_json(operator: &str, entry: &Found) -> Value {
-    let resource_type = match entry.source {
-        Source::Sim(_) => SUBSCRIBER,
-        Source::Address(_) => ADDRESS,
-    };
-    json!({
-        "time": entry.time,
-        "resourceType": resource_type,
-        "resourceId": entry.source.to_string(),
-        "service": "Beam",
-        "logLevel": entry.level,
-        "operatorId": operator,
-        "body": entry.body,
-    })
+/// Something that went wrong.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct LogEntry {
+    /// Milliseconds since 1970.
+    time: i64,
+    /// `Subscriber` or `Address`.
+    resource_type: &'static str,
+    /// An IMSI, or an IP address.
+    resource_id: String,
+    /// `Beam`
+    service: &'static str,
+    /// `error`, `warning` or `info`.
+    log_level: String,
+    operator_id: String,
+    /// What is known: `event`, `reason`, `advice` and more.
+    #[schema(value_type = Object)]
+    body: Value,
+}
+
+impl LogEntry {
+    fn of(operator: &str, entry: &Found) -> Self {
+        Self {
+            time: entry.time,
+            resource_type: match entry.source {
+                Source::Sim(_) => SUBSCRIBER,
+                Source::Address(_) => ADDRESS,
+            },
+            resource_id: entry.source.to_string(),
+            service: "Beam",
+            log_level: entry.level.clone(),
+            operator_id: operator.to_owned(),
+            body: entry.body.clone(),
+        }
+    }
 }
 
 impl LogsQuery {

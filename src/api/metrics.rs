@@ -21,7 +21,14 @@ type Labels = Vec<(&'static str, String)>;
 /// The parts of some counts, with the labels of the whole in front.
 type Parts = fn(&Counts, &[(&'static str, String)]) -> Vec<(Labels, u64)>;
 
-/// `GET /metrics`
+/// Numbers for Prometheus.
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    tag = "health",
+    security(()),
+    responses((status = 200, body = String, content_type = "application/openmetrics-text"))
+)]
 pub(super) async fn show(State(state): State<ApiState>) -> ([(HeaderName, &'static str); 1], String) {
     let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, content_type)], render(&state))

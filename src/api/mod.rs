@@ -11,11 +11,14 @@ mod credentials;
 mod error;
 mod files;
 mod groups;
+mod health;
 mod identity;
 mod logs;
 mod metrics;
+mod openapi;
 mod operators;
 mod paging;
+mod previous;
 mod query;
 mod routes;
 mod segments;
@@ -24,6 +27,7 @@ mod shapes;
 mod sim_body;
 mod sims;
 mod stats;
+mod twin;
 
 use std::future::Future;
 use std::io;
@@ -34,7 +38,7 @@ use tokio::net::TcpListener;
 
 use crate::relay::{Books, Registry};
 use crate::sessions::History;
-use crate::store::{CredentialStore, Store};
+use crate::store::{CredentialStore, References, Store};
 
 pub use auth::{
     AdminToken, Auth, AuthFileError, AuthKey, AuthKeys, AuthRefusal, NewAuthKey, Operator, Session,
@@ -60,6 +64,8 @@ pub struct ApiState {
     pub books: Books,
     /// The credential store, which the relay reads too.
     pub credentials: Arc<CredentialStore>,
+    /// What changes groups and SIMs, and deletes credentials.
+    pub references: References,
     /// Who may call.
     pub auth: Arc<Auth>,
 }

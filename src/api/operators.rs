@@ -5,67 +5,142 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use serde_json::{Map, Value, json};
+use serde::Serialize;
 use tokio::task::spawn_blocking;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
-use super::auth::{AuthFileError, AuthKeys, AuthRefusal, Caller, Timeout};
+use super::auth::{AuthFileError, AuthKeys, AuthRefusal, Caller, Timeout, TokenTimeout};
 use super::body::JsonObject;
+use super::error::Refusal;
 use super::segments::Segments;
 use super::{ApiError, ApiState};
 
-/// `GET /v1/operators/{operator_id}`
-pub(super) async fn get(
+pub(super) fn routes() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new()
+        .routes(routes!(show))
+        .routes(routes!(list_auth_keys, create_auth_key))
+        .routes(routes!(delete_auth_key))
+        .routes(routes!(reissue_token))
+        .routes(routes!(revoke_tokens))
+}
+
+/// Whom everything on this server belongs to.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct OperatorModel {
+    operator_id: String,
+    root_operator_id: String,
+    /// Empty: this operator has no address, but SORACOM's clients need the field.
+    email: &'static str,
+    description: &'static str,
+    /// As in RFC 3339.
+    create_date: String,
+    update_date: String,
+}
+
+/// What one logs in with, without its secret.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct AuthKeyModel {
+    auth_key_id: String,
+    /// Seconds since 1970.
+    create_date_time: i64,
+    /// Seconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_used_date_time: Option<i64>,
+}
+
+/// A new auth key; its secret is shown this once.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct NewAuthKeyModel {
+    auth_key_id: String,
+    auth_key: String,
+}
+
+/// A token that takes the place of the one of the login.
+#[derive(Serialize, ToSchema)]
+struct Token {
+    token: String,
+}
+
+/// The operator.
+#[utoipa::path(
+    get,
+    path = "/v1/operators/{operator_id}",
+    tag = "operators",
+    responses((status = 200, body = OperatorModel), (status = 404, body = Refusal))
+)]
+async fn show(
     State(state): State<ApiState>,
     Segments(id): Segments<String>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<OperatorModel>, ApiError> {
     let operator = state.auth.operator();
     refuse_others(&state, &id)?;
     let created = operator.created();
-    Ok(Json(json!({
-        "operatorId": operator.id(),
-        "rootOperatorId": operator.id(),
-        // All are required, and this operator has no address.
-        "email": "",
-        "description": "simrelay",
-        "createDate": created,
-        "updateDate": created,
-    })))
+    Ok(Json(OperatorModel {
+        operator_id: operator.id().to_owned(),
+        root_operator_id: operator.id().to_owned(),
+        email: "",
+        description: "simrelay",
+        create_date: created.clone(),
+        update_date: created,
+    }))
 }
 
-/// `GET /v1/operators/{operator_id}/auth_keys`
-pub(super) async fn list_auth_keys(
+/// All auth keys.
+#[utoipa::path(
+    get,
+    path = "/v1/operators/{operator_id}/auth_keys",
+    tag = "operators",
+    responses((status = 200, body = Vec<AuthKeyModel>), (status = 404, body = Refusal))
+)]
+async fn list_auth_keys(
     State(state): State<ApiState>,
     Segments(id): Segments<String>,
-) -> Result<Json<Vec<Value>>, ApiError> {
+) -> Result<Json<Vec<AuthKeyModel>>, ApiError> {
     refuse_others(&state, &id)?;
     let keys = state.auth.keys().list();
-    let shown = keys.iter().map(|key| {
-        let mut shown = Map::new();
-        shown.insert("authKeyId".to_owned(), key.auth_key_id.as_str().into());
-        shown.insert("createDateTime".to_owned(), key.create_date_time.into());
-        if let Some(time) = key.last_used_date_time {
-            shown.insert("lastUsedDateTime".to_owned(), time.into());
-        }
-        Value::Object(shown)
+    let shown = keys.iter().map(|key| AuthKeyModel {
+        auth_key_id: key.auth_key_id.clone(),
+        create_date_time: key.create_date_time,
+        last_used_date_time: key.last_used_date_time,
     });
     Ok(Json(shown.collect()))
 }
 
-/// `POST /v1/operators/{operator_id}/auth_keys`
-pub(super) async fn create_auth_key(
+/// A new auth key.
+#[utoipa::path(
+    post,
+    path = "/v1/operators/{operator_id}/auth_keys",
+    tag = "operators",
+    responses((status = 201, body = NewAuthKeyModel), (status = 404, body = Refusal))
+)]
+async fn create_auth_key(
     State(state): State<ApiState>,
     caller: Caller,
     Segments(id): Segments<String>,
-) -> Result<(StatusCode, Json<Value>), ApiError> {
+) -> Result<(StatusCode, Json<NewAuthKeyModel>), ApiError> {
     refuse_others(&state, &id)?;
     let key = with_keys(&state, AuthKeys::create).await?;
     tracing::info!(who = caller.who(), from = %caller, auth_key = key.auth_key_id, "auth key made");
-    let shown = json!({ "authKeyId": key.auth_key_id, "authKey": key.auth_key.as_str() });
+    let shown = NewAuthKeyModel {
+        auth_key_id: key.auth_key_id,
+        auth_key: key.auth_key.to_string(),
+    };
     Ok((StatusCode::CREATED, Json(shown)))
 }
 
-/// `DELETE /v1/operators/{operator_id}/auth_keys/{auth_key_id}`
-pub(super) async fn delete_auth_key(
+/// The auth key goes, and the tokens made with it.
+#[utoipa::path(
+    delete,
+    path = "/v1/operators/{operator_id}/auth_keys/{auth_key_id}",
+    tag = "operators",
+    responses((status = 204), (status = 404, body = Refusal))
+)]
+async fn delete_auth_key(
     State(state): State<ApiState>,
     caller: Caller,
     Segments((id, key_id)): Segments<(String, String)>,
@@ -79,23 +154,36 @@ pub(super) async fn delete_auth_key(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// `POST /v1/operators/{operator_id}/token`
-pub(super) async fn reissue_token(
+/// Another token for the API key of the login that calls.
+#[utoipa::path(
+    post,
+    path = "/v1/operators/{operator_id}/token",
+    tag = "operators",
+    request_body = TokenTimeout,
+    responses((status = 200, body = Token), (status = 404, body = Refusal))
+)]
+async fn reissue_token(
     State(state): State<ApiState>,
     caller: Caller,
     Segments(id): Segments<String>,
     JsonObject(body): JsonObject,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<Token>, ApiError> {
     refuse_others(&state, &id)?;
     let session = caller.session().ok_or(AuthRefusal::AdminToken(
         "log in with POST /v1/auth to get a token",
     ))?;
     let token = state.auth.reissue(session, Timeout::of(&body)?.0)?;
-    Ok(Json(json!({ "token": token })))
+    Ok(Json(Token { token }))
 }
 
-/// `DELETE /v1/operators/{operator_id}/tokens`
-pub(super) async fn revoke_tokens(
+/// Ends all logins; the admin token stays.
+#[utoipa::path(
+    delete,
+    path = "/v1/operators/{operator_id}/tokens",
+    tag = "operators",
+    responses((status = 204), (status = 404, body = Refusal))
+)]
+async fn revoke_tokens(
     State(state): State<ApiState>,
     caller: Caller,
     Segments(id): Segments<String>,

@@ -7,7 +7,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use utoipa::{IntoParams, ToSchema};
 
 use super::ApiError;
 use crate::sim::Tags;
@@ -18,7 +18,20 @@ pub(super) const USUAL: usize = 100;
 const MOST: usize = 1000;
 
 /// A list as it is answered: the page, and headers that lead to the next one.
-pub(super) type Listed = (HeaderMap, Json<Vec<Value>>);
+pub(super) type Listed<T> = (HeaderMap, Json<Vec<T>>);
+
+/// The elements of a page, and headers that lead to the next one.
+pub(super) struct Page<E> {
+    headers: HeaderMap,
+    pub(super) elements: Vec<E>,
+}
+
+impl<E> Page<E> {
+    /// The page as it is answered.
+    pub(super) fn show<T>(self, show: impl Fn(E) -> T) -> Listed<T> {
+        (self.headers, Json(self.elements.into_iter().map(show).collect()))
+    }
+}
 
 /// The query of a request, and what is needed to make the link to the next page.
 pub(super) struct Asked<T> {
@@ -42,18 +55,19 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Asked<T
 }
 
 impl<T> Asked<T> {
-    /// The answer for the first `limit` of `elements`, of which there may be more.
+    /// The first `limit` of `elements`, of which there may be more.
     pub(super) fn page<E>(
         &self,
         mut elements: impl Iterator<Item = E>,
         limit: usize,
         key: impl Fn(&E) -> String,
-        show: impl Fn(E) -> Value,
-    ) -> Listed {
+    ) -> Page<E> {
         let page: Vec<E> = elements.by_ref().take(limit).collect();
         let next = elements.next().and(page.last()).map(key);
-        let headers = next.map(|key| self.headers(&key)).unwrap_or_default();
-        (headers, Json(page.into_iter().map(show).collect()))
+        Page {
+            headers: next.map(|key| self.headers(&key)).unwrap_or_default(),
+            elements: page,
+        }
     }
 
     fn headers(&self, key: &str) -> HeaderMap {
@@ -68,9 +82,13 @@ impl<T> Asked<T> {
 }
 
 /// Where a page begins, and how long it is.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct PageQuery {
+    /// Elements of the page; more than 1000 count as 1000.
+    #[param(value_type = Option<u32>, minimum = 1)]
     limit: Option<String>,
+    /// Header `x-soracom-next-key` of the page before.
     last_evaluated_key: Option<String>,
 }
 
@@ -80,11 +98,14 @@ impl PageQuery {
         let Some(text) = non_empty(self.limit.as_deref()) else {
             return Ok(usual);
         };
-        text.parse()
-            .ok()
-            .filter(|limit| *limit > 0)
-            .map(|limit: usize| limit.min(MOST))
-            .ok_or_else(|| ApiError::InvalidQuery(format!("limit: {text:?} is not a whole number above 0")))
+        let is_number = text.bytes().all(|b| b.is_ascii_digit()) && text.bytes().any(|b| b != b'0');
+        if is_number {
+            // One that is too long for a number is more than enough.
+            Ok(text.parse().map_or(MOST, |limit: usize| limit.min(MOST)))
+        } else {
+            let message = format!("limit: {text:?} is not a whole number above 0");
+            Err(ApiError::InvalidQuery(message))
+        }
     }
 
     /// The key of the last element of the page before.
@@ -101,11 +122,24 @@ impl PageQuery {
 }
 
 /// A filter by one tag.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct TagQuery {
+    /// Needs `tag_value`.
     tag_name: Option<String>,
     tag_value: Option<String>,
+    /// `exact` is usual.
+    #[param(value_type = Option<MatchMode>, inline)]
     tag_value_match_mode: Option<String>,
+}
+
+/// How `tag_value` is compared.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(dead_code, reason = "only its schema is used; an empty value counts as none")]
+enum MatchMode {
+    Exact,
+    Prefix,
 }
 
 impl TagQuery {

@@ -2,10 +2,12 @@
 
 use axum::extract::State;
 use serde::Deserialize;
+use utoipa::IntoParams;
 
 use super::identity::Identity;
 use super::paging::{Asked, Listed, PageQuery};
-use super::{ApiError, ApiState};
+use super::sims::show_page;
+use super::{ApiError, ApiState, shapes};
 use crate::sim::{GroupId, Sim};
 use crate::store::Snapshot;
 
@@ -22,17 +24,42 @@ const TERMS: [&str; 13] = [
     "iccid",
     "tag",
     "status",
+    "module_type",
     "msisdn",
     "serial_number",
     "bundles",
     "subscription",
-    "module_type",
 ];
 
+/// What the document says of [`TERMS`]. Each may be given several times, and with several values between commas.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "only their names and schemas are used")]
+struct Terms {
+    name: Option<Vec<String>>,
+    /// The name of the group.
+    group: Option<Vec<String>>,
+    group_id: Option<Vec<String>>,
+    sim_id: Option<Vec<String>>,
+    imsi: Option<Vec<String>>,
+    iccid: Option<Vec<String>>,
+    /// The value of any tag.
+    tag: Option<Vec<String>>,
+    status: Option<Vec<String>>,
+    msisdn: Option<Vec<String>>,
+    serial_number: Option<Vec<String>>,
+    bundles: Option<Vec<String>>,
+    subscription: Option<Vec<String>>,
+    module_type: Option<Vec<String>>,
+}
+
 /// How terms are combined, and what holds for all.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Mode {
+    /// `and` is usual.
     search_type: Option<String>,
+    /// `NA` (usual), `ONLINE` or `OFFLINE`.
     session_status: Option<String>,
 }
 
@@ -101,22 +128,30 @@ fn has(sim: &Sim, snapshot: &Snapshot, name: &str, value: &str) -> bool {
         "imsi" => contains(sim.imsi.as_str()),
         "tag" => sim.tags.values().any(|tag| contains(tag)),
         "status" => contains(sim.status.as_str()),
+        "module_type" => sim.kind.module_type.is_some_and(|form| contains(form.as_str())),
         _ => false,
     }
 }
 
-/// `GET /v1/query/sims`, `GET /v1/query/subscribers`
+/// SIMs that are like what is searched for, by parts of words, upper and lower case alike.
+#[utoipa::path(
+    get,
+    path = "/v1/query/sims",
+    tag = "sims",
+    params(Terms, Mode, PageQuery),
+    responses((status = 200, body = Vec<shapes::Sim>))
+)]
 pub(super) async fn search<I: Identity>(
     State(state): State<ApiState>,
     asked: Asked<PageQuery>,
     terms: Asked<Vec<(String, String)>>,
     mode: Asked<Mode>,
-) -> Result<Listed, ApiError> {
+) -> Result<Listed<I::Shape>, ApiError> {
     let (limit, last) = (asked.query.limit(USUAL)?.min(100), asked.query.last::<I::Key>()?);
     let search = Search::new(terms.query, &mode.query)?;
     let (snapshot, sessions) = (state.store.snapshot(), state.registry.sessions());
     let online = |sim: &Sim| sessions.of(&sim.imsi).is_some();
     let found =
         I::behind(&snapshot, last.as_ref()).filter(|sim| search.matches(sim, &snapshot, || online(sim)));
-    Ok(asked.page(found, limit, |sim| I::key(sim), |sim| I::show(&state, sim)))
+    show_page::<I>(&state, asked.page(found, limit, |sim| I::key(sim))).await
 }

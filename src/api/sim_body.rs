@@ -3,37 +3,48 @@
 use std::net::IpAddr;
 
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 use super::ApiError;
-use super::body::Form;
-use crate::sim::{GroupId, Imei, Imsi, InvalidIdentifier, SimId, Tags};
+use super::body::{AnyObject, Form};
+use crate::sim::{GroupId, Imei, ImeiLock, Imsi, InvalidIdentifier, SimId, SimKind, Tags};
 use crate::store::{SimChange, Snapshot};
 
 /// Body of `POST /v1/sims` and of the two `register` calls. All is optional: what SORACOM's own calls do not
 /// say (`simId`, `imsi`) is chosen here, from numbers that no network uses.
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 pub(super) struct NewSim {
-    /// SORACOM's: `virtual`.
+    /// `euicc`, `uicc` or `virtual`.
     #[serde(rename = "type")]
-    _kind: Option<String>,
+    sim_type: Option<String>,
     /// SORACOM's: `planArc01`.
     #[serde(rename = "subscription")]
     _subscription: Option<String>,
     /// SORACOM's; there is nobody here to check it with.
     #[serde(rename = "registrationSecret")]
     _registration_secret: Option<String>,
+    #[schema(pattern = "^[A-Za-z0-9._-]{1,64}$")]
     group_id: Option<String>,
     tags: Tags,
     // Our own:
+    /// `mini`, `micro`, `nano`, `trio`, `embedded`, `virtual`, `integrated` or `profilePackage`.
+    module_type: Option<String>,
+    #[schema(pattern = "^[A-Za-z0-9._-]{1,64}$", example = "s1.standard")]
+    speed_class: Option<String>,
+    #[schema(pattern = "^[0-9]{18,22}$")]
     pub(super) sim_id: Option<String>,
+    #[schema(pattern = "^[0-9]{6,15}$")]
     pub(super) imsi: Option<String>,
+    #[schema(pattern = "^[0-9]{15,16}$")]
     imei: Option<String>,
+    /// IP addresses.
     addresses: Vec<String>,
 }
 
 impl Form for NewSim {
-    const FORM: &'static str = "an object with the fields simId, imsi, imei, groupId, addresses, tags, type, subscription, registrationSecret";
+    type Outline = AnyObject;
+    const FORM: &'static str = "an object with the fields simId, imsi, imei, groupId, addresses, tags, type, moduleType, speedClass, subscription, registrationSecret";
 }
 
 impl NewSim {
@@ -53,6 +64,11 @@ impl NewSim {
             group_id: read("groupId", self.group_id.as_deref(), GroupId::new)?,
             addresses: addresses(&self.addresses)?,
             tags: self.tags,
+            kind: SimKind {
+                sim_type: read("type", self.sim_type.as_deref(), str::parse)?,
+                module_type: read("moduleType", self.module_type.as_deref(), str::parse)?,
+                speed_class: read("speedClass", self.speed_class.as_deref(), str::parse)?,
+            },
         };
         let sim_id = match sim_id {
             Some(id) => id,
@@ -91,17 +107,19 @@ fn unused<T>(
 }
 
 /// Body of `set_group`.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub(super) struct Group {
+pub(super) struct GroupOfSim {
+    #[schema(pattern = "^[A-Za-z0-9._-]{1,64}$")]
     group_id: String,
 }
 
-impl Form for Group {
+impl Form for GroupOfSim {
+    type Outline = AnyObject;
     const FORM: &'static str = "{\"groupId\": string}";
 }
 
-impl Group {
+impl GroupOfSim {
     pub(super) fn change(&self) -> Result<SimChange, ApiError> {
         Ok(SimChange::SetGroup(read(
             "groupId",
@@ -113,6 +131,7 @@ impl Group {
 
 /// Body of `PUT …/addresses`.
 impl Form for Vec<String> {
+    type Outline = Self;
     const FORM: &'static str = "a list of IP addresses as strings";
 }
 
@@ -125,13 +144,15 @@ pub(super) fn addresses(list: &[String]) -> Result<Vec<IpAddr>, ApiError> {
 }
 
 /// Body of `PUT …/imei`; `null` forgets it.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Modem {
+    #[schema(pattern = "^[0-9]{15,16}$")]
     imei: Option<String>,
 }
 
 impl Form for Modem {
+    type Outline = AnyObject;
     const FORM: &'static str = "{\"imei\": string or null}";
 }
 
@@ -139,4 +160,33 @@ impl Modem {
     pub(super) fn change(&self) -> Result<SimChange, ApiError> {
         Ok(SimChange::SetImei(read("imei", self.imei.as_deref(), Imei::new)?))
     }
+}
+
+/// Body of `set_imei_lock`. Without an IMEI, that of now is meant.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Lock {
+    /// With `|ANONYMOUS` behind it the SIM may connect as well while its IMEI is not known.
+    #[schema(pattern = r"^([0-9]{15,16}(\|ANONYMOUS)?)?$")]
+    imei: Option<String>,
+}
+
+impl Lock {
+    /// `current` is the IMEI of a SIM that is online.
+    pub(super) fn change(&self, current: Option<Imei>) -> Result<SimChange, ApiError> {
+        let given = self.imei.as_deref().filter(|imei| !imei.is_empty());
+        let lock = match read("imei", given, str::parse::<ImeiLock>)? {
+            Some(lock) => lock,
+            None => ImeiLock::to(current.ok_or_else(|| {
+                let message = "imei: is missing, and the SIM is offline or its IMEI is not known: give one";
+                ApiError::InvalidBody(message.to_owned())
+            })?),
+        };
+        Ok(SimChange::SetImeiLock(Some(lock)))
+    }
+}
+
+impl Form for Lock {
+    type Outline = AnyObject;
+    const FORM: &'static str = "{\"imei\": string}, or nothing";
 }

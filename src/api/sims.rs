@@ -1,118 +1,145 @@
 //! SIMs, and the same as subscribers.
 
+use std::sync::Arc;
+
+use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::routing::{delete, get, post, put};
-use axum::{Json, Router};
 use serde::Deserialize;
-use serde_json::Value;
+use utoipa::IntoParams;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::auth::Caller;
-use super::body::{self, Input, Tag};
+use super::body::{self, Input, OptionalInput, Tag};
 use super::changes::change;
+use super::error::Refusal;
 use super::identity::{ByImsi, BySimId, Identity};
-use super::paging::{Asked, Listed, PageQuery, TagQuery, USUAL, non_empty};
+use super::paging::{Asked, Listed, Page, PageQuery, TagQuery, USUAL, non_empty};
+use super::previous::Previous;
 use super::segments::Segments;
-use super::sim_body::{self, Group, Modem, NewSim};
+use super::shapes::{Sim, Subscriber};
+use super::sim_body::{self, GroupOfSim, Lock, Modem, NewSim};
+use super::twin::twin;
 use super::{ApiError, ApiState, query, session_events};
 use crate::relay::Administrative;
-use crate::sim::{Sim, SimStatus};
+use crate::sim::{self, SimStatus, SpeedClass};
 use crate::store::{Change, SimChange};
 
-pub(super) fn routes() -> Router<ApiState> {
-    Router::new()
-        .route("/v1/sims", get(list::<BySimId>).post(create))
-        .route("/v1/subscribers", get(list::<ByImsi>))
-        .route("/v1/query/sims", get(query::search::<BySimId>))
-        .route("/v1/query/subscribers", get(query::search::<ByImsi>))
-        .route("/v1/sims/{id}/register", post(register_sim))
-        .route("/v1/subscribers/{id}/register", post(register_subscriber))
+pub(super) fn routes() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new()
+        .routes(routes!(create))
+        .routes(routes!(register_sim))
+        .routes(routes!(register_subscriber))
         .merge(twins::<BySimId>())
         .merge(twins::<ByImsi>())
 }
 
 /// What is there for a SIM by either of its names.
-fn twins<I: Identity>() -> Router<ApiState> {
-    let at = |rest: &str| format!("{}/{{id}}{rest}", I::ROOT);
-    Router::new()
-        .route(&at(""), get(get_one::<I>).delete(delete_one::<I>))
-        .route(&at("/set_group"), post(set_group::<I>))
-        .route(&at("/unset_group"), post(unset_group::<I>))
-        .route(&at("/activate"), post(activate::<I>))
-        .route(&at("/deactivate"), post(deactivate::<I>))
-        .route(&at("/suspend"), post(suspend::<I>))
-        .route(&at("/terminate"), post(terminate::<I>))
-        .route(&at("/enable_termination"), post(enable_termination::<I>))
-        .route(&at("/delete_session"), post(delete_session::<I>))
-        .route(&at("/events/sessions"), get(session_events::list::<I>))
-        .route(&at("/tags"), put(put_tags::<I>))
-        // A wildcard, as people and scripts send names with their slashes unencoded.
-        .route(&at("/tags/{*tag_name}"), delete(delete_tag::<I>))
-        // Our own.
-        .route(&at("/addresses"), put(put_addresses::<I>))
-        .route(&at("/imei"), put(put_imei::<I>))
+fn twins<I: Identity>() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new()
+        .routes(twin!(I, self: list))
+        .routes(twin!(I, query: search))
+        .routes(twin!(I, self: get_one, delete_one))
+        .routes(twin!(I, self: set_group))
+        .routes(twin!(I, self: unset_group))
+        .routes(twin!(I, self: activate))
+        .routes(twin!(I, self: deactivate))
+        .routes(twin!(I, self: suspend))
+        .routes(twin!(I, self: terminate))
+        .routes(twin!(I, self: enable_termination))
+        .routes(twin!(I, self: delete_session))
+        .routes(twin!(I, session_events: list))
+        .routes(twin!(I, self: put_tags))
+        .routes(twin!(I, self: delete_tag))
+        .routes(twin!(I, self: put_addresses))
+        .routes(twin!(I, self: put_imei))
+        .routes(twin!(I, self: set_imei_lock))
+        .routes(twin!(I, self: unset_imei_lock))
 }
 
 /// Filters of `GET /v1/subscribers`; several values are separated by `|`.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 struct Filters {
     status_filter: Option<String>,
     speed_class_filter: Option<String>,
+    /// No SIM has a serial number here, so nothing matches one.
     serial_number_filter: Option<String>,
 }
 
 impl Filters {
-    fn matches(&self, sim: &Sim) -> bool {
+    fn matches(&self, sim: &sim::Sim) -> bool {
         let status = non_empty(self.status_filter.as_deref());
         let status = status.is_none_or(|text| text.split('|').any(|status| status == sim.status.as_str()));
-        // No SIM has either here.
-        let others = [&self.speed_class_filter, &self.serial_number_filter];
-        status && others.iter().all(|filter| non_empty(filter.as_deref()).is_none())
+        let class = sim.kind.speed_class.as_ref().map(SpeedClass::as_str);
+        let speed_class = non_empty(self.speed_class_filter.as_deref());
+        let speed_class = speed_class.is_none_or(|text| text.split('|').any(|wanted| class == Some(wanted)));
+        // No SIM has a serial number here.
+        status && speed_class && non_empty(self.serial_number_filter.as_deref()).is_none()
     }
 }
 
-/// `GET /v1/sims`, `GET /v1/subscribers`
+/// SIMs in the order of the ids that the path names.
+#[utoipa::path(get, path = "/v1/sims", tag = "sims", params(PageQuery, TagQuery, Filters), responses((status = 200, body = Vec<Sim>)))]
 async fn list<I: Identity>(
     State(state): State<ApiState>,
     asked: Asked<PageQuery>,
     tags: Asked<TagQuery>,
     filters: Asked<Filters>,
-) -> Result<Listed, ApiError> {
+) -> Result<Listed<I::Shape>, ApiError> {
     let (limit, last) = (asked.query.limit(USUAL)?, asked.query.last::<I::Key>()?);
     let matches = tags.query.filter()?;
     let snapshot = state.store.snapshot();
     let sims =
         I::behind(&snapshot, last.as_ref()).filter(|sim| matches(&sim.tags) && filters.query.matches(sim));
-    Ok(asked.page(sims, limit, |sim| I::key(sim), |sim| I::show(&state, sim)))
+    show_page::<I>(&state, asked.page(sims, limit, |sim| I::key(sim))).await
 }
 
-/// `POST /v1/sims`
+/// SIMs as they are answered.
+pub(super) async fn show_page<I: Identity>(
+    state: &ApiState,
+    page: Page<&Arc<sim::Sim>>,
+) -> Result<Listed<I::Shape>, ApiError> {
+    let previous = Previous::of(state, &page.elements).await;
+    Ok(page.show(|sim| I::show(state, sim, previous.session(sim))))
+}
+
+async fn show<I: Identity>(state: &ApiState, sim: &Arc<sim::Sim>) -> Json<I::Shape> {
+    let previous = Previous::of(state, &[sim]).await;
+    Json(I::show(state, sim, previous.session(sim)))
+}
+
+/// A new SIM. Numbers that are not given are chosen from those that no network uses.
+#[utoipa::path(post, path = "/v1/sims", tag = "sims", request_body = NewSim, responses((status = 201, body = Sim)))]
 async fn create(
     State(state): State<ApiState>,
     caller: Caller,
     Input(new): Input<NewSim>,
-) -> Result<(StatusCode, Json<Value>), ApiError> {
+) -> Result<(StatusCode, Json<Sim>), ApiError> {
     make::<BySimId>(&state, caller, new).await
 }
 
-/// `POST /v1/sims/{sim_id}/register`
+/// A new SIM with the id of the path.
+#[utoipa::path(post, path = "/v1/sims/{sim_id}/register", tag = "sims", request_body = NewSim, responses((status = 201, body = Sim)))]
 async fn register_sim(
     State(state): State<ApiState>,
     caller: Caller,
     Segments(id): Segments<String>,
     Input(mut new): Input<NewSim>,
-) -> Result<(StatusCode, Json<Value>), ApiError> {
+) -> Result<(StatusCode, Json<Sim>), ApiError> {
     new.sim_id = Some(id);
     make::<BySimId>(&state, caller, new).await
 }
 
-/// `POST /v1/subscribers/{imsi}/register`
+/// A new SIM with the IMSI of the path.
+#[utoipa::path(post, path = "/v1/subscribers/{imsi}/register", tag = "sims", request_body = NewSim, responses((status = 201, body = Subscriber)))]
 async fn register_subscriber(
     State(state): State<ApiState>,
     caller: Caller,
     Segments(id): Segments<String>,
     Input(mut new): Input<NewSim>,
-) -> Result<(StatusCode, Json<Value>), ApiError> {
+) -> Result<(StatusCode, Json<Subscriber>), ApiError> {
     new.imsi = Some(id);
     make::<ByImsi>(&state, caller, new).await
 }
@@ -121,24 +148,26 @@ async fn make<I: Identity>(
     state: &ApiState,
     caller: Caller,
     new: NewSim,
-) -> Result<(StatusCode, Json<Value>), ApiError> {
+) -> Result<(StatusCode, Json<I::Shape>), ApiError> {
     let (id, create) = new.change(&state.store.snapshot())?;
     let changed = change(state, caller, Change::Sim(id.clone(), create)).await?;
     let sim = changed.snapshot.sim(&id).cloned();
     let sim = sim.ok_or_else(|| ApiError::NoSuchSim(id.to_string()))?;
-    Ok((StatusCode::CREATED, Json(I::show(state, &sim))))
+    Ok((StatusCode::CREATED, show::<I>(state, &sim).await))
 }
 
-/// `GET /v1/sims/{sim_id}`
+/// One SIM.
+#[utoipa::path(get, path = "/v1/sims/{sim_id}", tag = "sims", responses((status = 200, body = Sim), (status = 404, body = Refusal)))]
 async fn get_one<I: Identity>(
     State(state): State<ApiState>,
     Segments(id): Segments<String>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<I::Shape>, ApiError> {
     let sim = I::find(&state.store.snapshot(), &id)?;
-    Ok(Json(I::show(&state, &sim)))
+    Ok(show::<I>(&state, &sim).await)
 }
 
-/// `DELETE /v1/sims/{sim_id}`: our own. Its connections are closed.
+/// This server's own: the SIM goes, and its connections are closed.
+#[utoipa::path(delete, path = "/v1/sims/{sim_id}", tag = "sims", responses((status = 204), (status = 404, body = Refusal)))]
 async fn delete_one<I: Identity>(
     State(state): State<ApiState>,
     caller: Caller,
@@ -155,64 +184,95 @@ async fn change_sim<I: Identity>(
     caller: Caller,
     id: &str,
     what: SimChange,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<I::Shape>, ApiError> {
     let sim_id = I::find(&state.store.snapshot(), id)?.sim_id.clone();
     let changed = change(state, caller, Change::Sim(sim_id, what)).await?;
     let sim = I::find(&changed.snapshot, id)?;
-    Ok(Json(I::show(state, &sim)))
+    Ok(show::<I>(state, &sim).await)
 }
 
-/// `POST …/set_group`: connections are closed, and follow the new group's configuration when they come back.
+/// Connections are closed, and follow the configuration of the new group when they come back.
+#[utoipa::path(post, path = "/v1/sims/{sim_id}/set_group", tag = "sims", request_body = GroupOfSim, responses((status = 200, body = Sim), (status = 404, body = Refusal)))]
 async fn set_group<I: Identity>(
     State(state): State<ApiState>,
     caller: Caller,
     Segments(id): Segments<String>,
-    Input(group): Input<Group>,
-) -> Result<Json<Value>, ApiError> {
+    Input(group): Input<GroupOfSim>,
+) -> Result<Json<I::Shape>, ApiError> {
     change_sim::<I>(&state, caller, &id, group.change()?).await
+}
+
+/// The SIM may be used in no other modem; without an IMEI, in no other than now. Open connections stay.
+#[utoipa::path(
+    post,
+    path = "/v1/sims/{sim_id}/set_imei_lock",
+    tag = "sims",
+    request_body = Option<Lock>,
+    responses((status = 200, body = Sim), (status = 404, body = Refusal))
+)]
+async fn set_imei_lock<I: Identity>(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Segments(id): Segments<String>,
+    OptionalInput(lock): OptionalInput<Lock>,
+) -> Result<Json<I::Shape>, ApiError> {
+    let sim = I::find(&state.store.snapshot(), &id)?;
+    let session = state.registry.sessions().of(&sim.imsi);
+    let change = lock.change(session.and_then(|session| session.sim.imei.clone()))?;
+    change_sim::<I>(&state, caller, &id, change).await
 }
 
 /// Calls without a body, that only say what the SIM is to be.
 macro_rules! plain {
-    ($($(#[$doc:meta])* $name:ident: $change:expr;)*) => {$(
+    ($($(#[$doc:meta])* $path:literal $name:ident: $change:expr;)*) => {$(
         $(#[$doc])*
+        #[utoipa::path(
+            post,
+            path = $path,
+            tag = "sims",
+            responses((status = 200, body = Sim), (status = 404, body = Refusal))
+        )]
         async fn $name<I: Identity>(
             State(state): State<ApiState>,
             caller: Caller,
             Segments(id): Segments<String>,
-        ) -> Result<Json<Value>, ApiError> {
+        ) -> Result<Json<I::Shape>, ApiError> {
             change_sim::<I>(&state, caller, &id, $change).await
         }
     )*};
 }
 
 plain! {
-    /// `POST …/unset_group`
-    unset_group: SimChange::SetGroup(None);
-    /// `POST …/activate`
-    activate: SimChange::SetStatus(SimStatus::Active);
-    /// `POST …/deactivate`: connections are closed and new ones refused.
-    deactivate: SimChange::SetStatus(SimStatus::Inactive);
-    /// `POST …/suspend`: as `deactivate`.
-    suspend: SimChange::SetStatus(SimStatus::Suspended);
-    /// `POST …/terminate`: as `deactivate`, for good.
-    terminate: SimChange::SetStatus(SimStatus::Terminated);
+    /// The SIM is in no group, and can connect nowhere.
+    "/v1/sims/{sim_id}/unset_group" unset_group: SimChange::SetGroup(None);
+    /// The SIM may connect.
+    "/v1/sims/{sim_id}/activate" activate: SimChange::SetStatus(SimStatus::Active);
+    /// Connections are closed and new ones refused.
+    "/v1/sims/{sim_id}/deactivate" deactivate: SimChange::SetStatus(SimStatus::Inactive);
+    /// As `deactivate`.
+    "/v1/sims/{sim_id}/suspend" suspend: SimChange::SetStatus(SimStatus::Suspended);
+    /// The SIM may be used in any modem.
+    "/v1/sims/{sim_id}/unset_imei_lock" unset_imei_lock: SimChange::SetImeiLock(None);
+    /// As `deactivate`, for good.
+    "/v1/sims/{sim_id}/terminate" terminate: SimChange::SetStatus(SimStatus::Terminated);
 }
 
-/// `POST …/enable_termination`: SIMs have no protection against it here, so nothing changes.
+/// SIMs have no protection against termination here, so nothing changes.
+#[utoipa::path(post, path = "/v1/sims/{sim_id}/enable_termination", tag = "sims", responses((status = 200, body = Sim), (status = 404, body = Refusal)))]
 async fn enable_termination<I: Identity>(
     state: State<ApiState>,
     id: Segments<String>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<I::Shape>, ApiError> {
     get_one::<I>(state, id).await
 }
 
-/// `POST …/delete_session`: closes the SIM's connections now.
+/// Closes the connections of the SIM now. Code SEM0016 if it has none.
+#[utoipa::path(post, path = "/v1/sims/{sim_id}/delete_session", tag = "sims", responses((status = 200, body = Sim), (status = 404, body = Refusal)))]
 async fn delete_session<I: Identity>(
     State(state): State<ApiState>,
     caller: Caller,
     Segments(id): Segments<String>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<I::Shape>, ApiError> {
     let sim = I::find(&state.store.snapshot(), &id)?;
     let of_sim = |connection: &crate::relay::Connection| connection.admission.sim.imsi == sim.imsi;
     let connections = state.registry.close(of_sim, Administrative::ByAdministrator);
@@ -220,20 +280,22 @@ async fn delete_session<I: Identity>(
         return Err(ApiError::Offline);
     }
     tracing::info!(who = caller.who(), from = %caller, imsi = %sim.imsi, connections, "session deleted");
-    Ok(Json(I::show(&state, &sim)))
+    Ok(show::<I>(&state, &sim).await)
 }
 
-/// `PUT …/tags`
+/// Tags get new values; others stay.
+#[utoipa::path(put, path = "/v1/sims/{sim_id}/tags", tag = "sims", request_body = Vec<Tag>, responses((status = 200, body = Sim), (status = 404, body = Refusal)))]
 async fn put_tags<I: Identity>(
     State(state): State<ApiState>,
     caller: Caller,
     Segments(id): Segments<String>,
     Input(tags): Input<Vec<Tag>>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<I::Shape>, ApiError> {
     change_sim::<I>(&state, caller, &id, SimChange::PutTags(body::tags(tags))).await
 }
 
-/// `DELETE …/tags/{tag_name}`
+/// One tag goes.
+#[utoipa::path(delete, path = "/v1/sims/{sim_id}/tags/{*tag_name}", tag = "sims", responses((status = 204), (status = 404, body = Refusal)))]
 async fn delete_tag<I: Identity>(
     State(state): State<ApiState>,
     caller: Caller,
@@ -243,23 +305,25 @@ async fn delete_tag<I: Identity>(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// `PUT …/addresses`: our own. All source addresses of the SIM; connections from others are closed.
+/// This server's own: all source addresses of the SIM; connections from others are closed.
+#[utoipa::path(put, path = "/v1/sims/{sim_id}/addresses", tag = "sims", request_body = Vec<String>, responses((status = 200, body = Sim), (status = 404, body = Refusal)))]
 async fn put_addresses<I: Identity>(
     State(state): State<ApiState>,
     caller: Caller,
     Segments(id): Segments<String>,
     Input(list): Input<Vec<String>>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<I::Shape>, ApiError> {
     let addresses = sim_body::addresses(&list)?;
     change_sim::<I>(&state, caller, &id, SimChange::SetAddresses(addresses)).await
 }
 
-/// `PUT …/imei`: our own. Open connections keep the one they began with.
+/// This server's own: the modem that the SIM sits in; null forgets it. Open connections keep the one they began with.
+#[utoipa::path(put, path = "/v1/sims/{sim_id}/imei", tag = "sims", request_body = Modem, responses((status = 200, body = Sim), (status = 404, body = Refusal)))]
 async fn put_imei<I: Identity>(
     State(state): State<ApiState>,
     caller: Caller,
     Segments(id): Segments<String>,
     Input(modem): Input<Modem>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<I::Shape>, ApiError> {
     change_sim::<I>(&state, caller, &id, modem.change()?).await
 }

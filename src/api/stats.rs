@@ -6,13 +6,17 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, Request, State};
+use axum::extract::{Query, State};
 use axum::http::{HeaderMap, header};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
+use super::body::{AnyObject, Form, Input};
+use super::error::Refusal;
 use super::segments::Segments;
-use super::{ApiError, ApiState, body};
+use super::{ApiError, ApiState};
 use crate::sim::Imsi;
 use crate::usage::{ExportRow, Period, StatsRow};
 
@@ -21,12 +25,34 @@ const MAX_ROWS: usize = 1_000_000;
 /// First line of an export. The first four columns are SORACOM's, the others ours.
 const COLUMNS: &str = "imsi,date,soracomBeamType,count,unixtime,groupId,entryPoint\n";
 
-/// Query of `GET /v1/stats/beam/subscribers/{imsi}`.
-#[derive(Debug, Default, Deserialize)]
-pub(super) struct StatsQuery {
+pub(super) fn routes() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new()
+        .routes(routes!(of_subscriber))
+        .routes(routes!(export))
+}
+
+/// Query of `GET /v1/stats/beam/subscribers/{imsi}`; all are needed.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct StatsQuery {
+    /// Seconds since 1970; the range is widened to whole buckets.
+    #[param(value_type = i64, minimum = 0)]
     from: Option<String>,
+    /// Seconds since 1970, not before `from`.
+    #[param(value_type = i64, minimum = 0)]
     to: Option<String>,
+    #[param(value_type = PeriodName, inline)]
     period: Option<String>,
+}
+
+/// Length of the buckets: five minutes, a day or a month.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(dead_code, reason = "only its schema is used")]
+enum PeriodName {
+    Month,
+    Day,
+    Minutes,
 }
 
 /// A range of time, in buckets of one length. As a text it is the id of an exported file: the file is made
@@ -90,12 +116,19 @@ fn now() -> i64 {
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
-/// `GET /v1/stats/beam/subscribers/{imsi}`
-pub(super) async fn of_subscriber(
+/// Requests of one SIM counted, the oldest bucket first. Empty buckets are left out.
+#[utoipa::path(
+    get,
+    path = "/v1/stats/beam/subscribers/{imsi}",
+    tag = "stats",
+    params(StatsQuery),
+    responses((status = 200, body = Vec<Bucket>), (status = 404, body = Refusal))
+)]
+async fn of_subscriber(
     State(state): State<ApiState>,
     Segments(text): Segments<String>,
     query: Result<Query<StatsQuery>, QueryRejection>,
-) -> Result<Json<Vec<Value>>, ApiError> {
+) -> Result<Json<Vec<Bucket>>, ApiError> {
     let Query(query) = query.map_err(|error| ApiError::InvalidQuery(error.body_text()))?;
     let range = query.range()?;
     let unknown = || ApiError::NoSuchSubscriber(text.clone());
@@ -108,24 +141,40 @@ pub(super) async fn of_subscriber(
     let rows = ledger
         .stats(&imsi, range.period, (range.from, range.to), now())
         .await?;
-    Ok(Json(to_json(range.period, &rows)))
+    Ok(Json(buckets(range.period, &rows)))
 }
 
-/// One object a bucket. A type that counted nothing is left out.
-fn to_json(period: Period, rows: &[StatsRow]) -> Vec<Value> {
-    let mut buckets: BTreeMap<i64, BTreeMap<&str, u64>> = BTreeMap::new();
+/// What was counted in one bucket of time.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct Bucket {
+    /// When it begins, in UTC, as precise as the bucket is long.
+    date: String,
+    /// When it begins, in seconds since 1970.
+    unixtime: i64,
+    /// `inMqtt`: requests of the device leg, `outMqtt` and `outMqtts` of the broker leg.
+    beam_stats_map: BTreeMap<&'static str, Requests>,
+}
+
+/// A number of requests.
+#[derive(Debug, Default, Serialize, ToSchema)]
+struct Requests {
+    count: u64,
+}
+
+/// A type that counted nothing is left out.
+fn buckets(period: Period, rows: &[StatsRow]) -> Vec<Bucket> {
+    let mut buckets: BTreeMap<i64, BTreeMap<&str, Requests>> = BTreeMap::new();
     for row in rows {
         let counts = buckets.entry(row.bucket).or_default();
         for (name, count) in by_type(row) {
-            *counts.entry(name).or_default() += count;
+            counts.entry(name).or_default().count += count;
         }
     }
-    let bucket = |(start, counts): (i64, BTreeMap<&str, u64>)| {
-        let map: serde_json::Map<_, _> = counts
-            .into_iter()
-            .map(|(name, count)| (name.to_owned(), json!({ "count": count })))
-            .collect();
-        json!({ "date": period.date(start), "unixtime": start, "beamStatsMap": map })
+    let bucket = |(start, beam_stats_map)| Bucket {
+        date: period.date(start),
+        unixtime: start,
+        beam_stats_map,
     };
     buckets.into_iter().map(bucket).collect()
 }
@@ -139,45 +188,98 @@ fn by_type(row: &StatsRow) -> impl Iterator<Item = (&'static str, u64)> {
 }
 
 /// Query of an export.
-#[derive(Debug, Default, Deserialize)]
-pub(super) struct ExportQuery {
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct ExportQuery {
+    /// `sync` is usual.
+    #[param(value_type = Option<ExportMode>, inline)]
     export_mode: Option<String>,
 }
 
+/// Whether the answer names the file or leads to it.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(dead_code, reason = "only its schema is used; an empty value counts as none")]
+enum ExportMode {
+    Async,
+    Sync,
+}
+
 /// Body of an export.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 struct ExportRequest {
+    /// Seconds since 1970.
+    #[schema(minimum = 0)]
     from: i64,
+    /// Seconds since 1970, not before `from`.
+    #[schema(minimum = 0)]
     to: i64,
+    #[schema(value_type = PeriodName, inline)]
     period: String,
 }
 
-/// `POST /v1/stats/beam/operators/{operator_id}/export`
-pub(super) async fn export(
+impl Form for ExportRequest {
+    type Outline = AnyObject;
+    const FORM: &'static str =
+        "{\"from\": seconds, \"to\": seconds, \"period\": \"month\", \"day\" or \"minutes\"}";
+}
+
+/// Where an export is.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+enum Exported {
+    /// `sync`
+    Sync {
+        /// Where to fetch it.
+        url: String,
+    },
+    /// `async`
+    #[serde(rename_all = "camelCase")]
+    Async {
+        /// To ask with at `/v1/files/exported/{exported_file_id}`.
+        exported_file_id: String,
+        exported_file_path: String,
+    },
+}
+
+/// Requests of all SIMs as CSV.
+#[utoipa::path(
+    post,
+    path = "/v1/stats/beam/operators/{operator_id}/export",
+    tag = "stats",
+    params(ExportQuery),
+    request_body = ExportRequest,
+    responses((status = 200, body = Exported), (status = 404, body = Refusal))
+)]
+async fn export(
     State(state): State<ApiState>,
     Segments(operator): Segments<String>,
     query: Result<Query<ExportQuery>, QueryRejection>,
     headers: HeaderMap,
-    request: Request,
-) -> Result<Json<Value>, ApiError> {
+    Input(wanted): Input<ExportRequest>,
+) -> Result<Json<Exported>, ApiError> {
     let Query(query) = query.map_err(|error| ApiError::InvalidQuery(error.body_text()))?;
     if operator != state.auth.operator().id() {
         return Err(ApiError::NoSuchOperator(operator));
     }
-    let form = "{\"from\": seconds, \"to\": seconds, \"period\": \"month\", \"day\" or \"minutes\"}";
-    let wanted: ExportRequest = body::json(request, form).await?;
     let range = Range::new(&wanted.period, wanted.from, wanted.to)?;
+    let exported = match query.export_mode.as_deref().filter(|mode| !mode.is_empty()) {
+        None | Some("sync") => Exported::Sync {
+            url: url(&headers, range),
+        },
+        Some("async") => Exported::Async {
+            exported_file_id: range.id(),
+            exported_file_path: path(range),
+        },
+        Some(other) => {
+            return Err(ApiError::InvalidQuery(format!(
+                "export_mode: {other:?} is neither \"sync\" nor \"async\""
+            )));
+        }
+    };
     // Made once now, so that one that is too large is refused here and not at its download.
     csv(&state, range).await?;
-    match query.export_mode.as_deref().filter(|mode| !mode.is_empty()) {
-        None | Some("sync") => Ok(Json(json!({ "url": url(&headers, range) }))),
-        Some("async") => Ok(Json(
-            json!({ "exportedFileId": range.id(), "exportedFilePath": path(range) }),
-        )),
-        Some(other) => Err(ApiError::InvalidQuery(format!(
-            "export_mode: {other:?} is neither \"sync\" nor \"async\""
-        ))),
-    }
+    Ok(Json(exported))
 }
 
 fn path(range: Range) -> String {
@@ -263,11 +365,11 @@ mod tests {
             device_leg,
             broker_leg: device_leg,
         };
-        let json = to_json(Period::Day, &[row(false, 1), row(true, 2), row(false, 0)]);
-        let expected = json!([{
+        let buckets = buckets(Period::Day, &[row(false, 1), row(true, 2), row(false, 0)]);
+        let expected = serde_json::json!([{
             "date": "19700101", "unixtime": 0,
             "beamStatsMap": { "inMqtt": { "count": 3 }, "outMqtt": { "count": 1 }, "outMqtts": { "count": 2 } }
         }]);
-        assert_eq!(Value::from(json), expected);
+        assert_eq!(serde_json::to_value(buckets).unwrap(), expected);
     }
 }

@@ -13,6 +13,7 @@ const SHIPPED: &str = include_str!("../../entrypoints.json");
 const CONFIGURATION: &str = "/v1/groups/default/configuration";
 const TOKEN: &str = "a-token-for-the-tests";
 
+mod document;
 mod groups;
 mod live;
 mod sims;
@@ -39,16 +40,21 @@ impl Api {
         fs::write(AdminToken::path(folder.path()), TOKEN).unwrap();
         let store = Arc::new(FileStore::open(folder.path().join("entrypoints.json")).unwrap());
         let books = Books::new(&database::open(folder.path()).await.unwrap());
+        let credentials = CredentialStore::open(folder.path().join("certs"), folder.path()).unwrap();
+        let credentials = Arc::new(credentials);
         let state = ApiState {
             registry: registry(&store, books.clone()),
+            references: References::new(Arc::clone(&store) as Arc<dyn Store>, Arc::clone(&credentials)),
             store,
             history: History::new(database::open(folder.path()).await.unwrap()),
             books: books.clone(),
-            credentials: Arc::new(CredentialStore::open(folder.path().join("certs"), folder.path()).unwrap()),
+            credentials,
             auth: Arc::new(Auth::open(folder.path()).unwrap()),
         };
         let history = state.history.clone();
         let operator = state.auth.operator().id().to_owned();
+        // Its client wants one, as the program's main installs it; other tests may have done so.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(serve(listener, state, std::future::pending()));
@@ -332,6 +338,9 @@ async fn bodies_that_are_no_json_are_refused() {
         send(None, "[]".to_owned()).await.unwrap().status(),
         StatusCode::OK
     );
+    let list_for_object = send(None, r#"[["k", 1]]"#.to_owned()).await.unwrap();
+    let (_, message) = refusal(list_for_object, StatusCode::BAD_REQUEST).await;
+    assert!(message.contains("line 1 column 1"), "{message}");
     let large = send(None, " ".repeat(BODY_LIMIT + 1)).await.unwrap();
     assert_eq!(
         refusal(large, StatusCode::PAYLOAD_TOO_LARGE).await.0,
@@ -383,7 +392,7 @@ async fn without_the_token_only_health_is_told() {
         let response = reqwest::get(format!("{}{path}", api.url)).await.unwrap();
         assert_eq!(response.status(), StatusCode::OK);
     }
-    for path in ["/v1/groups", "/v1/nothing", "/"] {
+    for path in ["/v1/groups", "/v1/nothing", "/v1"] {
         for header in [
             "",
             "Bearer",
@@ -409,7 +418,12 @@ async fn without_the_token_only_health_is_told() {
 #[tokio::test]
 async fn routes_and_methods_that_are_not_there_get_an_error_body_too() {
     let api = Api::new().await;
-    for path in ["/", "/v1", "/v1/nothing", "/v1/groups/default/configuration"] {
+    for path in [
+        "/nothing",
+        "/v1",
+        "/v1/nothing",
+        "/v1/groups/default/configuration",
+    ] {
         assert_eq!(
             refusal(api.get(path).await, StatusCode::NOT_FOUND).await.0,
             "NoSuchRoute",

@@ -37,6 +37,17 @@ impl Admission {
         if !sim.status.may_connect() {
             return Err(Refusal::SwitchedOff(sim.imsi.clone(), sim.status));
         }
+        if let Some(lock) = sim
+            .imei_lock
+            .clone()
+            .filter(|lock| !lock.allows(sim.imei.as_ref()))
+        {
+            return Err(Refusal::ImeiLock {
+                imsi: sim.imsi.clone(),
+                imei: sim.imei.clone(),
+                lock,
+            });
+        }
         let group_id = sim
             .group_id
             .as_ref()

@@ -2,7 +2,7 @@
 
 use crate::entrypoint::{Destination, Platform, PlatformError};
 use crate::mqtt::{Connack, ConnectError, Reason, Version, Violation};
-use crate::sim::{GroupId, Imsi, SimStatus};
+use crate::sim::{GroupId, Imei, ImeiLock, Imsi, SimStatus};
 use crate::store::CredentialError;
 use crate::upstream::UpstreamError;
 use std::net::IpAddr;
@@ -40,6 +40,16 @@ pub enum Refusal {
     /// The SIM is switched off.
     #[error("SIM {0} is {1}")]
     SwitchedOff(Imsi, SimStatus),
+    /// The SIM sits in another modem than the one that it is locked to.
+    #[error("SIM {imsi} is locked to IMEI {lock}, and its modem is {}", imei.as_ref().map_or("unknown", Imei::as_str))]
+    ImeiLock {
+        /// The SIM.
+        imsi: Imsi,
+        /// Its modem, where known.
+        imei: Option<Imei>,
+        /// The modem that it may be used in.
+        lock: ImeiLock,
+    },
     /// The SIM is in no group.
     #[error("SIM {0} is in no group")]
     NoGroup(Imsi),
@@ -140,6 +150,7 @@ impl Refusal {
             Self::Connect(_) => "malformed_connect",
             Self::UnknownAddress(_) => "unknown_address",
             Self::SwitchedOff(..) => "sim_switched_off",
+            Self::ImeiLock { .. } => "imei_lock",
             Self::NoGroup(_) => "no_group",
             Self::NoEntryPoint(_) => "no_entry_point",
             Self::Disabled(_) => "entry_point_disabled",
@@ -188,6 +199,7 @@ impl Refusal {
             }
             Self::UnknownAddress(_)
             | Self::SwitchedOff(..)
+            | Self::ImeiLock { .. }
             | Self::NoGroup(_)
             | Self::NoEntryPoint(_)
             | Self::Disabled(_)
@@ -230,6 +242,12 @@ impl Refusal {
                 "a terminated SIM stays so: delete it and create it again if the device may connect"
             }
             Self::SwitchedOff(..) => "activate the SIM, or set its status to active",
+            Self::ImeiLock { imei: Some(_), .. } => {
+                "put the SIM back into its modem, or change the lock with set_imei_lock or unset_imei_lock"
+            }
+            Self::ImeiLock { .. } => {
+                "tell the SIM's IMEI, or lock it with |ANONYMOUS behind the IMEI so that it may be unknown"
+            }
             Self::NoGroup(_) => "give the SIM a groupId",
             Self::NoEntryPoint(_) => {
                 "put an entry point mqtt://beam.soracom.io:1883 into the group's SoracomBeam configuration"

@@ -9,7 +9,7 @@ use crate::relay::{Books, Relay, RelaySettings};
 use crate::serve::banner::Banner;
 use crate::sessions::{History, Sessions};
 use crate::settings::{Listen, LogFormat, Settings};
-use crate::store::{CredentialStore, FileStore, Store};
+use crate::store::{CredentialStore, FileStore, References, Store};
 use crate::upstream::{Deadlines, LocalAddresses, Upstream};
 use std::io::Write;
 use std::net::SocketAddr;
@@ -252,6 +252,7 @@ async fn start_api(
         history,
         books,
         credentials: Arc::clone(credentials),
+        references: References::new(Arc::clone(store) as Arc<dyn Store>, Arc::clone(credentials)),
         auth,
     };
     let serving = tokio::spawn(async move {

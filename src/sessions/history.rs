@@ -88,6 +88,22 @@ impl History {
         rows.iter().map(read).collect()
     }
 
+    /// The event that ended the last session that is over, by IMSI, of those of `imsis` that have one.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn last_ended(&self, imsis: &[&str]) -> sqlx::Result<HashMap<String, Past>> {
+        let rows = sqlx::query(
+            "SELECT time, event, sim_id, session_id, created_time, imei, address, client_id, imsi
+             FROM json_each(?) AS wanted CROSS JOIN session_events ON imsi = wanted.value AND time =
+             (SELECT MAX(time) FROM session_events WHERE imsi = wanted.value AND event = 'Deleted')",
+        )
+        .bind(serde_json::json!(imsis).to_string())
+        .fetch_all(&self.0)
+        .await?;
+        rows.iter().map(|row| Ok((row.try_get(8)?, read(row)?))).collect()
+    }
+
     /// Ends the sessions that a crash left open.
     ///
     /// # Errors
@@ -275,6 +291,10 @@ mod tests {
             .await
             .unwrap();
         assert_eq!(middle, all[3..=8]);
+
+        let ended = [one.imsi.as_str(), other.imsi.as_str(), "999990000000000"];
+        let ended = history.last_ended(&ended).await.unwrap();
+        assert_eq!(ended, [(one.imsi.to_string(), all[0].clone())].into());
 
         assert_eq!(kept(&history, &other.imsi).await, ["Created"]);
         assert_eq!(history.close_left_open().await.unwrap(), 1, "as after a crash");

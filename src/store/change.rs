@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::Snapshot;
-use crate::sim::{GroupId, Imei, Imsi, SimId, SimStatus, Tags};
+use crate::sim::{GroupId, Imei, ImeiLock, Imsi, SimId, SimKind, SimStatus, Tags};
 
 /// A change of one group or one SIM.
 #[derive(Debug, Clone, PartialEq)]
@@ -70,6 +70,8 @@ pub enum SimChange {
         addresses: Vec<IpAddr>,
         /// Its labels.
         tags: Tags,
+        /// What kind it is.
+        kind: SimKind,
     },
     /// It goes.
     Delete,
@@ -81,6 +83,8 @@ pub enum SimChange {
     SetAddresses(Vec<IpAddr>),
     /// The modem it sits in.
     SetImei(Option<Imei>),
+    /// The modem that it may be used in; `None` for any.
+    SetImeiLock(Option<ImeiLock>),
     /// Tags get new values; others stay.
     PutTags(Tags),
     /// One tag goes.
@@ -136,6 +140,8 @@ impl fmt::Display for SimChange {
             Self::SetAddresses(addresses) => write!(f, "set addresses {addresses:?}"),
             Self::SetImei(Some(imei)) => write!(f, "set IMEI {imei}"),
             Self::SetImei(None) => f.write_str("forget its IMEI"),
+            Self::SetImeiLock(Some(lock)) => write!(f, "lock to IMEI {lock}"),
+            Self::SetImeiLock(None) => f.write_str("lock to no IMEI"),
             Self::PutTags(tags) => write!(f, "put tags {tags:?}"),
             Self::DeleteTag(tag) => write!(f, "delete tag {tag:?}"),
         }

@@ -12,7 +12,7 @@ use super::namespaces::{NAMESPACES, check_entry};
 use super::snapshot::{Group, Snapshot};
 use crate::entrypoint::reader::{Object, Path};
 use crate::entrypoint::{EntryPoint, Problem, quote, unknown};
-use crate::sim::{GroupId, Imei, Imsi, Sim, SimId, Tags};
+use crate::sim::{GroupId, Imei, Imsi, Sim, SimId, SimKind, Tags};
 
 const DOCUMENT_FIELDS: &[&str] = &["groups", "sims"];
 const GROUP_FIELDS: &[&str] = &[
@@ -30,6 +30,10 @@ const SIM_FIELDS: &[&str] = &[
     "addresses",
     "tags",
     "status",
+    "imeiLock",
+    "type",
+    "moduleType",
+    "speedClass",
     "createdTime",
     "lastModifiedTime",
 ];
@@ -277,9 +281,14 @@ fn read_sim(object: &mut Object<'_, '_>, seen: &mut Seen<IpAddr>, index: usize) 
     let tags = object.member("tags", read_tags).unwrap_or_default();
     let status = object.string("status");
     let status = object.parsed("status", status, str::parse).unwrap_or_default();
+    let imei_lock = object.string("imeiLock");
+    let imei_lock = object.parsed("imeiLock", imei_lock, str::parse);
+    let kind = read_kind(object);
     let created_time = read_time(object, "createdTime");
     let last_modified_time = read_time(object, "lastModifiedTime");
     Some(Sim {
+        imei_lock,
+        kind,
         imei,
         group_id,
         addresses,
@@ -289,6 +298,17 @@ fn read_sim(object: &mut Object<'_, '_>, seen: &mut Seen<IpAddr>, index: usize) 
         last_modified_time,
         ..Sim::new(sim_id?, imsi?)
     })
+}
+
+fn read_kind(object: &mut Object<'_, '_>) -> SimKind {
+    let sim_type = object.string("type");
+    let module_type = object.string("moduleType");
+    let speed_class = object.string("speedClass");
+    SimKind {
+        sim_type: object.parsed("type", sim_type, str::parse),
+        module_type: object.parsed("moduleType", module_type, str::parse),
+        speed_class: object.parsed("speedClass", speed_class, str::parse),
+    }
 }
 
 /// The addresses of SIM `sim`, none of which another one may have.

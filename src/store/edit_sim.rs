@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::change::SimChange;
-use super::edit::{delete_tag, now};
+use super::touch::{delete_tag, now};
 use super::{ChangeError, Snapshot};
 use crate::sim::{GroupId, Sim, SimId, SimStatus};
 
@@ -41,6 +41,7 @@ fn create(snapshot: &Snapshot, id: &SimId, change: &SimChange) -> Result<Sim, Ch
         group_id,
         addresses,
         tags,
+        kind,
     } = change
     else {
         return Err(ChangeError::NoSuchSim(id.clone()));
@@ -54,6 +55,7 @@ fn create(snapshot: &Snapshot, id: &SimId, change: &SimChange) -> Result<Sim, Ch
         group_id: existing(snapshot, group_id.as_ref())?,
         addresses: free(snapshot, id, addresses)?,
         tags: tags.clone(),
+        kind: kind.clone(),
         created_time: time,
         last_modified_time: time,
         ..Sim::new(id.clone(), imsi.clone())
@@ -69,6 +71,7 @@ fn edit(snapshot: &Snapshot, sim: &mut Sim, change: &SimChange) -> Result<(), Ch
         SimChange::SetStatus(status) => sim.status = *status,
         SimChange::SetAddresses(addresses) => sim.addresses = free(snapshot, &sim.sim_id, addresses)?,
         SimChange::SetImei(imei) => sim.imei.clone_from(imei),
+        SimChange::SetImeiLock(lock) => sim.imei_lock.clone_from(lock),
         SimChange::PutTags(tags) => sim.tags.extend(tags.clone()),
         SimChange::DeleteTag(tag) => delete_tag(&mut sim.tags, tag)?,
         // Both change the list of SIMs, not one of it.

@@ -1,9 +1,12 @@
-use serde_json::json;
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
 
 use super::super::document;
 use super::*;
-use crate::sim::{Imsi, SimId, SimStatus};
-use crate::store::SimChange;
+use crate::entrypoint::MQTT_ENTRY_POINT;
+use crate::sim::{GroupId, Imsi, Sim, SimId, SimKind, SimStatus, Tags};
+use crate::store::{Group, GroupChange, SimChange};
 
 fn snapshot() -> Snapshot {
     let document = json!({
@@ -65,6 +68,7 @@ fn create(imsi: u8, group: Option<&str>, addresses: &[&str]) -> SimChange {
         group_id: group.map(|id| GroupId::new(id).unwrap()),
         addresses: addresses.iter().map(|address| address.parse().unwrap()).collect(),
         tags: Tags::new(),
+        kind: SimKind::default(),
     }
 }
 

@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::namespaces::NAMESPACES;
+use crate::credential::CredentialsId;
 use crate::entrypoint::Problem;
 use crate::sim::{GroupId, SimId};
 
@@ -133,6 +134,9 @@ pub enum ChangeError {
     /// A value is not allowed.
     #[error("{}", Joined(.0))]
     Invalid(Vec<Problem>),
+    /// An entry point would name a credential that is not there.
+    #[error("{}", missing(.0))]
+    NoSuchCredential(Vec<CredentialsId>),
     /// Somebody has edited the file by hand and left it broken; a change would destroy their work.
     #[error("the configuration file was edited by hand and is broken, correct it first: {0}")]
     BrokenFile(#[from] StoreError),
@@ -150,6 +154,11 @@ pub enum ChangeError {
     /// The program is shutting down.
     #[error("the change was interrupted by the end of the program")]
     Interrupted,
+}
+
+fn missing(ids: &[CredentialsId]) -> String {
+    let one = |id| format!("there is no credential {id}: store it first, with POST /v1/credentials/{id}");
+    ids.iter().map(one).collect::<Vec<_>>().join("; ")
 }
 
 struct Joined<'a>(&'a [Problem]);

@@ -5,15 +5,18 @@ mod change;
 mod credentials;
 mod document;
 mod edit;
+mod edit_group;
 mod edit_sim;
 mod error;
 mod file;
 mod locator;
 mod namespaces;
+mod references;
 mod render;
 mod snapshot;
 pub(crate) mod stamp;
 mod strict_json;
+mod touch;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -24,6 +27,7 @@ pub use credentials::{CredentialChangeError, CredentialError, CredentialStore, E
 pub use error::{ChangeError, Located, StoreError};
 pub use file::FileStore;
 pub use namespaces::NAMESPACES;
+pub use references::{CredentialRemovalError, InUse, References};
 pub use snapshot::{Group, Snapshot};
 
 /// A future of a [`Store`], boxed so that the store can be chosen at run time.

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::snapshot::{Group, Snapshot};
-use crate::sim::{GroupId, Imei, Sim, SimStatus, Tags};
+use crate::sim::{GroupId, Imei, ModuleType, Sim, SimStatus, SimType, SpeedClass, Tags};
 
 #[derive(Serialize)]
 struct DocumentForm<'a> {
@@ -43,6 +43,14 @@ struct SimForm<'a> {
     /// The default goes without saying.
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    imei_lock: Option<String>,
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    sim_type: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    module_type: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    speed_class: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     created_time: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -82,6 +90,10 @@ fn sim_form(sim: &Arc<Sim>) -> SimForm<'_> {
         addresses: &sim.addresses,
         tags: &sim.tags,
         status: (sim.status != SimStatus::default()).then(|| sim.status.as_str()),
+        imei_lock: sim.imei_lock.as_ref().map(ToString::to_string),
+        sim_type: sim.kind.sim_type.map(SimType::as_str),
+        module_type: sim.kind.module_type.map(ModuleType::as_str),
+        speed_class: sim.kind.speed_class.as_ref().map(SpeedClass::as_str),
         created_time: sim.created_time,
         last_modified_time: sim.last_modified_time,
     }
@@ -102,7 +114,8 @@ mod tests {
                        { "groupId": "a", "configuration": {} }],
             "sims": [{ "simId": "8981100000000000017", "imsi": "440103000000001", "imei": "352709570000018",
                        "groupId": "b", "addresses": ["10.0.0.1", "::1"], "tags": { "k": "v" },
-                       "status": "suspended", "createdTime": 3, "lastModifiedTime": 4 },
+                       "status": "suspended", "imeiLock": "352709570000018|ANONYMOUS", "type": "uicc",
+                       "moduleType": "nano", "speedClass": "s1.standard", "createdTime": 3, "lastModifiedTime": 4 },
                      { "simId": "8981100000000000018", "imsi": "440103000000002", "addresses": [] }]
         });
         let document = document::parse(&value).unwrap();

@@ -14,7 +14,14 @@ use super::{Auth, AuthRefusal, Session};
 use crate::api::{ApiError, ApiState};
 
 /// Routes for machines that watch the service, which tell nothing about its configuration, and the login.
-const OPEN: [&str; 4] = ["/healthz", "/readyz", "/metrics", "/v1/auth"];
+pub(in crate::api) const OPEN: [&str; 6] = [
+    "/",
+    "/healthz",
+    "/readyz",
+    "/metrics",
+    "/v1/auth",
+    "/v1/openapi.json",
+];
 
 /// Refuses every request that shows nothing, whatever its route, so that no new route can be forgotten.
 pub(in crate::api) async fn require_caller(

@@ -5,23 +5,67 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Serialize;
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::tokens::{DEFAULT, LONGEST};
 use super::{AuthRefusal, Caller};
 use crate::api::body::JsonObject;
+use crate::api::error::Refusal;
 use crate::api::{ApiError, ApiState};
 
 /// `AuthResponse` of SORACOM, which adds `userName` for users that this server does not have.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(in crate::api) struct LoggedIn {
+struct LoggedIn {
     api_key: String,
     token: String,
     operator_id: String,
 }
 
-/// `POST /v1/auth`
-pub(in crate::api) async fn login(
+pub(in crate::api) fn routes() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new()
+        .routes(routes!(login))
+        .routes(routes!(logout))
+}
+
+/// A login as it is sent.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+#[expect(
+    dead_code,
+    reason = "only its schema is used: serde's own errors would quote secrets"
+)]
+struct AuthRequest {
+    #[schema(min_length = 1)]
+    auth_key_id: String,
+    #[schema(min_length = 1)]
+    auth_key: String,
+    /// How long the token is to live.
+    #[schema(minimum = 1, maximum = 172_800, default = 86_400)]
+    token_timeout_seconds: Option<i64>,
+}
+
+/// How long a token is to live; without a body as long as usual.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+#[expect(dead_code, reason = "only its schema is used")]
+pub(in crate::api) struct TokenTimeout {
+    #[schema(minimum = 1, maximum = 172_800, default = 86_400)]
+    token_timeout_seconds: Option<i64>,
+}
+
+/// Gives an API key and a token for an auth key.
+#[utoipa::path(
+    post,
+    path = "/v1/auth",
+    tag = "auth",
+    security(()),
+    request_body = AuthRequest,
+    responses((status = 200, body = LoggedIn), (status = 401, body = Refusal))
+)]
+async fn login(
     State(state): State<ApiState>,
     caller: Caller,
     JsonObject(body): JsonObject,
@@ -44,11 +88,9 @@ pub(in crate::api) async fn login(
     }))
 }
 
-/// `POST /v1/auth/logout`
-pub(in crate::api) async fn logout(
-    State(state): State<ApiState>,
-    caller: Caller,
-) -> Result<StatusCode, ApiError> {
+/// Ends the login that calls.
+#[utoipa::path(post, path = "/v1/auth/logout", tag = "auth", responses((status = 204)))]
+async fn logout(State(state): State<ApiState>, caller: Caller) -> Result<StatusCode, ApiError> {
     let session = caller
         .session()
         .ok_or(AuthRefusal::AdminToken("there is nothing to log out"))?;

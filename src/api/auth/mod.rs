@@ -24,8 +24,10 @@ use tokens::{Issued, Tokens};
 pub use admin_token::AdminToken;
 pub use auth_keys::{AuthKey, AuthKeys, NewAuthKey};
 pub use file_error::AuthFileError;
+#[cfg(test)]
+pub(super) use gate::OPEN;
 pub(super) use gate::{Caller, require_caller};
-pub(super) use login::{Timeout, login, logout};
+pub(super) use login::{Timeout, TokenTimeout, routes};
 pub use operator::Operator;
 pub use refusal::AuthRefusal;
 pub use tokens::{Session, TokenRefusal};

@@ -286,3 +286,88 @@ async fn sims_are_found_by_parts_of_what_is_known() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_sim_is_locked_to_a_modem_by_both_of_its_names() {
+    let api = Api::new().await;
+    let lock = |path: &'static str, body: Value| {
+        let api = &api;
+        async move { api.post(&format!("/v1/{path}/set_imei_lock"), &body).await }
+    };
+    const SIM: &str = "sims/8981100000000000017";
+    const SUBSCRIBER: &str = "subscribers/440103000000001";
+    for (path, imei) in [
+        (SIM, "352709570000018"),
+        (SUBSCRIBER, "352709570000018|ANONYMOUS"),
+    ] {
+        let shown = json_of(lock(path, json!({ "imei": imei })).await, 200).await;
+        assert_eq!(shown["imeiLock"], json!({ "imei": imei }));
+        assert_eq!(
+            api.get(&format!("/v1/{SIM}"))
+                .await
+                .json::<Value>()
+                .await
+                .unwrap()["imeiLock"]["imei"],
+            imei
+        );
+        let file: Value = serde_json::from_str(&fs::read_to_string(api.file()).unwrap()).unwrap();
+        assert_eq!(file["sims"][0]["imeiLock"], imei);
+    }
+    for body in [
+        json!({ "imei": "1" }),
+        json!({ "imei": "" }),
+        json!({}),
+        json!({ "imie": "1" }),
+    ] {
+        let (code, message) = refusal(lock(SIM, body.clone()).await, StatusCode::BAD_REQUEST).await;
+        assert_eq!(code, "InvalidBody", "{body}");
+        assert!(message.contains("imei") || message.contains("imie"), "{message}");
+    }
+    let (_, message) = refusal(
+        api.call(&format!("/v1/{SIM}/set_imei_lock")).await,
+        StatusCode::BAD_REQUEST,
+    )
+    .await;
+    assert!(message.contains("offline"), "{message}");
+    let shown = json_of(api.call(&format!("/v1/{SIM}/unset_imei_lock")).await, 200).await;
+    assert!(shown.get("imeiLock").is_none());
+}
+
+#[tokio::test]
+async fn the_kind_of_a_sim_is_kept_and_shown_as_soracom_does() {
+    let api = Api::new().await;
+    let body = json!({
+        "simId": "8981100000000000099", "imsi": "440103000000099",
+        "type": "virtual", "subscription": "planArc01", "moduleType": "virtual", "speedClass": "arc.standard"
+    });
+    let sim = json_of(api.post("/v1/sims", &body).await, 201).await;
+    assert_eq!(
+        (&sim["type"], &sim["moduleType"]),
+        (&json!("virtual"), &json!("virtual"))
+    );
+    let subscriber = json_of(api.get("/v1/subscribers/440103000000099").await, 200).await;
+    assert_eq!(
+        (&subscriber["type"], &subscriber["speedClass"]),
+        (&json!("arc.standard"), &json!("arc.standard"))
+    );
+    let found = json_of(
+        api.get("/v1/subscribers?speed_class_filter=s1.fast|arc.standard")
+            .await,
+        200,
+    )
+    .await;
+    assert_eq!(found.as_array().unwrap().len(), 1);
+    let found = json_of(api.get("/v1/query/sims?module_type=VIRT").await, 200).await;
+    assert_eq!(found[0]["simId"], "8981100000000000099");
+    for (field, value) in [("type", "sim"), ("moduleType", "Nano"), ("speedClass", "a b")] {
+        let (_, message) = refusal(
+            api.post("/v1/sims", &json!({ field: value })).await,
+            StatusCode::BAD_REQUEST,
+        )
+        .await;
+        assert!(
+            message.starts_with(&format!("{field}: {value:?} is not a ")),
+            "{message}"
+        );
+    }
+}
