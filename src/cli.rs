@@ -32,8 +32,12 @@ pub struct Cli {
 /// What simrelay can do.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Command {
-    /// Run the relay, the admin API and the embedded broker (the default)
+    /// Run all services that the settings do not switch off (the default)
     Run,
+    /// Run the relay and the admin API only
+    Relay,
+    /// Run the HTTP bridge only: GET and POST /notify, POST /publish
+    Bridge,
     /// Check a configuration file; exit code 0 if it can be used, 1 if not
     Check {
         /// The file to check

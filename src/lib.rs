@@ -23,11 +23,14 @@
 //! | 2 | [`upstream`] | the way to a broker: names, TCP, TLS |
 //! | 3 | [`relay`] | the data plane: accept, handshake, steady state, end |
 //! | 3 | `broker` | the embedded broker of a first run (feature `embedded-broker`) |
+//! | 2 | [`site_broker`] | the broker of the site, for services that are MQTT clients |
+//! | 3 | [`bridge`] | HTTP to MQTT for phones and scripts: guard, outbox, link |
 //! | 3 | [`explain`] | what a configuration means, in words: `simrelay check`, `simrelay topic` |
 //! | 4 | [`api`] | the admin API |
 //! | 5 | [`serve`], [`cli`], [`settings`], [`logging`] | wiring, signals, the command line, logs |
 
 pub mod api;
+pub mod bridge;
 #[cfg(feature = "embedded-broker")]
 pub mod broker;
 pub mod cli;
@@ -44,6 +47,7 @@ pub mod serve;
 pub mod sessions;
 pub mod settings;
 pub mod sim;
+pub mod site_broker;
 pub mod store;
 pub mod upstream;
 pub mod usage;

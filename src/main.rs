@@ -3,6 +3,8 @@
 use anyhow::Context;
 use clap::Parser;
 use simrelay::cli::{Cli, Command, auth_key, say, say_error};
+use simrelay::serve::StartError;
+use simrelay::settings::{LogFormat, Settings};
 use simrelay::store::{FileStore, Store};
 use simrelay::{explain, serve};
 use std::process::ExitCode;
@@ -27,12 +29,9 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     }
     let settings = cli.settings;
     match cli.command.unwrap_or(Command::Run) {
-        Command::Run => {
-            let format = settings.log.unwrap_or_else(simrelay::logging::default_format);
-            let _log = simrelay::logging::init(format, &settings.log_level)?;
-            runtime()?.block_on(serve::run(&settings, format))?;
-            Ok(ExitCode::SUCCESS)
-        }
+        Command::Run => serving(&settings, serve::run),
+        Command::Relay => serving(&settings.for_relay(), serve::run),
+        Command::Bridge => serving(&settings, serve::bridge),
         Command::Check { file } => {
             let report = runtime()?.block_on(explain::check(&file, &settings.certs))?;
             say(&report.to_string())?;
@@ -52,6 +51,17 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+/// Runs a service until it is told to end.
+fn serving(
+    settings: &Settings,
+    service: impl AsyncFnOnce(&Settings, LogFormat) -> Result<(), StartError>,
+) -> anyhow::Result<ExitCode> {
+    let format = settings.log.unwrap_or_else(simrelay::logging::default_format);
+    let _log = simrelay::logging::init(format, &settings.log_level)?;
+    runtime()?.block_on(service(settings, format))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Threads of everything that is not the data plane.

@@ -1,11 +1,15 @@
 //! Settings: flags and environment variables of the same names.
 
+mod bridge;
+
 use clap::Args;
 use std::fmt;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr;
+
+pub use bridge::BridgeArgs;
 
 /// Where a service listens, or `off`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,6 +148,10 @@ pub struct Settings {
         global = true
     )]
     pub grace: u64,
+
+    /// The HTTP bridge.
+    #[command(flatten)]
+    pub bridge: BridgeArgs,
 }
 
 impl Settings {
@@ -154,6 +162,14 @@ impl Settings {
             Some(path) => (path.clone(), true),
             None => (PathBuf::from("entrypoints.json"), false),
         }
+    }
+
+    /// These settings with everything off but relay and admin API.
+    #[must_use]
+    pub fn for_relay(mut self) -> Self {
+        self.broker_listen = Listen::Off;
+        self.bridge.listen = Listen::Off;
+        self
     }
 
     /// Addresses for devices; none if the relay is switched off.

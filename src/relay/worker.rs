@@ -5,7 +5,7 @@ use super::context::Context;
 use super::farewell::farewell;
 use super::handshake::{self, Opened};
 use super::registry::Seat;
-use super::{Ending, journal};
+use super::{Ending, Pulse, journal};
 use crate::entrypoint::TopicPlan;
 use crate::mqtt::{Version, disconnect};
 use crate::upstream::BrokerStream;
@@ -27,6 +27,7 @@ pub(super) fn run(
     listeners: Vec<std::net::TcpListener>,
     context: &Arc<Context>,
     worker: usize,
+    pulse: Pulse,
     grace: Duration,
 ) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -35,6 +36,7 @@ pub(super) fn run(
     runtime.block_on(async {
         // Every connection holds a sender; when the last one is gone there is none left.
         let (alive, mut all_gone) = mpsc::channel::<()>(1);
+        tokio::spawn(pulse.beat(worker));
         let mut accepting = Vec::new();
         for listener in listeners {
             let listener = TcpListener::from_std(listener)?;
