@@ -326,3 +326,7 @@ impl Entry {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "outbox_tests.rs"]
+mod tests;

@@ -8,6 +8,7 @@ mod site;
 mod addresses;
 mod admin;
 mod bad_input;
+mod bridge;
 mod changes;
 mod commands;
 mod counting;

@@ -76,6 +76,7 @@ pub(crate) struct Simrelay {
     relay: Vec<SocketAddr>,
     api: Option<SocketAddr>,
     broker: Option<SocketAddr>,
+    bridge: Option<SocketAddr>,
 }
 
 impl Simrelay {
@@ -106,6 +107,8 @@ impl Simrelay {
         let mut child = Command::new(PROGRAM)
             .args(["--log", "json", "--api-listen", "127.0.0.1:0", "--grace", "2"])
             .args(flags)
+            // One port 8080 is not enough for all tests.
+            .env("SIMRELAY_BRIDGE_LISTEN", "off")
             .current_dir(folder.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -120,6 +123,7 @@ impl Simrelay {
             relay: Vec::new(),
             api: None,
             broker: None,
+            bridge: None,
         };
         running.wait_for("line that it is ready", |line| line["event"] == "ready");
         for line in running.lines(|line| line["event"] == "listening") {
@@ -128,6 +132,7 @@ impl Simrelay {
                 "relay" => running.relay.push(address),
                 "api" => running.api = Some(address),
                 "broker" => running.broker = Some(address),
+                "bridge" => running.bridge = Some(address),
                 other => panic!("what is the service {other}?"),
             }
         }
@@ -150,6 +155,11 @@ impl Simrelay {
 
     pub(crate) fn broker(&self) -> SocketAddr {
         self.broker.unwrap()
+    }
+
+    /// Where phones and scripts call.
+    pub(crate) fn bridge(&self) -> SocketAddr {
+        self.bridge.unwrap()
     }
 
     /// A caller of the admin API with the token.
@@ -309,6 +319,7 @@ pub(crate) fn run(folder: &Path, arguments: &[&str]) -> Output {
 pub(crate) fn told(folder: &Path, flags: &[&str], last: &str) -> String {
     let mut child = Command::new(PROGRAM)
         .args(flags)
+        .env("SIMRELAY_BRIDGE_LISTEN", "off")
         .current_dir(folder)
         .stdin(Stdio::null())
         .stderr(Stdio::piped())
