@@ -15,7 +15,7 @@ pub(crate) use configuration::{Configuration, entry_point, imei, imsi, sim_addre
 pub(crate) use device::Device;
 pub(crate) use fake_broker::{FakeBroker, TlsBroker};
 pub(crate) use http::{Answer, Http};
-pub(crate) use mosquitto::{Mosquitto, Watcher};
+pub(crate) use mosquitto::{Mosquitto, Watcher, free_address};
 pub(crate) use packet::{
     CONNACK_5, CONNACK_311, Connect, PINGREQ, PINGRESP, Packet, Version, Will, auth, disconnect, frame,
     property_text, puback, publish, publish_5, subscribe, unsubscribe,

@@ -22,7 +22,7 @@ pub(crate) struct Mosquitto {
 }
 
 /// An address that no other test has, and a port on it. Nobody else asks for one there, so it stays free.
-fn free_address() -> SocketAddr {
+pub(crate) fn free_address() -> SocketAddr {
     static NEXT: AtomicU16 = AtomicU16::new(1);
     let [high, low] = NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes();
     let own = (std::process::id() % 100) as u8;
@@ -81,8 +81,12 @@ impl Mosquitto {
                 config += "allow_anonymous true\n";
             }
         }
-        let file = folder.path().join("mosquitto.conf");
-        std::fs::write(&file, config).unwrap();
+        Self::configured(folder, &config, address, inside)
+    }
+
+    /// With a configuration of the test's own, which listens at both addresses.
+    pub(crate) fn configured(folder: TempDir, config: &str, address: SocketAddr, inside: SocketAddr) -> Self {
+        std::fs::write(folder.path().join("mosquitto.conf"), config).unwrap();
         let child = spawn(folder.path());
         let mut running = Self {
             child,

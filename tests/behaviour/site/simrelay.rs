@@ -104,11 +104,17 @@ impl Simrelay {
 
     /// Runs it in `folder`.
     pub(crate) fn in_folder(folder: TempDir, flags: &[&str]) -> Self {
+        Self::in_environment(folder, flags, &[])
+    }
+
+    /// Runs it in `folder` with environment variables.
+    pub(crate) fn in_environment(folder: TempDir, flags: &[&str], environment: &[(String, String)]) -> Self {
         let mut child = Command::new(PROGRAM)
             .args(["--log", "json", "--api-listen", "127.0.0.1:0", "--grace", "2"])
             .args(flags)
             // One port 8080 is not enough for all tests.
             .env("SIMRELAY_BRIDGE_LISTEN", "off")
+            .envs(environment.iter().cloned())
             .current_dir(folder.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
