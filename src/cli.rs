@@ -1,6 +1,7 @@
 //! The command line.
 
 mod auth_key;
+mod doctor;
 
 use crate::settings::Settings;
 use clap::{Parser, Subcommand};
@@ -8,6 +9,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 pub use auth_key::{AuthKeyError, auth_key};
+pub use doctor::{DoctorArgs, apply_settings_of_services, doctor};
 
 /// A self-hosted cellular MQTT relay in the style of SORACOM Beam.
 #[derive(Debug, Parser)]
@@ -51,6 +53,8 @@ pub enum Command {
         /// The topic as the device sends it
         topic: String,
     },
+    /// Look at broker, login, publishing and services; name the step that fails and what to do; exit code 1 if one does
+    Doctor(DoctorArgs),
     /// Make, list or delete the keys that admins log in to the API with; the server may run meanwhile
     #[command(subcommand)]
     AuthKey(AuthKeyCommand),

@@ -25,6 +25,7 @@
 //! | 3 | `broker` | the embedded broker of a first run (feature `embedded-broker`) |
 //! | 2 | [`site_broker`] | the broker of the site, for services that are MQTT clients |
 //! | 3 | [`bridge`] | HTTP to MQTT for phones and scripts: guard, outbox, link |
+//! | 3 | [`doctor`] | from the broker to the subscriber, which step fails: `simrelay doctor` |
 //! | 3 | [`explain`] | what a configuration means, in words: `simrelay check`, `simrelay topic` |
 //! | 4 | [`api`] | the admin API |
 //! | 5 | [`serve`], [`cli`], [`settings`], [`logging`] | wiring, signals, the command line, logs |
@@ -36,6 +37,7 @@ pub mod broker;
 pub mod cli;
 pub mod credential;
 pub mod database;
+pub mod doctor;
 pub mod entrypoint;
 pub mod explain;
 pub mod logbook;

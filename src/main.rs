@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use clap::Parser;
-use simrelay::cli::{Cli, Command, auth_key, say, say_error};
+use simrelay::cli::{Cli, Command, apply_settings_of_services, auth_key, doctor, say, say_error};
 use simrelay::serve::StartError;
 use simrelay::settings::{LogFormat, Settings};
 use simrelay::store::{FileStore, Store};
@@ -35,21 +35,35 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Check { file } => {
             let report = runtime()?.block_on(explain::check(&file, &settings.certs))?;
             say(&report.to_string())?;
-            Ok(if report.is_good() {
-                ExitCode::SUCCESS
-            } else {
-                ExitCode::FAILURE
-            })
+            Ok(exit_code(report.is_good()))
         }
         Command::Topic { imsi, topic } => {
             let (store, _) = FileStore::open_with_notes(settings.entrypoints().0)?;
             say(&explain::topic(&store.snapshot(), &imsi.parse()?, &topic)?)?;
             Ok(ExitCode::SUCCESS)
         }
+        Command::Doctor(command) => {
+            apply_settings_of_services(&command.settings)?;
+            let diagnosis = runtime()?.block_on(doctor(&command, &settings));
+            if command.json {
+                say(&format!("{:#}", diagnosis.json()))?;
+            } else {
+                say(&diagnosis.to_string())?;
+            }
+            Ok(exit_code(diagnosis.is_good()))
+        }
         Command::AuthKey(command) => {
             say(&auth_key(&command, &settings)?)?;
             Ok(ExitCode::SUCCESS)
         }
+    }
+}
+
+fn exit_code(is_good: bool) -> ExitCode {
+    if is_good {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
     }
 }
 

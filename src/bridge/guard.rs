@@ -44,13 +44,19 @@ impl Guard {
     }
 
     /// Lets a request in, or says why not.
-    pub(super) fn admit(&self, caller: IpAddr, headers: &HeaderMap, query: &str) -> Result<(), Refusal> {
+    pub(super) fn admit(
+        &self,
+        caller: IpAddr,
+        headers: &HeaderMap,
+        query: &str,
+        wants_key: bool,
+    ) -> Result<(), Refusal> {
         // First, so that strangers and guesses of keys are limited too.
         self.rate.take(caller, Instant::now()).map_err(Refusal::TooMany)?;
         if !self.allow.is_empty() && !self.allow.iter().any(|network| network.contains(caller)) {
             return Err(Refusal::Network(caller));
         }
-        if self.keys.is_empty() {
+        if self.keys.is_empty() || !wants_key {
             return Ok(());
         }
         let shown = shown(headers, query).ok_or(Refusal::Key)?;
@@ -123,7 +129,7 @@ mod tests {
         ];
         for (headers, query) in good {
             assert_eq!(
-                guard.admit(ip("192.0.2.1"), &headers, query),
+                guard.admit(ip("192.0.2.1"), &headers, query, true),
                 Ok(()),
                 "{headers:?} {query}"
             );
@@ -138,7 +144,7 @@ mod tests {
             (headers(&[]), "apikey=0123456789abcdef"),
         ];
         for (headers, query) in bad {
-            let refused = guard.admit(ip("192.0.2.1"), &headers, query);
+            let refused = guard.admit(ip("192.0.2.1"), &headers, query, true);
             assert_eq!(refused, Err(Refusal::Key), "{headers:?} {query}");
         }
     }
@@ -146,10 +152,10 @@ mod tests {
     #[test]
     fn only_members_of_the_networks_come_in() {
         let guard = Guard::new(vec![], vec!["192.168.1.0/24".parse().unwrap()], vec![], Rate::Off);
-        assert_eq!(guard.admit(ip("192.168.1.5"), &headers(&[]), ""), Ok(()));
+        assert_eq!(guard.admit(ip("192.168.1.5"), &headers(&[]), "", true), Ok(()));
         let stranger = ip("203.0.113.9");
         assert_eq!(
-            guard.admit(stranger, &headers(&[]), ""),
+            guard.admit(stranger, &headers(&[]), "", true),
             Err(Refusal::Network(stranger))
         );
     }
@@ -169,9 +175,9 @@ mod tests {
     fn guesses_are_limited_too() {
         let guard = Guard::new(vec![KEY.parse().unwrap()], vec![], vec![], "1".parse().unwrap());
         let guess = headers(&[("x-api-key", "wrong")]);
-        assert_eq!(guard.admit(ip("192.0.2.1"), &guess, ""), Err(Refusal::Key));
+        assert_eq!(guard.admit(ip("192.0.2.1"), &guess, "", true), Err(Refusal::Key));
         let right = headers(&[("x-api-key", KEY)]);
-        let refused = guard.admit(ip("192.0.2.1"), &right, "");
+        let refused = guard.admit(ip("192.0.2.1"), &right, "", true);
         assert!(matches!(refused, Err(Refusal::TooMany(_))), "{refused:?}");
     }
 }

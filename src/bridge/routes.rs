@@ -22,6 +22,8 @@ use super::{Message, Outcome};
 
 /// Where a notice goes if nothing is said.
 const DEFAULT_TOPIC: &str = "notify/slack";
+/// Open to those who watch over services: it needs no key.
+const HEALTH: &str = "/healthz";
 /// How long a body may take to arrive.
 const BODY_WITHIN: Duration = Duration::from_secs(10);
 
@@ -44,7 +46,7 @@ pub(super) fn router(desk: Arc<Desk>) -> Router {
     Router::new()
         .route("/notify", get(notify_by_address).post(notify))
         .route("/publish", post(publish))
-        .route("/healthz", get(health))
+        .route(HEALTH, get(health))
         .fallback(no_such_route)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(middleware::from_fn_with_state(Arc::clone(&desk), guard))
@@ -61,7 +63,8 @@ async fn guard(
     let caller = desk.guard.caller(peer.0.ip(), request.headers());
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let query = request.uri().query().unwrap_or_default();
-    let response = match desk.guard.admit(caller, request.headers(), query) {
+    let wants_key = path != HEALTH;
+    let response = match desk.guard.admit(caller, request.headers(), query, wants_key) {
         Ok(()) => {
             request.extensions_mut().insert(Caller(caller));
             next.run(request).await

@@ -12,6 +12,7 @@ mod bridge;
 mod changes;
 mod commands;
 mod counting;
+mod doctor;
 #[cfg(feature = "embedded-broker")]
 mod first_run;
 mod isolation;
