@@ -1,6 +1,6 @@
 //! The one MQTT connection of the bridge: kept up, fed from the outbox, one client for each time that it is up.
 
-use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rumqttc::mqttbytes::QoS;
@@ -11,6 +11,7 @@ use rumqttc::{
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Message;
+use super::journal::Number;
 use super::outbox::{Next, Outbox};
 use crate::private_file;
 use crate::site_broker::{SiteBroker, Step, Trouble};
@@ -131,7 +132,7 @@ async fn feed(client: &AsyncClient, outbox: &Outbox, largest: usize) {
     }
 }
 
-async fn text_of(outbox: &Outbox, next: Next) -> Option<(i64, std::sync::Arc<Message>)> {
+async fn text_of(outbox: &Outbox, next: Next) -> Option<(Number, Arc<Message>)> {
     if let Some(message) = next.message {
         return Some((next.number, message));
     }
@@ -150,14 +151,12 @@ async fn text_of(outbox: &Outbox, next: Next) -> Option<(i64, std::sync::Arc<Mes
     }
 }
 
-fn acknowledge(outbox: Outbox, number: i64, notice: PublishNotice) -> impl Future<Output = ()> + Send {
-    async move {
-        match notice.wait_async().await {
-            Ok(PublishResult::Qos1(ack)) => outbox.settle(number, verdict(ack.reason)),
-            Err(PublishNoticeError::V5PubAck(reason)) => outbox.settle(number, verdict(reason)),
-            // The connection was lost, and the outbox is told so elsewhere.
-            Ok(_) | Err(_) => {}
-        }
+async fn acknowledge(outbox: Outbox, number: Number, notice: PublishNotice) {
+    match notice.wait_async().await {
+        Ok(PublishResult::Qos1(ack)) => outbox.settle(number, verdict(ack.reason)),
+        Err(PublishNoticeError::V5PubAck(reason)) => outbox.settle(number, verdict(reason)),
+        // The connection was lost, and the outbox is told so elsewhere.
+        Ok(_) | Err(_) => {}
     }
 }
 

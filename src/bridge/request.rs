@@ -1,5 +1,7 @@
 //! Requests, read into messages.
 
+use std::borrow::Cow;
+
 use axum::body::Bytes;
 use axum::http::{HeaderMap, header};
 use percent_encoding::percent_decode_str;
@@ -104,7 +106,7 @@ fn of_json(body: &[u8]) -> Result<Fields, Refusal> {
 pub(super) fn decoded(value: &str) -> Result<String, Refusal> {
     let spaced = value.replace('+', " ");
     let decoded = percent_decode_str(&spaced).decode_utf8();
-    decoded.map(|text| text.into_owned()).map_err(|_| not_utf8())
+    decoded.map(Cow::into_owned).map_err(|_| not_utf8())
 }
 
 fn utf8(body: &[u8]) -> Result<&str, Refusal> {

@@ -91,7 +91,7 @@ impl Certificate {
                 tracing::info!(event = "certificate_renewed", file = %self.files.cert.display(), "the bridge shows its new certificate");
             }
             Err(error) => {
-                tracing::error!(%error, "the new certificate cannot be used, the old one stays in force")
+                tracing::error!(%error, "the new certificate cannot be used, the old one stays in force");
             }
         }
     }
