@@ -1,6 +1,7 @@
 //! The command line.
 
 mod auth_key;
+mod notifications;
 
 use crate::settings::Settings;
 use clap::{Parser, Subcommand};
@@ -8,6 +9,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 pub use auth_key::{AuthKeyError, auth_key};
+pub use notifications::{NotificationsCommand, NotificationsError, notifications};
 
 /// A self-hosted cellular MQTT relay in the style of SORACOM Beam.
 #[derive(Debug, Parser)]
@@ -32,7 +34,7 @@ pub struct Cli {
 /// What simrelay can do.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Command {
-    /// Run the relay, the admin API and the embedded broker (the default)
+    /// Run the relay, the admin API, the notifier and the embedded broker (the default)
     Run,
     /// Check a configuration file; exit code 0 if it can be used, 1 if not
     Check {
@@ -50,6 +52,11 @@ pub enum Command {
     /// Make, list or delete the keys that admins log in to the API with; the server may run meanwhile
     #[command(subcommand)]
     AuthKey(AuthKeyCommand),
+    /// Run the notifier alone: what is published under some topics goes to Slack, LINE, mail and others
+    Notifier,
+    /// See, send again or drop notifications; test a destination; the server may run meanwhile
+    #[command(subcommand)]
+    Notifications(NotificationsCommand),
 }
 
 /// What can be done with auth keys.

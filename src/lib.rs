@@ -23,6 +23,7 @@
 //! | 2 | [`upstream`] | the way to a broker: names, TCP, TLS |
 //! | 3 | [`relay`] | the data plane: accept, handshake, steady state, end |
 //! | 3 | `broker` | the embedded broker of a first run (feature `embedded-broker`) |
+//! | 3 | [`notifier`] | what is published becomes messages to people: Slack, LINE, mail, webhook, log, database |
 //! | 3 | [`explain`] | what a configuration means, in words: `simrelay check`, `simrelay topic` |
 //! | 4 | [`api`] | the admin API |
 //! | 5 | [`serve`], [`cli`], [`settings`], [`logging`] | wiring, signals, the command line, logs |
@@ -38,6 +39,7 @@ pub mod explain;
 pub mod logbook;
 pub mod logging;
 pub mod mqtt;
+pub mod notifier;
 pub mod private_file;
 pub mod relay;
 pub mod serve;

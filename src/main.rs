@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use clap::Parser;
-use simrelay::cli::{Cli, Command, auth_key, say, say_error};
+use simrelay::cli::{Cli, Command, auth_key, notifications, say, say_error};
 use simrelay::store::{FileStore, Store};
 use simrelay::{explain, serve};
 use std::process::ExitCode;
@@ -45,6 +45,16 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Topic { imsi, topic } => {
             let (store, _) = FileStore::open_with_notes(settings.entrypoints().0)?;
             say(&explain::topic(&store.snapshot(), &imsi.parse()?, &topic)?)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Notifier => {
+            let format = settings.log.unwrap_or_else(simrelay::logging::default_format);
+            let _log = simrelay::logging::init(format, &settings.log_level)?;
+            runtime()?.block_on(serve::notifier(&settings, format))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Notifications(command) => {
+            say(&runtime()?.block_on(notifications(&command, &settings))?)?;
             Ok(ExitCode::SUCCESS)
         }
         Command::AuthKey(command) => {

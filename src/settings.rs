@@ -1,5 +1,9 @@
 //! Settings: flags and environment variables of the same names.
 
+mod notifier;
+
+pub use notifier::{NotifierBroker, NotifierSettings};
+
 use clap::Args;
 use std::fmt;
 use std::net::SocketAddr;
@@ -101,7 +105,7 @@ pub struct Settings {
     )]
     pub certs: PathBuf,
 
-    /// What the program keeps: admin token, auth keys, usage ledger, log book, session events
+    /// What the program keeps: admin token, auth keys, usage ledger, log book, session events, notifications
     #[arg(
         long,
         env = "SIMRELAY_DATA",
@@ -144,6 +148,10 @@ pub struct Settings {
         global = true
     )]
     pub grace: u64,
+
+    /// Settings of the notifier.
+    #[command(flatten)]
+    pub notifier: NotifierSettings,
 }
 
 impl Settings {

@@ -9,10 +9,11 @@ use std::time::Duration;
 pub const FILE: &str = "simrelay.sqlite";
 
 /// The schema, step by step. A step that has been released is never changed; a new one is added behind it.
-const STEPS: [&str; 3] = [
+const STEPS: [&str; 4] = [
     include_str!("usage.sql"),
     include_str!("logbook.sql"),
     include_str!("session_events.sql"),
+    include_str!("notifications.sql"),
 ];
 
 /// Why the database cannot be used.

@@ -1,6 +1,9 @@
 //! `simrelay run`: services started in order, signals, services shut down in order.
 
 mod banner;
+mod notifier;
+
+pub use notifier::{NotifierError, notifier};
 
 use crate::api::{self, ApiState, Auth};
 use crate::database;
@@ -71,6 +74,9 @@ pub enum StartError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The notifier cannot start.
+    #[error(transparent)]
+    Notifier(#[from] NotifierError),
     /// Signals cannot be caught.
     #[error("cannot catch signals: {0}")]
     Signals(std::io::Error),
@@ -87,6 +93,7 @@ pub async fn run(settings: &Settings, format: LogFormat) -> Result<(), StartErro
     let store = open_store(settings, broker)?;
     let credentials = Arc::new(CredentialStore::open(&settings.certs, &settings.data)?);
     let pool = database::open(&settings.data).await?;
+    let notifier = notifier::beside(settings, broker, pool.clone())?;
     let books = Books::new(&pool);
     let history = History::new(pool.clone());
     let (sessions, keeping) = start_history(settings, &history).await?;
@@ -123,6 +130,9 @@ pub async fn run(settings: &Settings, format: LogFormat) -> Result<(), StartErro
     tracing::info!(event = "stopping", "shutting down");
     drop(stop_api);
     relay.shut_down().await;
+    if let Some(notifier) = notifier {
+        notifier.shut_down(Duration::from_secs(settings.grace)).await;
+    }
     credentials.keep_uses().await;
     if let Some((_, serving)) = api {
         // An answer that is being written may end; one that never ends does not hold the exit up.
@@ -261,6 +271,14 @@ impl Signals {
             interrupt: signal(SignalKind::interrupt())?,
             hang_up: signal(SignalKind::hangup())?,
         })
+    }
+
+    /// SIGTERM and SIGINT end the wait.
+    async fn until_end(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
     }
 
     /// SIGHUP reads the configuration again; SIGTERM and SIGINT end the wait.
