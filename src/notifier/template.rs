@@ -120,11 +120,7 @@ impl Template {
     /// # Errors
     /// [`TemplateError::Render`].
     pub fn render(&self, values: &Values, markup: Markup) -> Result<String, TemplateError> {
-        let context: Value = values
-            .0
-            .iter()
-            .map(|(name, value)| (*name, value.clone()))
-            .collect();
+        let context = Value::from_pairs(values.0.iter().map(|(name, value)| (*name, value.clone())));
         environment(markup)
             .render_named_str("template", &self.0, context)
             .map_err(|error| TemplateError::Render(words(&error, &self.0)))

@@ -232,3 +232,6 @@ impl Service {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
