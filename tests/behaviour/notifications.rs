@@ -187,11 +187,11 @@ fn a_notifier_that_is_killed_again_and_again_loses_nothing_and_writes_nothing_tw
     );
     for round in 0..ROUNDS {
         let numbers = round * EACH..(round + 1) * EACH;
-        std::thread::scope(|scope| {
+        running = std::thread::scope(|scope| {
             scope.spawn(|| publish_numbers(&broker, "count", numbers));
             // In the middle of it, each time a little later.
             std::thread::sleep(Duration::from_millis(15 * round as u64));
-            running = again(running.kill(), &broker);
+            again(running.kill(), &broker)
         });
     }
     let folder = running.folder.path().to_owned();

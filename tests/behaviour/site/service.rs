@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 /// A request that came, and when.
 #[derive(Debug, Clone)]
 pub(crate) struct Request {
-    pub(crate) head: String,
     pub(crate) body: String,
     pub(crate) at: Instant,
 }
@@ -106,7 +105,6 @@ fn read(stream: &TcpStream) -> Option<Request> {
     let mut body = vec![0; length.unwrap_or(0)];
     reader.read_exact(&mut body).ok()?;
     Some(Request {
-        head,
         body: String::from_utf8(body).ok()?,
         at: Instant::now(),
     })
