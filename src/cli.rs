@@ -2,6 +2,7 @@
 
 mod auth_key;
 mod doctor;
+mod notifications;
 
 use crate::settings::Settings;
 use clap::{Parser, Subcommand};
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 
 pub use auth_key::{AuthKeyError, auth_key};
 pub use doctor::{DoctorArgs, apply_settings_of_services, doctor};
+pub use notifications::{NotificationsCommand, NotificationsError, notifications};
 
 /// A self-hosted cellular MQTT relay in the style of SORACOM Beam.
 #[derive(Debug, Parser)]
@@ -58,6 +60,11 @@ pub enum Command {
     /// Make, list or delete the keys that admins log in to the API with; the server may run meanwhile
     #[command(subcommand)]
     AuthKey(AuthKeyCommand),
+    /// Run the notifier alone: what is published under some topics goes to Slack, LINE, mail and others
+    Notifier,
+    /// See, send again or drop notifications; test a destination; the server may run meanwhile
+    #[command(subcommand)]
+    Notifications(NotificationsCommand),
 }
 
 /// What can be done with auth keys.

@@ -21,12 +21,13 @@
 //! | 1 | [`sessions`] | which SIMs are online, and when they were |
 //! | 2 | [`store`] | groups, SIMs, credentials: snapshots, changes, files |
 //! | 2 | [`upstream`] | the way to a broker: names, TCP, TLS |
+//! | 2 | [`site_broker`] | the broker of the site, for services that are MQTT clients |
 //! | 3 | [`relay`] | the data plane: accept, handshake, steady state, end |
 //! | 3 | `broker` | the embedded broker of a first run (feature `embedded-broker`) |
-//! | 2 | [`site_broker`] | the broker of the site, for services that are MQTT clients |
 //! | 3 | [`bridge`] | HTTP to MQTT for phones and scripts: guard, outbox, link |
-//! | 3 | [`doctor`] | from the broker to the subscriber, which step fails: `simrelay doctor` |
+//! | 3 | [`notifier`] | what is published becomes messages to people: Slack, LINE, mail, webhook, log, database |
 //! | 3 | [`explain`] | what a configuration means, in words: `simrelay check`, `simrelay topic` |
+//! | 4 | [`doctor`] | from the broker to the subscriber, which step fails: `simrelay doctor` |
 //! | 4 | [`api`] | the admin API |
 //! | 5 | [`serve`], [`cli`], [`settings`], [`logging`] | wiring, signals, the command line, logs |
 
@@ -43,6 +44,7 @@ pub mod explain;
 pub mod logbook;
 pub mod logging;
 pub mod mqtt;
+pub mod notifier;
 pub mod private_file;
 pub mod relay;
 pub mod serve;

@@ -2,7 +2,9 @@
 
 use anyhow::Context;
 use clap::Parser;
-use simrelay::cli::{Cli, Command, apply_settings_of_services, auth_key, doctor, say, say_error};
+use simrelay::cli::{
+    Cli, Command, apply_settings_of_services, auth_key, doctor, notifications, say, say_error,
+};
 use simrelay::serve::StartError;
 use simrelay::settings::{LogFormat, Settings};
 use simrelay::store::{FileStore, Store};
@@ -31,6 +33,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command.unwrap_or(Command::Run) {
         Command::Run => serving(&settings, serve::run),
         Command::Relay => serving(&settings.for_relay(), serve::run),
+        Command::Notifier => serving(&settings, serve::notifier),
         Command::Bridge => serving(&settings, serve::bridge),
         Command::Check { file } => {
             let report = runtime()?.block_on(explain::check(&file, &settings.certs))?;
@@ -51,6 +54,10 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
                 say(&diagnosis.to_string())?;
             }
             Ok(exit_code(diagnosis.is_good()))
+        }
+        Command::Notifications(command) => {
+            say(&runtime()?.block_on(notifications(&command, &settings))?)?;
+            Ok(ExitCode::SUCCESS)
         }
         Command::AuthKey(command) => {
             say(&auth_key(&command, &settings)?)?;

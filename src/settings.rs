@@ -1,6 +1,10 @@
 //! Settings: flags and environment variables of the same names.
 
 mod bridge;
+mod notifier;
+
+pub use bridge::BridgeArgs;
+pub use notifier::{NotifierBroker, NotifierSettings};
 
 use clap::Args;
 use std::fmt;
@@ -8,8 +12,6 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr;
-
-pub use bridge::BridgeArgs;
 
 /// Where a service listens, or `off`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,7 +107,7 @@ pub struct Settings {
     )]
     pub certs: PathBuf,
 
-    /// What the program keeps: admin token, auth keys, usage ledger, log book, session events
+    /// What the program keeps: admin token, auth keys, usage ledger, log book, session events, notifications
     #[arg(
         long,
         env = "SIMRELAY_DATA",
@@ -152,6 +154,9 @@ pub struct Settings {
     /// The HTTP bridge.
     #[command(flatten)]
     pub bridge: BridgeArgs,
+    /// Settings of the notifier.
+    #[command(flatten)]
+    pub notifier: NotifierSettings,
 }
 
 impl Settings {
@@ -169,6 +174,7 @@ impl Settings {
     pub fn for_relay(mut self) -> Self {
         self.broker_listen = Listen::Off;
         self.bridge.listen = Listen::Off;
+        self.notifier.notifier_broker = Some(NotifierBroker::Off);
         self
     }
 

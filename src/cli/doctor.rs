@@ -10,7 +10,7 @@ use clap::Args;
 
 use crate::bridge::Topic;
 use crate::doctor::{self, Diagnosis, Finding, Port, Rehearsal};
-use crate::settings::{Listen, Settings};
+use crate::settings::{Listen, NotifierBroker, Settings};
 
 /// Where the services of the package have their settings.
 const SETTINGS: &str = "/etc/simrelay/simrelay.env";
@@ -46,12 +46,13 @@ pub async fn doctor(command: &DoctorArgs, settings: &Settings) -> Diagnosis {
         Err(error) => vec![Finding::bad(
             "broker",
             error.to_string(),
-            "see --bridge-broker and --bridge-ca",
+            "see --bridge-broker and --bridge-broker-ca",
         )],
     };
     if let Listen::On(address) = settings.bridge.listen {
         findings.push(doctor::bridge(address, settings.bridge.tls_cert.is_some()).await);
     }
+    findings.extend(notifier(command, settings).await);
     for address in settings.relay_addresses() {
         let (step, unit) = ("relay", "simrelay-relay");
         findings.push(doctor::port(Port { step, address, unit }).await);
@@ -61,6 +62,26 @@ pub async fn doctor(command: &DoctorArgs, settings: &Settings) -> Diagnosis {
         findings.push(doctor::port(Port { step, address, unit }).await);
     }
     Diagnosis(findings)
+}
+
+/// The notifier's file. Where there is none and none was named, there is no notifier.
+async fn notifier(command: &DoctorArgs, settings: &Settings) -> Vec<Finding> {
+    let (file, is_named) = settings.notifier.notifications();
+    if settings.notifier.notifier_broker == Some(NotifierBroker::Off) {
+        return Vec::new();
+    }
+    if !is_named && !file.exists() {
+        let what = format!(
+            "{} is not there: the notifier was never started here",
+            file.display()
+        );
+        return vec![Finding::note(
+            "routes",
+            what,
+            "sudo systemctl start simrelay-notifier",
+        )];
+    }
+    doctor::notifications(&file, command.topic.as_ref().map(Topic::as_str)).await
 }
 
 /// Runs this program again with the settings of the services, if there are any; returns if not. So that the

@@ -9,11 +9,12 @@ use std::time::Duration;
 pub const FILE: &str = "simrelay.sqlite";
 
 /// The schema, step by step. A step that has been released is never changed; a new one is added behind it.
-const STEPS: [&str; 4] = [
+const STEPS: [&str; 5] = [
     include_str!("usage.sql"),
     include_str!("logbook.sql"),
     include_str!("session_events.sql"),
     include_str!("bridge_queue.sql"),
+    include_str!("notifications.sql"),
 ];
 
 /// Why the database cannot be used.

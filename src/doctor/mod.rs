@@ -1,6 +1,7 @@
 //! `simrelay doctor`: walks from the broker to the subscriber, and names the step that fails and what to do.
 
 mod broker;
+mod notifications;
 mod service;
 
 use std::fmt;
@@ -8,6 +9,7 @@ use std::fmt;
 use serde_json::{Value, json};
 
 pub use broker::{Rehearsal, broker};
+pub use notifications::notifications;
 pub use service::{Port, bridge, port};
 
 /// How a step went.

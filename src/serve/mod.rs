@@ -2,7 +2,10 @@
 
 mod banner;
 mod bridge;
+mod notifier;
 mod systemd;
+
+pub use notifier::{NotifierError, notifier};
 
 use crate::api::{self, ApiState, Auth};
 use crate::database;
@@ -101,6 +104,9 @@ pub enum StartError {
     /// Nothing is left to run.
     #[error("simrelay bridge with --bridge-listen off has nothing to do; give it an address")]
     BridgeOff,
+    /// The notifier cannot start.
+    #[error(transparent)]
+    Notifier(#[from] NotifierError),
     /// Signals cannot be caught.
     #[error("cannot catch signals: {0}")]
     Signals(std::io::Error),
@@ -117,6 +123,7 @@ pub async fn run(settings: &Settings, format: LogFormat) -> Result<(), StartErro
     let store = open_store(settings, broker)?;
     let credentials = Arc::new(CredentialStore::open(&settings.certs, &settings.data)?);
     let pool = database::open(&settings.data).await?;
+    let notifier = notifier::beside(settings, broker, pool.clone())?;
     let books = Books::new(&pool);
     let history = History::new(pool.clone());
     let (sessions, keeping) = start_history(settings, &history).await?;
@@ -151,7 +158,11 @@ pub async fn run(settings: &Settings, format: LogFormat) -> Result<(), StartErro
         bridge: bridge.as_ref(),
     }
     .show(format);
-    let living = vitals(&pool, &relay, bridge.as_ref()).tell();
+    let mut vitals = vitals(&pool, &relay, bridge.as_ref());
+    if let Some(notifier) = &notifier {
+        vitals.signs.push(Box::new(notifier.alive()));
+    }
+    let living = vitals.tell();
     signals.until_shutdown(&store).await;
     systemd::stopping();
     tracing::info!(event = "stopping", "shutting down");
@@ -161,6 +172,9 @@ pub async fn run(settings: &Settings, format: LogFormat) -> Result<(), StartErro
         bridge.shut_down().await;
     }
     relay.shut_down().await;
+    if let Some(notifier) = notifier {
+        notifier.shut_down(Duration::from_secs(settings.grace)).await;
+    }
     credentials.keep_uses().await;
     if let Some((_, serving)) = api {
         // An answer that is being written may end; one that never ends does not hold the exit up.

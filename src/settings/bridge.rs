@@ -37,8 +37,8 @@ pub struct BridgeArgs {
     /// User name at the broker
     #[arg(
         id = "bridge_username",
-        long = "bridge-username",
-        env = "SIMRELAY_BRIDGE_USERNAME",
+        long = "bridge-broker-user",
+        env = "SIMRELAY_BRIDGE_BROKER_USER",
         requires = "bridge_password",
         value_name = "NAME",
         global = true
@@ -48,8 +48,8 @@ pub struct BridgeArgs {
     /// Password at the broker; in the environment rather, where other users do not see it
     #[arg(
         id = "bridge_password",
-        long = "bridge-password",
-        env = "SIMRELAY_BRIDGE_PASSWORD",
+        long = "bridge-broker-password",
+        env = "SIMRELAY_BRIDGE_BROKER_PASSWORD",
         hide_env_values = true,
         requires = "bridge_username",
         value_name = "PASSWORD",
@@ -60,8 +60,8 @@ pub struct BridgeArgs {
     /// CA of an mqtts:// broker, PEM; trusted beside the system's
     #[arg(
         id = "bridge_ca",
-        long = "bridge-ca",
-        env = "SIMRELAY_BRIDGE_CA",
+        long = "bridge-broker-ca",
+        env = "SIMRELAY_BRIDGE_BROKER_CA",
         value_name = "FILE",
         global = true
     )]

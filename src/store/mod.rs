@@ -8,6 +8,7 @@ mod edit;
 mod edit_sim;
 mod error;
 mod file;
+pub(crate) mod json_file;
 mod locator;
 mod namespaces;
 mod render;

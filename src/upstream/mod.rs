@@ -16,6 +16,7 @@ mod tls;
 pub use dial::{Deadlines, Upstream};
 pub use stream::BrokerStream;
 pub use tls::TlsCredential;
+pub(crate) use tls::system_roots;
 
 use std::io;
 use std::net::SocketAddr;

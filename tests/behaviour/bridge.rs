@@ -406,7 +406,12 @@ async fn https_with_a_certificate_of_its_own() {
 fn a_wrong_password_is_said_and_the_messages_wait_for_the_right_one() {
     let mosquitto = Mosquitto::with_password_for("bridge", "right-word", "notify/#");
     let mut watcher = mosquitto.watch();
-    let wrong = ["--bridge-username", "bridge", "--bridge-password", "wrong-word"];
+    let wrong = [
+        "--bridge-broker-user",
+        "bridge",
+        "--bridge-broker-password",
+        "wrong-word",
+    ];
     let bridge = bridge_in(folder(), &mosquitto.url(), &wrong);
     let lost = bridge.wait_for("refusal", |line| line["event"] == "broker_lost");
     assert!(
@@ -422,7 +427,12 @@ fn a_wrong_password_is_said_and_the_messages_wait_for_the_right_one() {
     );
     assert_eq!(notify(&bridge, "kept").0, 202);
     assert!(!bridge.log_text().contains("wrong-word"), "{}", bridge.log_text());
-    let right = ["--bridge-username", "bridge", "--bridge-password", "right-word"];
+    let right = [
+        "--bridge-broker-user",
+        "bridge",
+        "--bridge-broker-password",
+        "right-word",
+    ];
     let bridge = bridge_in(bridge.kill(), &mosquitto.url(), &right);
     watcher.expect("notify/slack", "kept");
     // The broker lets this user write below notify/ only.

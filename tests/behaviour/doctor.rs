@@ -90,10 +90,20 @@ fn each_failure_is_named_with_what_to_do() {
     fails_at("mqtt://no-such-host.invalid", &[], "name", "DNS");
     let mosquitto = Mosquitto::with_password_for("bridge", "right-word", "notify/#");
     fails_at(&mosquitto.url(), &[], "login", "password_file");
-    let wrong = ["--bridge-username", "bridge", "--bridge-password", "wrong-word"];
+    let wrong = [
+        "--bridge-broker-user",
+        "bridge",
+        "--bridge-broker-password",
+        "wrong-word",
+    ];
     fails_at(&mosquitto.url(), &wrong, "login", "password_file");
     // The list of this broker lets the user write below notify/ only.
-    let right = ["--bridge-username", "bridge", "--bridge-password", "right-word"];
+    let right = [
+        "--bridge-broker-user",
+        "bridge",
+        "--bridge-broker-password",
+        "right-word",
+    ];
     let (code, diagnosis) = examine(&mosquitto.url(), &right);
     assert_eq!(
         (code, step(&diagnosis, "login")["result"].as_str()),

@@ -90,7 +90,7 @@ fn start_bridge(settings: &str, mosquitto: &Mosquitto, authority: &Authority) ->
     let value = |name: &str, value: &str| match name {
         "SIMRELAY_BRIDGE_LISTEN" => "0.0.0.0:0".to_owned(),
         "SIMRELAY_BRIDGE_BROKER" => format!("mqtt://{}", mosquitto.inside),
-        "SIMRELAY_BRIDGE_PASSWORD" => PASSWORD.to_owned(),
+        "SIMRELAY_BRIDGE_BROKER_PASSWORD" => PASSWORD.to_owned(),
         "SIMRELAY_BRIDGE_KEY" => KEY.to_owned(),
         "SIMRELAY_BRIDGE_TLS_CERT" => "cert.pem".to_owned(),
         "SIMRELAY_BRIDGE_TLS_KEY" => "key.pem".to_owned(),

@@ -59,7 +59,7 @@ fn flags() -> Vec<&'static str> {
 #[test]
 fn a_service_says_that_it_is_ready_alive_and_stopping() {
     let systemd = Systemd::with_watchdog(Duration::from_millis(300));
-    for command in ["run", "relay", "bridge"] {
+    for command in ["run", "relay", "bridge", "notifier"] {
         let all = [&[command][..], &flags()].concat();
         let folder = tempfile::tempdir().unwrap();
         let mut service = Simrelay::in_environment(folder, &all, &systemd.environment);

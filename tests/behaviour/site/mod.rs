@@ -7,6 +7,7 @@ mod fake_broker;
 mod http;
 mod mosquitto;
 mod packet;
+mod service;
 mod simrelay;
 mod tool;
 
@@ -20,6 +21,7 @@ pub(crate) use packet::{
     CONNACK_5, CONNACK_311, Connect, PINGREQ, PINGRESP, Packet, Version, Will, auth, disconnect, frame,
     property_text, puback, publish, publish_5, subscribe, unsubscribe,
 };
+pub(crate) use service::{Reply, WebService};
 pub(crate) use simrelay::{Simrelay, run, told};
 pub(crate) use tool::{mosquitto_pub, mosquitto_sub};
 
