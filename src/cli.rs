@@ -1,6 +1,8 @@
 //! The command line.
 
 mod auth_key;
+mod doctor;
+mod notifications;
 
 use crate::settings::Settings;
 use clap::{Parser, Subcommand};
@@ -8,6 +10,8 @@ use std::io::Write;
 use std::path::PathBuf;
 
 pub use auth_key::{AuthKeyError, auth_key};
+pub use doctor::{DoctorArgs, apply_settings_of_services, doctor};
+pub use notifications::{NotificationsCommand, NotificationsError, notifications};
 
 /// A self-hosted cellular MQTT relay in the style of SORACOM Beam.
 #[derive(Debug, Parser)]
@@ -32,8 +36,12 @@ pub struct Cli {
 /// What simrelay can do.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Command {
-    /// Run the relay, the admin API and the embedded broker (the default)
+    /// Run all services that the settings do not switch off (the default)
     Run,
+    /// Run the relay and the admin API only
+    Relay,
+    /// Run the HTTP bridge only: GET and POST /notify, POST /publish
+    Bridge,
     /// Check a configuration file; exit code 0 if it can be used, 1 if not
     Check {
         /// The file to check
@@ -47,9 +55,16 @@ pub enum Command {
         /// The topic as the device sends it
         topic: String,
     },
+    /// Look at broker, login, publishing and services; name the step that fails and what to do; exit code 1 if one does
+    Doctor(DoctorArgs),
     /// Make, list or delete the keys that admins log in to the API with; the server may run meanwhile
     #[command(subcommand)]
     AuthKey(AuthKeyCommand),
+    /// Run the notifier alone: what is published under some topics goes to Slack, LINE, mail and others
+    Notifier,
+    /// See, send again or drop notifications; test a destination; the server may run meanwhile
+    #[command(subcommand)]
+    Notifications(NotificationsCommand),
 }
 
 /// What can be done with auth keys.

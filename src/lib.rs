@@ -22,30 +22,38 @@
 //! | 1 | [`sessions`] | which SIMs are online, and when they were |
 //! | 2 | [`store`] | groups, SIMs, credentials: snapshots, changes, files |
 //! | 2 | [`upstream`] | the way to a broker: names, TCP, TLS |
+//! | 2 | [`site_broker`] | the broker of the site, for services that are MQTT clients |
 //! | 3 | [`relay`] | the data plane: accept, handshake, steady state, end |
 //! | 3 | `broker` | the embedded broker of a first run (feature `embedded-broker`) |
+//! | 3 | [`bridge`] | HTTP to MQTT for phones and scripts: guard, outbox, link |
+//! | 3 | [`notifier`] | what is published becomes messages to people: Slack, LINE, mail, webhook, log, database |
 //! | 3 | [`explain`] | what a configuration means, in words: `simrelay check`, `simrelay topic` |
+//! | 4 | [`doctor`] | from the broker to the subscriber, which step fails: `simrelay doctor` |
 //! | 4 | [`api`] | the admin API |
 //! | 5 | [`serve`], [`cli`], [`settings`], [`logging`] | wiring, signals, the command line, logs |
 
 pub mod api;
+pub mod bridge;
 #[cfg(feature = "embedded-broker")]
 pub mod broker;
 pub mod cli;
 pub mod clock;
 pub mod credential;
 pub mod database;
+pub mod doctor;
 pub mod entrypoint;
 pub mod explain;
 pub mod logbook;
 pub mod logging;
 pub mod mqtt;
+pub mod notifier;
 pub mod private_file;
 pub mod relay;
 pub mod serve;
 pub mod sessions;
 pub mod settings;
 pub mod sim;
+pub mod site_broker;
 pub mod store;
 pub mod upstream;
 pub mod usage;

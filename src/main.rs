@@ -2,7 +2,11 @@
 
 use anyhow::Context;
 use clap::Parser;
-use simrelay::cli::{Cli, Command, auth_key, say, say_error};
+use simrelay::cli::{
+    Cli, Command, apply_settings_of_services, auth_key, doctor, notifications, say, say_error,
+};
+use simrelay::serve::StartError;
+use simrelay::settings::{LogFormat, Settings};
 use simrelay::store::{FileStore, Store};
 use simrelay::{explain, serve};
 use std::process::ExitCode;
@@ -27,24 +31,32 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     }
     let settings = cli.settings;
     match cli.command.unwrap_or(Command::Run) {
-        Command::Run => {
-            let format = settings.log.unwrap_or_else(simrelay::logging::default_format);
-            let _log = simrelay::logging::init(format, &settings.log_level)?;
-            runtime()?.block_on(serve::run(&settings, format))?;
-            Ok(ExitCode::SUCCESS)
-        }
+        Command::Run => serving(&settings, serve::run),
+        Command::Relay => serving(&settings.for_relay(), serve::run),
+        Command::Notifier => serving(&settings, serve::notifier),
+        Command::Bridge => serving(&settings, serve::bridge),
         Command::Check { file } => {
             let report = runtime()?.block_on(explain::check(&file, &settings.certs))?;
             say(&report.to_string())?;
-            Ok(if report.is_good() {
-                ExitCode::SUCCESS
-            } else {
-                ExitCode::FAILURE
-            })
+            Ok(exit_code(report.is_good()))
         }
         Command::Topic { imsi, topic } => {
             let (store, _) = FileStore::open_with_notes(settings.entrypoints().0)?;
             say(&explain::topic(&store.snapshot(), &imsi.parse()?, &topic)?)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Doctor(command) => {
+            apply_settings_of_services(&command.settings)?;
+            let diagnosis = runtime()?.block_on(doctor(&command, &settings));
+            if command.json {
+                say(&format!("{:#}", diagnosis.json()))?;
+            } else {
+                say(&diagnosis.to_string())?;
+            }
+            Ok(exit_code(diagnosis.is_good()))
+        }
+        Command::Notifications(command) => {
+            say(&runtime()?.block_on(notifications(&command, &settings))?)?;
             Ok(ExitCode::SUCCESS)
         }
         Command::AuthKey(command) => {
@@ -52,6 +64,25 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+fn exit_code(is_good: bool) -> ExitCode {
+    if is_good {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+/// Runs a service until it is told to end.
+fn serving(
+    settings: &Settings,
+    service: impl AsyncFnOnce(&Settings, LogFormat) -> Result<(), StartError>,
+) -> anyhow::Result<ExitCode> {
+    let format = settings.log.unwrap_or_else(simrelay::logging::default_format);
+    let _log = simrelay::logging::init(format, &settings.log_level)?;
+    runtime()?.block_on(service(settings, format))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Threads of everything that is not the data plane.

@@ -1,5 +1,11 @@
 //! Settings: flags and environment variables of the same names.
 
+mod bridge;
+mod notifier;
+
+pub use bridge::BridgeArgs;
+pub use notifier::{NotifierBroker, NotifierSettings};
+
 use crate::upstream::Detour;
 use clap::Args;
 use std::fmt;
@@ -114,7 +120,7 @@ pub struct Settings {
     )]
     pub certs: PathBuf,
 
-    /// What the program keeps: admin token, auth keys, usage ledger, log book, session events
+    /// What the program keeps: admin token, auth keys, usage ledger, log book, session events, notifications
     #[arg(
         long,
         env = "SIMRELAY_DATA",
@@ -179,6 +185,13 @@ pub struct Settings {
         global = true
     )]
     pub grace: u64,
+
+    /// The HTTP bridge.
+    #[command(flatten)]
+    pub bridge: BridgeArgs,
+    /// Settings of the notifier.
+    #[command(flatten)]
+    pub notifier: NotifierSettings,
 }
 
 impl Settings {
@@ -189,6 +202,15 @@ impl Settings {
             Some(path) => (path.clone(), true),
             None => (PathBuf::from("entrypoints.json"), false),
         }
+    }
+
+    /// These settings with everything off but relay and admin API.
+    #[must_use]
+    pub fn for_relay(mut self) -> Self {
+        self.broker_listen = Listen::Off;
+        self.bridge.listen = Listen::Off;
+        self.notifier.notifier_broker = Some(NotifierBroker::Off);
+        self
     }
 
     /// Addresses for devices; none if the relay is switched off.

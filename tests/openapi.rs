@@ -9,10 +9,7 @@ use std::process::{Child, Command, Stdio};
 use serde_json::Value;
 
 /// Where `tests/run` puts it.
-const SCHEMATHESIS: &str = concat!(
-    env!("CARGO_MANIFEST_DIR"),
-    "/target/test-venv/bin/schemathesis"
-);
+const SCHEMATHESIS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/test-venv/bin/schemathesis");
 
 /// Seconds that it may take.
 const TIME: &str = "75";

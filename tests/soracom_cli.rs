@@ -21,6 +21,7 @@ struct Program {
 
 fn simrelay(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_simrelay"));
+    command.env("SIMRELAY_BRIDGE_LISTEN", "off");
     command.current_dir(folder).args(["--log", "json"]);
     command
 }

@@ -159,6 +159,7 @@ fn simrelay(folder: &TempDir, listen: SocketAddr, upstream: SocketAddr, devices:
     let path = folder.path().join("entrypoints.json");
     std::fs::write(&path, entrypoints(upstream, devices)).unwrap();
     let mut command = on_second_core(env!("CARGO_BIN_EXE_simrelay"));
+    command.env("SIMRELAY_BRIDGE_LISTEN", "off");
     command.args([
         "--api-listen",
         "off",

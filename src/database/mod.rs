@@ -9,10 +9,12 @@ use std::time::Duration;
 pub const FILE: &str = "simrelay.sqlite";
 
 /// The schema, step by step. A step that has been released is never changed; a new one is added behind it.
-const STEPS: [&str; 3] = [
+const STEPS: [&str; 5] = [
     include_str!("usage.sql"),
     include_str!("logbook.sql"),
     include_str!("session_events.sql"),
+    include_str!("bridge_queue.sql"),
+    include_str!("notifications.sql"),
 ];
 
 /// Why the database cannot be used.
@@ -74,7 +76,8 @@ async fn migrate(pool: &SqlitePool, path: &Path) -> Result<(), DatabaseError> {
         source,
     };
     let known = STEPS.len() as i64;
-    let mut transaction = pool.begin().await.map_err(failed)?;
+    // At once for writing: two services of one folder may start together.
+    let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
     let row = sqlx::query("PRAGMA user_version")
         .fetch_one(&mut *transaction)
         .await

@@ -140,6 +140,20 @@ impl<'a, 'p> Object<'a, 'p> {
         }
     }
 
+    /// A whole number in `range`.
+    pub(crate) fn whole_number(&mut self, key: &str, range: std::ops::RangeInclusive<u64>) -> Option<u64> {
+        let value = self.fields.get(key)?;
+        let number = value.as_u64().filter(|number| range.contains(number));
+        if number.is_none() {
+            let (least, most) = range.into_inner();
+            self.refuse(
+                key,
+                format!("{} is not a whole number from {least} to {most}", quote(value)),
+            );
+        }
+        number
+    }
+
     /// The member `key`, its path and the problems, to read further inside.
     pub(crate) fn member<T>(
         &mut self,

@@ -17,6 +17,7 @@
 //! | `service` | the relay as a whole: started, watched, shut down |
 //! | `journal` | what is written down of a connection: log line, log book, tally |
 //! | `books` | usage and log book written every second |
+//! | `pulse` | a sign of life of every thread, for the watchdog |
 //! | `tally` | numbers since the start |
 //! | `farewell` | the last packet to a device, and a close that lets it arrive |
 //! | `refusal`, `ending` | why a connection did not come about, why it is over; in words for the log |
@@ -33,6 +34,7 @@ mod handshake;
 mod journal;
 mod listen;
 mod outbox;
+mod pulse;
 mod refusal;
 mod registry;
 mod service;
@@ -45,6 +47,7 @@ mod worker;
 pub use admission::{Admission, IDLE_WITHOUT_KEEP_ALIVE, IdleRule, idle_rule};
 pub use books::Books;
 pub use ending::{Administrative, Ending};
+pub use pulse::Pulse;
 pub use refusal::Refusal;
 pub use registry::{Connection, Registry};
 pub use service::{Relay, RelayError, RelaySettings};

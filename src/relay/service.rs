@@ -3,7 +3,7 @@
 use super::books::Bookkeeper;
 use super::context::Context;
 use super::registry::Registry;
-use super::{Administrative, Books, listen, tokens, worker};
+use super::{Administrative, Books, Pulse, listen, tokens, worker};
 use crate::sessions::Sessions;
 use crate::store::{CredentialStore, Store};
 use crate::upstream::Upstream;
@@ -66,6 +66,7 @@ pub struct Relay {
     shutdown: watch::Sender<bool>,
     workers: Vec<JoinHandle<io::Result<()>>>,
     watcher: Task<()>,
+    pulse: Pulse,
     /// Writes usage and log entries until the sender is dropped.
     bookkeeper: (oneshot::Sender<()>, Task<Bookkeeper>),
 }
@@ -105,11 +106,13 @@ impl Relay {
             token_lifetime: settings.token_lifetime,
             shutdown: down,
         });
+        let pulse = Pulse::new(count);
         let mut workers = Vec::new();
         for (number, listeners) in shares.into_iter().enumerate() {
             let (context, grace) = (Arc::clone(&context), settings.grace);
+            let pulse = pulse.clone();
             let thread = std::thread::Builder::new().name(format!("relay-{number}"));
-            workers.push(thread.spawn(move || worker::run(listeners, &context, number, grace))?);
+            workers.push(thread.spawn(move || worker::run(listeners, &context, number, pulse, grace))?);
         }
         let watched = Arc::clone(&registry);
         let watcher = tokio::spawn(async move {
@@ -127,6 +130,7 @@ impl Relay {
             shutdown,
             workers,
             watcher,
+            pulse,
             bookkeeper,
         })
     }
@@ -141,6 +145,12 @@ impl Relay {
     #[must_use]
     pub fn registry(&self) -> &Arc<Registry> {
         &self.registry
+    }
+
+    /// Whether the threads of the data plane live.
+    #[must_use]
+    pub fn pulse(&self) -> &Pulse {
+        &self.pulse
     }
 
     /// Stops accepting, closes every connection without a DISCONNECT to its broker, waits for the grace

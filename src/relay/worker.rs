@@ -6,7 +6,7 @@ use super::handshake::{self, ByVersion, Carried, Opened};
 use super::registry::Seat;
 use super::streams::Streams;
 use super::wheel::TICK;
-use super::{Ending, journal};
+use super::{Ending, Pulse, journal};
 use crate::mqtt::{Version, disconnect};
 use std::io;
 use std::net::SocketAddr;
@@ -26,6 +26,7 @@ pub(super) fn run(
     listeners: Vec<std::net::TcpListener>,
     context: &Arc<Context>,
     worker: usize,
+    pulse: Pulse,
     grace: Duration,
 ) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -34,6 +35,7 @@ pub(super) fn run(
     runtime.block_on(async {
         // Every connection holds a sender; when the last one is gone there is none left.
         let (alive, mut all_gone) = mpsc::channel::<()>(1);
+        tokio::spawn(pulse.beat(worker));
         let mut accepting = Vec::new();
         for listener in listeners {
             let listener = TcpListener::from_std(listener)?;

@@ -2,6 +2,7 @@
 
 use crate::api::AdminToken;
 use crate::relay::Relay;
+use crate::serve::bridge::Running;
 use crate::settings::{LogFormat, Settings};
 use crate::store::{FileStore, Store};
 use std::fmt;
@@ -16,6 +17,7 @@ pub(super) struct Banner<'a> {
     pub(super) relay: &'a Relay,
     pub(super) api: Option<SocketAddr>,
     pub(super) broker: Option<SocketAddr>,
+    pub(super) bridge: Option<&'a Running>,
 }
 
 impl Banner<'_> {
@@ -29,7 +31,8 @@ impl Banner<'_> {
         for address in self.relay.addresses() {
             tracing::info!(event = "listening", service = "relay", %address, "listening");
         }
-        for (service, address) in [("api", self.api), ("broker", self.broker)] {
+        let bridge = self.bridge.map(|running| running.bridge().address());
+        for (service, address) in [("api", self.api), ("broker", self.broker), ("bridge", bridge)] {
             if let Some(address) = address {
                 tracing::info!(event = "listening", service, %address, "listening");
             }
@@ -84,6 +87,10 @@ impl fmt::Display for Banner<'_> {
         }
         if let Some(address) = self.broker {
             writeln!(f, "  broker  {address}: embedded, memory only, for a first try")?;
+        }
+        if let Some(running) = self.bridge {
+            let (url, broker) = (running.bridge().url(), running.broker());
+            writeln!(f, "  bridge  {url}/notify?message=hello: HTTP to {broker}")?;
         }
         self.try_next(f)
     }

@@ -1,16 +1,25 @@
-//! `simrelay run`: services started in order, signals, services shut down in order.
+//! `simrelay run` and its parts: services started in order, signals, services shut down in order.
 
 mod banner;
+mod bridge;
+mod notifier;
+mod systemd;
+
+pub use notifier::{NotifierError, notifier};
 
 use crate::api::{self, ApiState, Auth};
 use crate::clock::{self, ClockBehind};
 use crate::database;
 use crate::relay::{Books, Relay, RelaySettings};
 use crate::serve::banner::Banner;
+use crate::serve::bridge::Running;
+use crate::serve::systemd::Vitals;
 use crate::sessions::{History, Sessions};
 use crate::settings::{Listen, LogFormat, Settings};
+use crate::site_broker::SiteBrokerError;
 use crate::store::{CredentialStore, FileStore, References, Store};
 use crate::upstream::{Deadlines, LocalAddresses, Upstream};
+use sqlx::SqlitePool;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -20,6 +29,8 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+
+pub use bridge::bridge;
 
 /// The configuration of a first run.
 const FIRST_RUN: &str = include_str!("../../entrypoints.json");
@@ -75,6 +86,31 @@ pub enum StartError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The HTTP bridge cannot start.
+    #[error(transparent)]
+    Bridge(#[from] crate::bridge::BridgeError),
+    /// The bridge's broker cannot be tried.
+    #[error(transparent)]
+    SiteBroker(#[from] SiteBrokerError),
+    /// The bridge's claim on the data folder cannot be made.
+    #[error("cannot use {path}: {source}")]
+    Claim {
+        /// The file.
+        path: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Another bridge runs already.
+    #[error(
+        "another bridge works with the data folder {0}: stop it, or give this one a folder of its own with --data"
+    )]
+    SecondBridge(String),
+    /// Nothing is left to run.
+    #[error("simrelay bridge with --bridge-listen off has nothing to do; give it an address")]
+    BridgeOff,
+    /// The notifier cannot start.
+    #[error(transparent)]
+    Notifier(#[from] NotifierError),
     /// Signals cannot be caught.
     #[error("cannot catch signals: {0}")]
     Signals(std::io::Error),
@@ -98,6 +134,7 @@ pub async fn run(settings: &Settings, format: LogFormat) -> Result<(), StartErro
     let store = open_store(settings, broker)?;
     let credentials = Arc::new(CredentialStore::open(&settings.certs, &settings.data)?);
     let pool = database::open(&settings.data).await?;
+    let notifier = notifier::beside(settings, broker, pool.clone())?;
     let books = Books::new(&pool);
     let history = History::new(pool.clone());
     let (sessions, keeping) = start_history(settings, &history).await?;
@@ -113,6 +150,7 @@ pub async fn run(settings: &Settings, format: LogFormat) -> Result<(), StartErro
         api_stopped,
     )
     .await?;
+    let bridge = Running::start(settings, broker, &pool).await?;
     let using = Arc::clone(&credentials);
     tokio::spawn(async move {
         loop {
@@ -130,12 +168,26 @@ pub async fn run(settings: &Settings, format: LogFormat) -> Result<(), StartErro
         relay: &relay,
         api: api.as_ref().map(|(address, _)| *address),
         broker,
+        bridge: bridge.as_ref(),
     }
     .show(format);
+    let mut vitals = vitals(&pool, &relay, bridge.as_ref());
+    if let Some(notifier) = &notifier {
+        vitals.signs.push(Box::new(notifier.alive()));
+    }
+    let living = vitals.tell();
     signals.until_shutdown(&store).await;
+    systemd::stopping();
     tracing::info!(event = "stopping", "shutting down");
+    living.abort();
     drop(stop_api);
+    if let Some(bridge) = bridge {
+        bridge.shut_down().await;
+    }
     relay.shut_down().await;
+    if let Some(notifier) = notifier {
+        notifier.shut_down(Duration::from_secs(settings.grace)).await;
+    }
     credentials.keep_uses().await;
     if let Some((_, serving)) = api {
         // An answer that is being written may end; one that never ends does not hold the exit up.
@@ -145,6 +197,19 @@ pub async fn run(settings: &Settings, format: LogFormat) -> Result<(), StartErro
     let _ = tokio::time::timeout(Duration::from_secs(2), keeping).await;
     pool.close().await;
     Ok(())
+}
+
+/// What shows that the services live.
+fn vitals(pool: &SqlitePool, relay: &Relay, bridge: Option<&Running>) -> Vitals {
+    let pulse = relay.pulse().clone();
+    let mut signs: Vec<systemd::Sign> = vec![Box::new(move || pulse.check())];
+    if let Some(running) = bridge {
+        signs.push(Box::new(running.bridge().alive()));
+    }
+    Vitals {
+        pool: pool.clone(),
+        signs,
+    }
 }
 
 fn open_store(settings: &Settings, broker: Option<SocketAddr>) -> Result<Arc<FileStore>, StartError> {
@@ -278,6 +343,17 @@ impl Signals {
             interrupt: signal(SignalKind::interrupt())?,
             hang_up: signal(SignalKind::hangup())?,
         })
+    }
+
+    /// Waits for SIGTERM or SIGINT. There is nothing to read again on SIGHUP, which ends nothing either.
+    async fn until_end(&mut self) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hang_up.recv() => {}
+            }
+        }
     }
 
     /// SIGHUP reads the configuration again; SIGTERM and SIGINT end the wait.

@@ -10,10 +10,10 @@ use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 use tokio::task::spawn_blocking;
 
 use super::document::{self, Document};
-use super::error::{ChangeError, Located, StoreError};
-use super::locator::line_of;
+use super::error::{ChangeError, StoreError};
+use super::json_file::JsonFile;
 use super::stamp::Stamp;
-use super::{Change, Changed, Pending, Snapshot, Store, atomic, edit, render, strict_json};
+use super::{Change, Changed, Pending, Snapshot, Store, atomic, edit, render};
 
 /// How often the file is looked at for hand edits.
 const POLL: Duration = Duration::from_secs(1);
@@ -211,53 +211,15 @@ impl Inner {
 
 /// Reads and checks the file.
 fn load(path: &Path) -> Result<Loaded, StoreError> {
-    let read = |source| StoreError::Read {
-        path: path.to_owned(),
-        source,
-    };
-    // Before the content: if the file changes in between, the stamp is too old and the file is read again.
-    let stamp = Stamp::of(path).map_err(read)?;
-    let text = std::fs::read_to_string(path).map_err(read)?;
-    let value = strict_json::parse(without_mark(&text)).map_err(|error| StoreError::Syntax {
-        path: path.to_owned(),
-        line: error.line(),
-        column: error.column(),
-        reason: reason(&error),
-    })?;
-    match document::parse(&value) {
+    let file = JsonFile::read(path)?;
+    match document::parse(&file.value) {
         Ok(document) => Ok(Loaded {
-            text,
-            stamp,
+            text: file.text,
+            stamp: file.stamp,
             document,
         }),
-        Err(problems) => {
-            let locate = |problem| located(without_mark(&text), problem);
-            Err(StoreError::Invalid {
-                path: path.to_owned(),
-                problems: problems.into_iter().map(locate).collect(),
-            })
-        }
+        Err(problems) => Err(file.invalid(path, problems)),
     }
-}
-
-fn located(text: &str, problem: crate::entrypoint::Problem) -> Located {
-    Located {
-        line: line_of(text, &problem.path),
-        problem,
-    }
-}
-
-/// Some editors put a byte order mark before UTF-8.
-fn without_mark(text: &str) -> &str {
-    text.strip_prefix('\u{feff}').unwrap_or(text)
-}
-
-/// The parser's message without the place, which stands in front already.
-fn reason(error: &serde_json::Error) -> String {
-    let message = error.to_string();
-    message
-        .rsplit_once(" at line ")
-        .map_or(message.clone(), |(reason, _)| reason.to_owned())
 }
 
 fn hash(text: &[u8]) -> u64 {

@@ -9,6 +9,7 @@ mod edit_group;
 mod edit_sim;
 mod error;
 mod file;
+pub(crate) mod json_file;
 mod locator;
 mod namespaces;
 mod references;

@@ -95,7 +95,7 @@ impl TlsClients {
 }
 
 /// The machine's trust store, so that an operator's private CA works; the built-in one where there is none.
-fn system_roots() -> Arc<RootCertStore> {
+pub(crate) fn system_roots() -> Arc<RootCertStore> {
     let mut roots = RootCertStore::empty();
     let native = rustls_native_certs::load_native_certs();
     let (added, _) = roots.add_parsable_certificates(native.certs);

@@ -42,6 +42,7 @@ impl Program {
         }
         let data = folder.join("data");
         let mut command = Command::new(env!("CARGO_BIN_EXE_simrelay"));
+        command.env("SIMRELAY_BRIDGE_LISTEN", "off");
         for name in ["relay", "api", "broker"] {
             command.args([format!("--{name}-listen"), "127.0.0.1:0".to_owned()]);
         }

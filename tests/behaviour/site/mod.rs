@@ -9,6 +9,7 @@ mod http;
 mod mosquitto;
 mod packet;
 mod python;
+mod service;
 mod simrelay;
 mod tool;
 
@@ -18,12 +19,13 @@ pub(crate) use configuration::{Configuration, entry_point, imei, imsi, sim_addre
 pub(crate) use device::Device;
 pub(crate) use fake_broker::{FakeBroker, TlsBroker};
 pub(crate) use http::{Answer, Http};
-pub(crate) use mosquitto::{Mosquitto, Watcher};
+pub(crate) use mosquitto::{Mosquitto, Watcher, free_address};
 pub(crate) use packet::{
     CONNACK_5, CONNACK_311, Connect, PINGREQ, PINGRESP, Packet, Version, Will, auth, disconnect, frame,
     property_text, puback, publish, publish_5, subscribe, unsubscribe,
 };
 pub(crate) use python::python;
+pub(crate) use service::{Reply, WebService};
 pub(crate) use simrelay::{Simrelay, run, told};
 pub(crate) use tool::{mosquitto_pub, mosquitto_sub};
 

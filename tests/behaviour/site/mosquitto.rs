@@ -22,7 +22,7 @@ pub(crate) struct Mosquitto {
 }
 
 /// An address that no other test has, and a port on it. Nobody else asks for one there, so it stays free.
-fn free_address() -> SocketAddr {
+pub(crate) fn free_address() -> SocketAddr {
     static NEXT: AtomicU16 = AtomicU16::new(1);
     let [high, low] = NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes();
     let own = (std::process::id() % 100) as u8;
@@ -39,15 +39,7 @@ impl Mosquitto {
     /// With this user and no other.
     pub(crate) fn with_password(username: &str, password: &str) -> Self {
         Self::start(|config, _, folder| {
-            let file = folder.join("passwords");
-            let made = Command::new("mosquitto_passwd")
-                .args(["-b", "-c"])
-                .arg(&file)
-                .args([username, password])
-                .status()
-                .unwrap();
-            assert!(made.success());
-            writeln!(config, "allow_anonymous false\npassword_file {}", file.display()).unwrap();
+            require_password(config, folder, username, password);
         })
     }
 
@@ -89,31 +81,59 @@ impl Mosquitto {
                 config += "allow_anonymous true\n";
             }
         }
-        let file = folder.path().join("mosquitto.conf");
-        std::fs::write(&file, config).unwrap();
-        let log = std::fs::File::create(folder.path().join("log")).unwrap();
-        let child = Command::new(program())
-            .arg("-c")
-            .arg(&file)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .unwrap();
+        Self::configured(folder, &config, address, inside)
+    }
+
+    /// With a configuration of the test's own, which listens at both addresses.
+    pub(crate) fn configured(folder: TempDir, config: &str, address: SocketAddr, inside: SocketAddr) -> Self {
+        std::fs::write(folder.path().join("mosquitto.conf"), config).unwrap();
+        let child = spawn(folder.path());
         let mut running = Self {
             child,
             folder,
             address,
             inside,
         };
+        running.wait_for_listeners();
+        running
+    }
+
+    fn wait_for_listeners(&mut self) {
         wait_until("Mosquitto listens", || {
-            if let Some(status) = running.child.try_wait().unwrap() {
-                panic!("Mosquitto ended, {status}:\n{}", running.log());
+            if let Some(status) = self.child.try_wait().unwrap() {
+                panic!("Mosquitto ended, {status}:\n{}", self.log());
             }
             let listens = |address: &SocketAddr| TcpStream::connect_timeout(address, SOON).is_ok();
-            [address, inside].iter().all(listens).then_some(())
+            [self.address, self.inside].iter().all(listens).then_some(())
         });
-        running
+    }
+
+    /// Ends it at once.
+    pub(crate) fn stop(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Starts it again after [`Self::stop`], at the same addresses.
+    pub(crate) fn start_again(&mut self) {
+        self.child = spawn(self.folder.path());
+        self.wait_for_listeners();
+    }
+
+    /// Sends a signal: "STOP", "CONT".
+    pub(crate) fn signal(&self, name: &str) {
+        let line = format!("kill -{name} {}", self.child.id());
+        assert!(Command::new("sh").args(["-c", &line]).status().unwrap().success());
+    }
+
+    /// Nobody but `user` may publish, and only to `topic`.
+    pub(crate) fn with_password_for(username: &str, password: &str, topic: &str) -> Self {
+        Self::start(|config, _, folder| {
+            require_password(config, folder, username, password);
+            let file = folder.join("acl");
+            std::fs::write(&file, format!("user {username}\ntopic write {topic}\n")).unwrap();
+            writeln!(config, "acl_file {}", file.display()).unwrap();
+        })
     }
 
     pub(crate) fn url(&self) -> String {
@@ -148,6 +168,32 @@ impl Mosquitto {
         assert_eq!(device.read().kind(), 9);
         Watcher { device }
     }
+}
+
+/// One start after the other writes the same log.
+fn spawn(folder: &Path) -> Child {
+    let mut log = std::fs::File::options();
+    let log = log.create(true).append(true).open(folder.join("log")).unwrap();
+    Command::new(program())
+        .arg("-c")
+        .arg(folder.join("mosquitto.conf"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()
+        .unwrap()
+}
+
+fn require_password(config: &mut String, folder: &Path, username: &str, password: &str) {
+    let file = folder.join("passwords");
+    let made = Command::new("mosquitto_passwd")
+        .args(["-b", "-c"])
+        .arg(&file)
+        .args([username, password])
+        .status()
+        .unwrap();
+    assert!(made.success());
+    writeln!(config, "allow_anonymous false\npassword_file {}", file.display()).unwrap();
 }
 
 fn write_server(config: &mut String, pair: &Pair, folder: &Path) {

@@ -2,6 +2,7 @@
 
 use super::{Configuration, Device, Http, SOON, entry_point, sim_address, wait_until};
 use serde_json::Value;
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -76,6 +77,7 @@ pub(crate) struct Simrelay {
     relay: Vec<SocketAddr>,
     api: Option<SocketAddr>,
     broker: Option<SocketAddr>,
+    bridge: Option<SocketAddr>,
 }
 
 impl Simrelay {
@@ -103,15 +105,21 @@ impl Simrelay {
 
     /// Runs it in `folder`.
     pub(crate) fn in_folder(folder: TempDir, flags: &[&str]) -> Self {
-        Self::in_environment(folder, flags, &[])
+        Self::in_environment::<&str>(folder, flags, &[])
     }
 
     /// Runs it in `folder` with these environment variables.
-    pub(crate) fn in_environment(folder: TempDir, flags: &[&str], variables: &[(&str, &str)]) -> Self {
+    pub(crate) fn in_environment<V: AsRef<OsStr>>(
+        folder: TempDir,
+        flags: &[&str],
+        environment: &[(V, V)],
+    ) -> Self {
         let mut child = Command::new(PROGRAM)
-            .envs(variables.iter().copied())
             .args(["--log", "json", "--api-listen", "127.0.0.1:0", "--grace", "2"])
             .args(flags)
+            // One port 8080 is not enough for all tests.
+            .env("SIMRELAY_BRIDGE_LISTEN", "off")
+            .envs(environment.iter().map(|(name, value)| (name, value)))
             .current_dir(folder.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -126,6 +134,7 @@ impl Simrelay {
             relay: Vec::new(),
             api: None,
             broker: None,
+            bridge: None,
         };
         running.wait_for("line that it is ready", |line| line["event"] == "ready");
         for line in running.lines(|line| line["event"] == "listening") {
@@ -134,6 +143,7 @@ impl Simrelay {
                 "relay" => running.relay.push(address),
                 "api" => running.api = Some(address),
                 "broker" => running.broker = Some(address),
+                "bridge" => running.bridge = Some(address),
                 other => panic!("what is the service {other}?"),
             }
         }
@@ -156,6 +166,11 @@ impl Simrelay {
 
     pub(crate) fn broker(&self) -> SocketAddr {
         self.broker.unwrap()
+    }
+
+    /// Where phones and scripts call.
+    pub(crate) fn bridge(&self) -> SocketAddr {
+        self.bridge.unwrap()
     }
 
     /// A caller of the admin API with the token.
@@ -332,6 +347,7 @@ pub(crate) fn run(folder: &Path, arguments: &[&str]) -> Output {
 pub(crate) fn told(folder: &Path, flags: &[&str], last: &str) -> String {
     let mut child = Command::new(PROGRAM)
         .args(flags)
+        .env("SIMRELAY_BRIDGE_LISTEN", "off")
         .current_dir(folder)
         .stdin(Stdio::null())
         .stderr(Stdio::piped())

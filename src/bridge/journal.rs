@@ -1,0 +1,168 @@
+//! Messages on disk: written when the broker takes longer than a caller waits, removed when it has them.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use sqlx::{Row, SqliteConnection, SqlitePool};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::sleep;
+
+use super::{Message, Topic};
+
+/// Changes that go into one transaction at most.
+const BATCH: usize = 500;
+/// Rest after the database refused.
+const REST: Duration = Duration::from_secs(1);
+
+/// A message's place in the order.
+pub(super) type Number = i64;
+
+/// The database refused; in its words.
+pub(super) type Refusal = String;
+
+enum Change {
+    Keep(Number, Message, oneshot::Sender<Result<(), Refusal>>),
+    Remove(Number),
+    Park(Number, String),
+}
+
+/// A message that an earlier run left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Kept {
+    pub(super) number: Number,
+    pub(super) size: usize,
+}
+
+/// The table of the messages, written by one task in the order of the calls.
+#[derive(Debug, Clone)]
+pub(super) struct Journal {
+    pool: SqlitePool,
+    changes: mpsc::UnboundedSender<Change>,
+}
+
+impl Journal {
+    /// The journal in this database and the task that writes it, which ends when the journal is dropped.
+    pub(super) fn new(pool: SqlitePool) -> (Self, impl Future<Output = ()> + Send) {
+        let (changes, queue) = mpsc::unbounded_channel();
+        let journal = Self {
+            pool: pool.clone(),
+            changes,
+        };
+        (journal, write(pool, queue))
+    }
+
+    /// What an earlier run left, in order.
+    pub(super) async fn kept(&self) -> Result<Vec<Kept>, sqlx::Error> {
+        let sql = "SELECT number, length(CAST(topic AS BLOB)) + length(CAST(message AS BLOB)) AS size
+                   FROM bridge_queue ORDER BY number";
+        let rows = sqlx::query(sql).fetch_all(&self.pool).await?;
+        let kept = |row: &sqlx::sqlite::SqliteRow| {
+            let size: i64 = row.try_get("size")?;
+            Ok(Kept {
+                number: row.try_get("number")?,
+                size: usize::try_from(size).unwrap_or(0),
+            })
+        };
+        rows.iter().map(kept).collect()
+    }
+
+    /// The message of this number; `None` if somebody removed it.
+    pub(super) async fn load(&self, number: Number) -> Result<Option<Message>, sqlx::Error> {
+        let sql = "SELECT topic, message FROM bridge_queue WHERE number = ?";
+        let row = sqlx::query(sql).bind(number).fetch_optional(&self.pool).await?;
+        let Some(row) = row else { return Ok(None) };
+        let topic: &str = row.try_get("topic")?;
+        let Ok(topic) = topic.parse::<Topic>() else {
+            return Ok(None);
+        };
+        let text = row.try_get("message")?;
+        Ok(Some(Message { topic, text }))
+    }
+
+    /// Asks for a message to be kept; the answer comes when it is on disk.
+    pub(super) fn keep(&self, number: Number, message: Message) -> oneshot::Receiver<Result<(), Refusal>> {
+        let (done, kept) = oneshot::channel();
+        self.change(Change::Keep(number, message, done));
+        kept
+    }
+
+    /// The broker has it.
+    pub(super) fn remove(&self, number: Number) {
+        self.change(Change::Remove(number));
+    }
+
+    /// The broker will not have it: it stays for the operator, and for the next start.
+    pub(super) fn park(&self, number: Number, reason: &str) {
+        self.change(Change::Park(number, reason.to_owned()));
+    }
+
+    fn change(&self, change: Change) {
+        // The task ends after all journals; with the runtime at the latest.
+        let _ = self.changes.send(change);
+    }
+}
+
+async fn write(pool: SqlitePool, mut queue: mpsc::UnboundedReceiver<Change>) {
+    let mut batch = Vec::new();
+    loop {
+        if batch.is_empty() && queue.recv_many(&mut batch, BATCH).await == 0 {
+            return;
+        }
+        match commit(&pool, &batch).await {
+            Ok(()) => answer(batch.drain(..), &Ok(())),
+            Err(error) => {
+                tracing::error!(%error, "the bridge cannot write its queue; check the disk of the data folder");
+                // Who asked to keep a message is told at once. What is to be removed stays until it is: it
+                // would be published again at the next start.
+                let (keeps, rest) = batch
+                    .drain(..)
+                    .partition::<Vec<_>, _>(|c| matches!(c, Change::Keep(..)));
+                answer(keeps.into_iter(), &Err(error.to_string()));
+                batch = rest;
+                if queue.is_closed() && queue.is_empty() {
+                    return;
+                }
+                sleep(REST).await;
+            }
+        }
+    }
+}
+
+fn answer(changes: impl Iterator<Item = Change>, result: &Result<(), Refusal>) {
+    for change in changes {
+        if let Change::Keep(_, _, done) = change {
+            // Who asked may be gone.
+            let _ = done.send(result.clone());
+        }
+    }
+}
+
+async fn commit(pool: &SqlitePool, changes: &[Change]) -> Result<(), sqlx::Error> {
+    let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
+    for change in changes {
+        apply(&mut transaction, change).await?;
+    }
+    transaction.commit().await
+}
+
+async fn apply(connection: &mut SqliteConnection, change: &Change) -> Result<(), sqlx::Error> {
+    let query = match change {
+        Change::Keep(number, message, _) => {
+            sqlx::query("INSERT INTO bridge_queue (number, time, topic, message) VALUES (?, ?, ?, ?)")
+                .bind(number)
+                .bind(now())
+                .bind(message.topic.as_str())
+                .bind(&message.text)
+        }
+        Change::Remove(number) => sqlx::query("DELETE FROM bridge_queue WHERE number = ?").bind(number),
+        Change::Park(number, reason) => sqlx::query("UPDATE bridge_queue SET refused = ? WHERE number = ?")
+            .bind(reason)
+            .bind(number),
+    };
+    query.execute(connection).await.map(drop)
+}
+
+/// Milliseconds since 1970.
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,171 @@
+//! The one MQTT connection of the bridge: kept up, fed from the outbox, one client for each time that it is up.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rumqttc::mqttbytes::QoS;
+use rumqttc::{
+    AsyncClient, ConnectionError, Event, EventLoop, Incoming, PubAckReason, PublishNotice,
+    PublishNoticeError, PublishOptions, PublishResult,
+};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::Message;
+use super::journal::Number;
+use super::outbox::{Next, Outbox};
+use crate::private_file;
+use crate::site_broker::{SiteBroker, Step, Trouble};
+
+/// How long the way to the broker and its CONNACK may take.
+const CONNECT_WITHIN: Duration = Duration::from_secs(20);
+/// Pauses between attempts, doubled each time.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// A connection that lasted so long was a good one.
+const STABLE: Duration = Duration::from_secs(10);
+/// Requests that wait inside the MQTT client.
+const CAPACITY: usize = 128;
+/// What a PUBLISH has beside topic and payload, in bytes, at most.
+const OVERHEAD: usize = 16;
+
+/// Keeps the connection up for as long as it is polled.
+pub(super) async fn run(broker: SiteBroker, outbox: Outbox) {
+    let mut pause = FIRST_PAUSE;
+    let mut told: Option<Trouble> = None;
+    loop {
+        let began = Instant::now();
+        let trouble = connection(&broker, &outbox).await;
+        outbox.lost();
+        if began.elapsed() >= STABLE {
+            pause = FIRST_PAUSE;
+        }
+        // An outage is one line, not one an attempt.
+        if told.as_ref() != Some(&trouble) || trouble.step == Step::Open {
+            tracing::warn!(
+                event = "broker_lost",
+                broker = %broker.destination(),
+                reason = trouble.what,
+                advice = trouble.advice,
+                waiting = outbox.len(),
+                "the bridge has no broker; messages are kept"
+            );
+        }
+        told = Some(trouble);
+        sleep(pause + jitter(pause)).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// Up to a half more, so that many clients of a broker do not come back all at once.
+fn jitter(pause: Duration) -> Duration {
+    let mut random = [0];
+    // Without random numbers there is no jitter.
+    let _ = getrandom::fill(&mut random);
+    pause / 2 * u32::from(random[0]) / 256
+}
+
+/// From CONNECT to the end of the connection; tells why it ended.
+async fn connection(broker: &SiteBroker, outbox: &Outbox) -> Trouble {
+    // A name of its own each time: two bridges must not throw each other out.
+    let id = private_file::random_hex::<4>().map_or_else(|_| String::new(), |hex| hex.to_string());
+    let mut options = broker.options(&format!("simrelay-bridge-{id}"));
+    options.set_clean_start(true);
+    let (client, mut events) = AsyncClient::builder(options).capacity(CAPACITY).build();
+    let largest = match timeout(CONNECT_WITHIN, connack(&mut events)).await {
+        Ok(Ok(largest)) => largest,
+        Ok(Err(error)) => return broker.explain(&error),
+        Err(elapsed) => return broker.explain(&ConnectionError::Timeout(elapsed)),
+    };
+    tracing::info!(event = "broker_connected", broker = %broker.destination(), waiting = outbox.len(), "the bridge has its broker");
+    outbox.connected();
+    tokio::select! {
+        error = drive(&mut events) => broker.explain(&error),
+        () = feed(&client, outbox, largest) => broker.explain(&ConnectionError::RequestsDone),
+    }
+}
+
+/// The largest packet that the broker takes.
+async fn connack(events: &mut EventLoop) -> Result<usize, ConnectionError> {
+    loop {
+        if let Event::Incoming(Incoming::ConnAck(connack)) = events.poll().await? {
+            let largest = connack
+                .properties
+                .and_then(|properties| properties.max_packet_size);
+            return Ok(largest.map_or(usize::MAX, |size| size as usize));
+        }
+    }
+}
+
+async fn drive(events: &mut EventLoop) -> ConnectionError {
+    loop {
+        if let Err(error) = events.poll().await {
+            return error;
+        }
+    }
+}
+
+/// Hands messages to the client; ends only when the client does.
+async fn feed(client: &AsyncClient, outbox: &Outbox, largest: usize) {
+    loop {
+        let next = outbox.next().await;
+        let Some((number, message)) = text_of(outbox, next).await else {
+            continue;
+        };
+        if message.size() + OVERHEAD > largest {
+            outbox.settle(
+                number,
+                Err(format!(
+                    "it is larger than the {largest} bytes that the broker takes"
+                )),
+            );
+            continue;
+        }
+        let topic = message.topic.as_str().to_owned();
+        let options = PublishOptions::new(QoS::AtLeastOnce);
+        match client.publish_tracked(topic, message.text.clone(), options).await {
+            Ok(notice) => drop(tokio::spawn(acknowledge(outbox.clone(), number, notice))),
+            Err(error) => {
+                tracing::debug!(%error, "the MQTT client takes no message");
+                return;
+            }
+        }
+    }
+}
+
+async fn text_of(outbox: &Outbox, next: Next) -> Option<(Number, Arc<Message>)> {
+    if let Some(message) = next.message {
+        return Some((next.number, message));
+    }
+    loop {
+        match outbox.load(next.number).await {
+            Ok(Some(message)) => return Some((next.number, message.into())),
+            Ok(None) => {
+                outbox.settle(next.number, Ok(()));
+                return None;
+            }
+            Err(error) => {
+                tracing::error!(%error, "the bridge cannot read its queue");
+                sleep(FIRST_PAUSE * 5).await;
+            }
+        }
+    }
+}
+
+async fn acknowledge(outbox: Outbox, number: Number, notice: PublishNotice) {
+    match notice.wait_async().await {
+        Ok(PublishResult::Qos1(ack)) => outbox.settle(number, verdict(ack.reason)),
+        Err(PublishNoticeError::V5PubAck(reason)) => outbox.settle(number, verdict(reason)),
+        // The connection was lost, and the outbox is told so elsewhere.
+        Ok(_) | Err(_) => {}
+    }
+}
+
+fn verdict(reason: PubAckReason) -> Result<(), String> {
+    match reason {
+        PubAckReason::Success | PubAckReason::NoMatchingSubscribers => Ok(()),
+        PubAckReason::NotAuthorized => {
+            Err("the broker does not let the bridge's user publish to this topic (NotAuthorized)".to_owned())
+        }
+        other => Err(format!("the broker answered {other:?}")),
+    }
+}

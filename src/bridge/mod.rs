@@ -1,0 +1,196 @@
+//! HTTP to MQTT, for phones, browsers and scripts: `GET` and `POST /notify`, `POST /publish`.
+//!
+//! | part | what it does |
+//! |---|---|
+//! | `server`, `tls` | connections of callers, bounded in number and time |
+//! | `guard` | who may call: [`Network`]s, [`ApiKey`]s, a [`Rate`] for each address |
+//! | `routes`, `request`, `answer` | requests read into [`Message`]s; what callers are told |
+//! | `outbox` | messages that the broker has not acknowledged, in order |
+//! | `journal` | those of them that callers no longer wait for, on disk |
+//! | `link` | the one MQTT connection |
+
+mod answer;
+mod guard;
+mod journal;
+mod key;
+mod link;
+mod message;
+mod networks;
+mod outbox;
+mod rate;
+mod request;
+mod routes;
+mod server;
+mod tls;
+mod topic;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::SqlitePool;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+
+use crate::site_broker::SiteBroker;
+use guard::Guard;
+use journal::Journal;
+use routes::Desk;
+use tls::Certificate;
+
+pub use key::{ApiKey, InvalidKey};
+pub use message::Message;
+pub use networks::{InvalidNetwork, Network};
+pub use outbox::{Outbox, Outcome};
+pub use rate::{InvalidRate, Rate};
+pub use tls::{TlsError, TlsFiles};
+pub use topic::{InvalidTopic, Topic};
+
+/// How long the queue may take to be written when the program shuts down.
+const WRITE_WITHIN: Duration = Duration::from_secs(3);
+
+/// How the bridge listens and whom it serves.
+#[derive(Debug)]
+pub struct BridgeSettings {
+    /// Where callers connect; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// The keys, one of which a caller has to show; none if nobody has to.
+    pub keys: Vec<ApiKey>,
+    /// The networks that may call; empty for all.
+    pub allow: Vec<Network>,
+    /// Reverse proxies whose `X-Forwarded-For` is believed.
+    pub proxies: Vec<Network>,
+    /// Requests of one address.
+    pub rate: Rate,
+    /// Whether other machines may call without key and allow-list.
+    pub is_open: bool,
+    /// The certificate, if callers come with TLS.
+    pub tls: Option<TlsFiles>,
+}
+
+/// Why the bridge did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum BridgeError {
+    /// Everybody could send notices.
+    #[error(
+        "the bridge would take messages from anybody who reaches {0}: set a key (SIMRELAY_BRIDGE_KEY) or the networks that may call (--bridge-allow lan), or say --bridge-open if that is what you want"
+    )]
+    Unguarded(SocketAddr),
+    /// It cannot listen.
+    #[error(
+        "cannot listen on {address} for the bridge: {source}; choose another address with --bridge-listen, or off"
+    )]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The certificate cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// What an earlier run left cannot be read.
+    #[error("the bridge's queue in the database cannot be read: {0}")]
+    Queue(#[from] sqlx::Error),
+}
+
+/// The running bridge.
+#[derive(Debug)]
+pub struct Bridge {
+    address: SocketAddr,
+    has_tls: bool,
+    outbox: Outbox,
+    stop: watch::Sender<bool>,
+    serving: JoinHandle<()>,
+    link: JoinHandle<()>,
+    watching: Option<JoinHandle<()>>,
+    writing: JoinHandle<()>,
+}
+
+impl Bridge {
+    /// Starts it with its queue in the database of `pool`.
+    ///
+    /// # Errors
+    /// [`BridgeError`] says what keeps it from starting.
+    pub async fn start(
+        settings: BridgeSettings,
+        broker: SiteBroker,
+        pool: SqlitePool,
+    ) -> Result<Self, BridgeError> {
+        let address = settings.listen;
+        let is_guarded = !settings.keys.is_empty() || !settings.allow.is_empty();
+        if !is_guarded && !settings.is_open && !address.ip().is_loopback() {
+            return Err(BridgeError::Unguarded(address));
+        }
+        let certificate = settings.tls.map(Certificate::open).transpose()?;
+        let acceptor = certificate
+            .as_ref()
+            .map(|certificate| TlsAcceptor::from(certificate.config()));
+        let failed = |source| BridgeError::Listen { address, source };
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        let (journal, writing) = Journal::new(pool);
+        let outbox = Outbox::open(journal).await?;
+        let desk = Desk {
+            guard: Guard::new(settings.keys, settings.allow, settings.proxies, settings.rate),
+            outbox: outbox.clone(),
+        };
+        let (stop, stopped) = watch::channel(false);
+        let router = routes::router(Arc::new(desk));
+        Ok(Self {
+            address,
+            has_tls: acceptor.is_some(),
+            outbox: outbox.clone(),
+            stop,
+            writing: tokio::spawn(writing),
+            link: tokio::spawn(link::run(broker, outbox)),
+            serving: tokio::spawn(server::serve(listener, acceptor, router, stopped)),
+            watching: certificate.map(|certificate| tokio::spawn(certificate.watch())),
+        })
+    }
+
+    /// Where callers connect.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The address as callers write it.
+    #[must_use]
+    pub fn url(&self) -> String {
+        let scheme = if self.has_tls { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
+    }
+
+    /// A question that can be asked while it runs: whether all of its parts do.
+    pub fn alive(&self) -> impl Fn() -> Result<(), String> + Send + Sync + 'static {
+        let parts = [
+            ("server", self.serving.abort_handle()),
+            ("link to the broker", self.link.abort_handle()),
+            ("writer of the queue", self.writing.abort_handle()),
+        ];
+        move || match parts.iter().find(|(_, part)| part.is_finished()) {
+            Some((name, _)) => Err(format!("the bridge's {name} ended")),
+            None => Ok(()),
+        }
+    }
+
+    /// Answers the requests that run, and ends. What the broker has not acknowledged is on disk.
+    pub async fn shut_down(self) {
+        // The server may have ended.
+        let _ = self.stop.send(true);
+        let _ = self.serving.await;
+        self.link.abort();
+        if let Some(watching) = self.watching {
+            watching.abort();
+        }
+        // With the link and the outbox the last journals go, and the writer ends when all is written.
+        let _ = self.link.await;
+        drop(self.outbox);
+        let _ = timeout(WRITE_WITHIN, self.writing).await;
+    }
+}

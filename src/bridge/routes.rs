@@ -1,0 +1,184 @@
+//! Which handler answers which route.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::body::{Bytes, to_bytes};
+use axum::extract::{Extension, Request, State};
+use axum::http::{StatusCode, Uri};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde_json::json;
+use tokio::time::timeout;
+
+use super::answer::{Refusal, status_of};
+use super::guard::Guard;
+use super::outbox::Outbox;
+use super::request::{Fields, LONGEST_BODY};
+use super::{Message, Outcome};
+
+/// Where a notice goes if nothing is said.
+const DEFAULT_TOPIC: &str = "notify/slack";
+/// Open to those who watch over services: it needs no key.
+const HEALTH: &str = "/healthz";
+/// How long a body may take to arrive.
+const BODY_WITHIN: Duration = Duration::from_secs(10);
+
+/// What the routes work with.
+#[derive(Debug)]
+pub(super) struct Desk {
+    pub(super) guard: Guard,
+    pub(super) outbox: Outbox,
+}
+
+/// The address on the other end of the connection.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Peer(pub(super) SocketAddr);
+
+/// Who called, proxies seen through.
+#[derive(Debug, Clone, Copy)]
+struct Caller(IpAddr);
+
+pub(super) fn router(desk: Arc<Desk>) -> Router {
+    Router::new()
+        .route("/notify", get(notify_by_address).post(notify))
+        .route("/publish", post(publish))
+        .route(HEALTH, get(health))
+        .fallback(no_such_route)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(middleware::from_fn_with_state(Arc::clone(&desk), guard))
+        .with_state(desk)
+}
+
+/// Admits a request, and puts down what was refused. Keys may stand in the address, so only the path is told.
+async fn guard(
+    State(desk): State<Arc<Desk>>,
+    Extension(peer): Extension<Peer>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let caller = desk.guard.caller(peer.0.ip(), request.headers());
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let query = request.uri().query().unwrap_or_default();
+    let wants_key = path != HEALTH;
+    let response = match desk.guard.admit(caller, request.headers(), query, wants_key) {
+        Ok(()) => {
+            request.extensions_mut().insert(Caller(caller));
+            next.run(request).await
+        }
+        Err(refusal) => refusal.into_response(),
+    };
+    if let Some(refusal) = response
+        .extensions()
+        .get::<Refusal>()
+        .filter(|refusal| refusal.is_told())
+    {
+        let status = response.status().as_u16();
+        tracing::warn!(event = "refused", service = "bridge", address = %caller, %method, path, status, reason = %refusal, "request refused");
+    }
+    response
+}
+
+async fn notify_by_address(
+    State(desk): State<Arc<Desk>>,
+    Extension(caller): Extension<Caller>,
+    uri: Uri,
+) -> Result<Response, Refusal> {
+    let message = of_address(&uri)?.message(Some(DEFAULT_TOPIC))?;
+    echo(desk, caller, message).await
+}
+
+async fn notify(
+    State(desk): State<Arc<Desk>>,
+    Extension(caller): Extension<Caller>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let message = of_request(request).await?.message(Some(DEFAULT_TOPIC))?;
+    echo(desk, caller, message).await
+}
+
+/// Answers as the article does, with what was understood.
+async fn echo(desk: Arc<Desk>, caller: Caller, message: Message) -> Result<Response, Refusal> {
+    let (topic, text) = (message.topic.to_string(), message.text.clone());
+    let (code, status) = hand_over(desk, caller, message).await?;
+    Ok((
+        code,
+        Json(json!({ "status": status, "topic": topic, "message": text })),
+    )
+        .into_response())
+}
+
+async fn publish(
+    State(desk): State<Arc<Desk>>,
+    Extension(caller): Extension<Caller>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let message = of_request(request).await?.message(None)?;
+    let (code, status) = hand_over(desk, caller, message).await?;
+    Ok((code, Json(json!({ "status": status }))).into_response())
+}
+
+async fn hand_over(
+    desk: Arc<Desk>,
+    Caller(address): Caller,
+    message: Message,
+) -> Result<(StatusCode, &'static str), Refusal> {
+    let began = Instant::now();
+    let (topic, bytes) = (message.topic.to_string(), message.text.len());
+    // A task of its own, because a caller who hangs up drops this one, and the message is to be kept.
+    let published = tokio::spawn(async move { desk.outbox.publish(message).await });
+    let outcome = published
+        .await
+        .unwrap_or_else(|error| Outcome::Unkept(error.to_string()));
+    let answer = status_of(outcome)?;
+    let took = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    tracing::info!(event = "message", %address, topic, bytes, status = answer.1, ms = took, "message taken");
+    Ok(answer)
+}
+
+fn of_address(uri: &Uri) -> Result<Fields, Refusal> {
+    Fields::of_form(uri.query().unwrap_or_default())
+}
+
+/// Body and address: a shortcut may have the topic in one and the message in the other.
+async fn of_request(request: Request) -> Result<Fields, Refusal> {
+    let (parts, body) = request.into_parts();
+    let read = timeout(BODY_WITHIN, to_bytes(body, LONGEST_BODY)).await;
+    let body: Bytes = match read {
+        Ok(Ok(body)) => body,
+        Ok(Err(error)) if is_too_long(&error) => return Err(Refusal::TooLong),
+        Ok(Err(error)) => return Err(Refusal::Body(format!("the body cannot be read: {error}"))),
+        Err(_) => {
+            return Err(Refusal::Body(format!(
+                "the body did not arrive within {} s",
+                BODY_WITHIN.as_secs()
+            )));
+        }
+    };
+    let address = of_address(&parts.uri)?;
+    if body.is_empty() {
+        return Ok(address);
+    }
+    Ok(Fields::of_body(&parts.headers, &body)?.or(address))
+}
+
+fn is_too_long(error: &axum::Error) -> bool {
+    std::error::Error::source(error).is_some_and(|cause| cause.to_string().contains("length limit exceeded"))
+}
+
+/// Alive, and whether the broker is there.
+async fn health(State(desk): State<Arc<Desk>>) -> Response {
+    let broker = if desk.outbox.is_down() { "away" } else { "there" };
+    Json(json!({ "status": "ok", "broker": broker, "waiting": desk.outbox.len() })).into_response()
+}
+
+async fn no_such_route(uri: Uri) -> Refusal {
+    Refusal::Route(uri.path().to_owned())
+}
+
+async fn method_not_allowed(request: Request) -> Refusal {
+    Refusal::Method(request.method().to_string())
+}

@@ -1,0 +1,326 @@
+//! `simrelay notifications`: what waits, what is dead, and whether a destination can be reached.
+
+use crate::database::{self, DatabaseError};
+use crate::notifier::TrustError;
+use crate::notifier::configuration::{Notifications, NotificationsFile};
+use crate::notifier::queue::{Job, Listed, Queue, Selection};
+use crate::notifier::send::{Outcome, Ready, Sender};
+use crate::settings::Settings;
+use crate::store::StoreError;
+use clap::{Args, Subcommand};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use std::fmt::Write as _;
+
+/// How long what is sent again may take: a day, in milliseconds.
+const AGAIN_FOR: i64 = 24 * 60 * 60 * 1000;
+/// How much of a text a line of the list shows, in characters.
+const SHOWN: usize = 40;
+
+/// What can be done with notifications.
+#[derive(Debug, Clone, Subcommand)]
+pub enum NotificationsCommand {
+    /// List what waits and what is a dead letter, oldest first
+    List {
+        /// Which
+        #[command(flatten)]
+        which: Which,
+        /// At most so many
+        #[arg(long, default_value = "100", value_name = "N")]
+        limit: u32,
+    },
+    /// Show all of one notification
+    Show {
+        /// Its number
+        id: i64,
+    },
+    /// Send again: the dead letters that are named, or all with --dead
+    Requeue {
+        /// Their numbers
+        ids: Vec<i64>,
+        /// Which
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Throw away: those that are named, or all with --dead or --destination
+    Drop {
+        /// Their numbers
+        ids: Vec<i64>,
+        /// Which
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Send a test to a destination at once, and say what the service answered; exit code 0 if it took it
+    Test {
+        /// The destination's name in the file
+        destination: String,
+    },
+    /// Check the file of notifications; exit code 0 if it can be used, 1 if not
+    Check,
+}
+
+/// Which notifications are meant.
+#[derive(Debug, Clone, Args)]
+pub struct Which {
+    /// Dead letters only
+    #[arg(long)]
+    dead: bool,
+    /// Of this destination only
+    #[arg(long, value_name = "NAME")]
+    destination: Option<String>,
+}
+
+impl Which {
+    fn selection(&self, ids: &[i64]) -> Selection {
+        Selection {
+            ids: ids.to_vec(),
+            dead: self.dead,
+            destination: self.destination.clone(),
+        }
+    }
+}
+
+/// Why nothing was done with notifications.
+#[derive(Debug, thiserror::Error)]
+pub enum NotificationsError {
+    /// The file of notifications cannot be used.
+    #[error(transparent)]
+    File(#[from] StoreError),
+    /// The database cannot be opened.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    /// It cannot be read or written.
+    #[error("the notifications in the database cannot be used: {0}")]
+    Sqlite(#[from] sqlx::Error),
+    /// TLS cannot be set up.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    /// There is no such notification.
+    #[error("there is no notification {0}; `simrelay notifications list` shows those that are there")]
+    Missing(i64),
+    /// Nothing was named, and all is too much.
+    #[error("name notifications by their numbers, or give --dead or --destination NAME")]
+    Nothing,
+    /// There is no such destination.
+    #[error("{file} has no destination {name:?}; there are {known}")]
+    NoDestination {
+        /// The file.
+        file: String,
+        /// What was asked for.
+        name: String,
+        /// What is there.
+        known: String,
+    },
+    /// The test was not taken.
+    #[error("{destination} did not take the test: {reason}")]
+    Refused {
+        /// The destination.
+        destination: String,
+        /// What it answered.
+        reason: String,
+    },
+}
+
+/// Does what the command says, and returns what to print.
+///
+/// # Errors
+/// [`NotificationsError`] names what is missing or wrong.
+pub async fn notifications(
+    command: &NotificationsCommand,
+    settings: &Settings,
+) -> Result<String, NotificationsError> {
+    let now = Timestamp::now().as_millisecond();
+    match command {
+        NotificationsCommand::Check => check(settings),
+        NotificationsCommand::Test { destination } => test(settings, destination).await,
+        NotificationsCommand::List { which, limit } => {
+            let listed = queue(settings).await?.list(&which.selection(&[]), *limit).await?;
+            Ok(list(&listed, now, *limit))
+        }
+        NotificationsCommand::Show { id } => {
+            let selection = Selection {
+                ids: vec![*id],
+                ..Selection::default()
+            };
+            let found = queue(settings).await?.list(&selection, 1).await?;
+            found.first().map(show).ok_or(NotificationsError::Missing(*id))
+        }
+        NotificationsCommand::Requeue { ids, which } => {
+            let mut selection = which.selection(ids);
+            if ids.is_empty() && !which.dead && which.destination.is_none() {
+                return Err(NotificationsError::Nothing);
+            }
+            selection.dead |= ids.is_empty();
+            let number = queue(settings).await?.requeue(&selection, now, AGAIN_FOR).await?;
+            done(ids, number, "will be sent again")
+        }
+        NotificationsCommand::Drop { ids, which } => {
+            if ids.is_empty() && !which.dead && which.destination.is_none() {
+                return Err(NotificationsError::Nothing);
+            }
+            let number = queue(settings).await?.discard(&which.selection(ids)).await?;
+            done(ids, number, "thrown away")
+        }
+    }
+}
+
+async fn queue(settings: &Settings) -> Result<Queue, DatabaseError> {
+    database::open(&settings.data).await.map(Queue::new)
+}
+
+fn done(ids: &[i64], number: u64, what: &str) -> Result<String, NotificationsError> {
+    match (ids, number) {
+        ([id, ..], 0) => Err(NotificationsError::Missing(*id)),
+        _ => Ok(format!("{number} notification(s) {what}")),
+    }
+}
+
+fn list(listed: &[Listed], now: i64, limit: u32) -> String {
+    if listed.is_empty() {
+        return "nothing waits, and there are no dead letters".to_owned();
+    }
+    let mut text = String::from("ID  STATE  AGE  DESTINATION  TOPIC  ATTEMPTS  TEXT  REASON\n");
+    for one in listed {
+        let state = if one.died.is_some() { "dead" } else { "waiting" };
+        let shown = one.text.as_deref().unwrap_or("-").replace(['\n', '\r'], " ");
+        let shown: String = shown.chars().take(SHOWN).collect();
+        // Writing to a string does not fail.
+        let _ = writeln!(
+            text,
+            "{}  {state}  {}  {}  {}  {}  {shown}  {}",
+            one.id,
+            age(now - one.created),
+            one.destination,
+            one.topic,
+            one.attempts,
+            one.reason.as_deref().unwrap_or("-").replace(['\n', '\r'], " ")
+        );
+    }
+    if listed.len() >= limit as usize {
+        text.push_str("there may be more: --limit N\n");
+    }
+    text
+}
+
+fn age(milliseconds: i64) -> String {
+    match milliseconds / 1000 {
+        seconds @ ..120 => format!("{}s", seconds.max(0)),
+        seconds @ ..7_200 => format!("{}m", seconds / 60),
+        seconds @ ..172_800 => format!("{}h", seconds / 3600),
+        seconds => format!("{}d", seconds / 86_400),
+    }
+}
+
+fn show(one: &Listed) -> String {
+    let time = |milliseconds: i64| {
+        let moment = Timestamp::from_millisecond(milliseconds).unwrap_or_default();
+        let local = moment.to_zoned_datetime(TimeZone::system());
+        local.strftime("%Y-%m-%d %H:%M:%S %:z").to_string()
+    };
+    let state = match one.died {
+        Some(died) => format!("dead letter since {}", time(died)),
+        None => format!("waiting, next attempt not before {}", time(one.due)),
+    };
+    let payload = one.payload.as_deref().map(String::from_utf8_lossy);
+    let lines = [
+        ("id", one.id.to_string()),
+        ("state", state),
+        ("destination", one.destination.clone()),
+        ("route", one.route.clone()),
+        ("topic", one.topic.clone()),
+        ("came", time(one.created)),
+        ("expires", time(one.expires)),
+        ("attempts", one.attempts.to_string()),
+        ("reason", one.reason.clone().unwrap_or_else(|| "-".to_owned())),
+        (
+            "payload",
+            payload.map_or_else(|| "-".to_owned(), |text| text.into_owned()),
+        ),
+        ("text", one.text.clone().unwrap_or_else(|| "-".to_owned())),
+    ];
+    lines
+        .map(|(name, value)| format!("{name:<12} {value}"))
+        .join("\n")
+}
+
+fn check(settings: &Settings) -> Result<String, NotificationsError> {
+    let (path, _) = settings.notifier.notifications();
+    let (read, notes) = NotificationsFile::check(&path)?;
+    let mut text = format!(
+        "{}: {} destination(s), {} route(s), {} silence(s)\n",
+        path.display(),
+        read.destinations.len(),
+        read.routes.len(),
+        read.silences.len()
+    );
+    for note in notes {
+        let _ = writeln!(text, "note: {note}");
+    }
+    for name in unused(&read) {
+        let _ = writeln!(text, "note: no route leads to destination {name:?}");
+    }
+    Ok(text)
+}
+
+fn unused(read: &Notifications) -> impl Iterator<Item = &String> {
+    let leads = |name: &String| {
+        let routes = read.routes.iter().map(|route| &route.to);
+        let mut all = routes.chain(read.silences.iter().map(|alarm| &alarm.to));
+        all.any(|to| to.contains(name))
+    };
+    read.destinations.keys().filter(move |name| !leads(name))
+}
+
+async fn test(settings: &Settings, name: &str) -> Result<String, NotificationsError> {
+    let (path, _) = settings.notifier.notifications();
+    let (read, _) = NotificationsFile::check(&path)?;
+    let Some(destination) = read.destinations.get(name) else {
+        return Err(NotificationsError::NoDestination {
+            file: path.display().to_string(),
+            name: name.to_owned(),
+            known: read.destinations.keys().cloned().collect::<Vec<_>>().join(", "),
+        });
+    };
+    let pool = database::open(&settings.data).await?;
+    let sender = Sender::new(pool, settings.data.clone())?;
+    let outcome = sender
+        .send(destination, &read.zone, &[trial(name, &read.zone)])
+        .await;
+    let refused = |reason| NotificationsError::Refused {
+        destination: name.to_owned(),
+        reason,
+    };
+    match outcome {
+        Outcome::Delivered(words) => Ok(format!(
+            "{name} ({}) took the test: {words}",
+            destination.service.kind()
+        )),
+        Outcome::NotConfigured(missing) => Err(refused(format!("not configured: {missing}"))),
+        Outcome::Later { reason, .. } => {
+            Err(refused(format!("{reason} (a notification would be tried again)")))
+        }
+        Outcome::Never(reason) => Err(refused(format!(
+            "{reason} (a notification would become a dead letter)"
+        ))),
+    }
+}
+
+fn trial(destination: &str, zone: &TimeZone) -> Ready {
+    let now = Timestamp::now();
+    let local = now.to_zoned_datetime(zone.clone());
+    let time = local.strftime("%H:%M:%S");
+    Ready {
+        text: format!("🔔 simrelay: test / テスト通知 ({time})"),
+        job: Job {
+            id: now.as_millisecond(),
+            destination: destination.to_owned(),
+            route: "test".to_owned(),
+            topic: "simrelay/test".to_owned(),
+            payload: None,
+            text: None,
+            retry_key: uuid::Uuid::new_v4().to_string(),
+            created: now.as_millisecond(),
+            attempts: 0,
+        },
+    }
+}

@@ -1,0 +1,236 @@
+//! The broker: found, reached, logged in to; a message published to it and received again.
+
+use std::time::Duration;
+
+use rumqttc::mqttbytes::QoS;
+use rumqttc::{
+    AsyncClient, ClientError, ConnectionError, Event, EventLoop, Incoming, PubAckReason, PublishOptions,
+    SubscribeReasonCode,
+};
+use tokio::time::timeout;
+
+use super::Finding;
+use crate::private_file;
+use crate::site_broker::{SiteBroker, Step, Trouble};
+
+/// How long the way to the broker may take.
+const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+/// How long a message may take there and back.
+const RETURN_WITHIN: Duration = Duration::from_secs(5);
+
+/// A real message, for which somebody ought to wait.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rehearsal {
+    /// Its topic.
+    pub topic: String,
+    /// Its text.
+    pub text: String,
+}
+
+/// Looks at the broker, step by step; after a step that fails nothing is tried.
+pub async fn broker(broker: &SiteBroker, rehearsal: Option<&Rehearsal>) -> Vec<Finding> {
+    let id = private_file::random_hex::<4>().map_or_else(|_| "0".to_owned(), |hex| hex.to_string());
+    let mut options = broker.options(&format!("simrelay-doctor-{id}"));
+    options.set_clean_start(true);
+    let (client, mut events) = AsyncClient::builder(options).capacity(10).build();
+    let mut findings = Vec::new();
+    let connected = timeout(CONNECT_WITHIN, connect(&mut events)).await;
+    let trouble = match connected {
+        Ok(Ok(())) => None,
+        Ok(Err(error)) => Some(broker.explain(&error)),
+        Err(elapsed) => Some(broker.explain(&ConnectionError::Timeout(elapsed))),
+    };
+    findings.extend(way(broker, trouble.as_ref()));
+    if trouble.is_some() {
+        return findings;
+    }
+    let own = Rehearsal {
+        topic: format!("simrelay/doctor/{id}"),
+        text: "simrelay doctor".to_owned(),
+    };
+    let mut talk = Talk {
+        client,
+        events,
+        broker,
+    };
+    match talk.there_and_back(&own).await {
+        Ok(found) => findings.extend(found),
+        Err(finding) => {
+            findings.push(finding);
+            return findings;
+        }
+    }
+    if let Some(rehearsal) = rehearsal {
+        findings.push(match talk.publish(rehearsal).await {
+            Ok(reason) => heard(rehearsal, reason),
+            Err(finding) => finding,
+        });
+    }
+    findings
+}
+
+/// The steps up to the login.
+fn way(broker: &SiteBroker, trouble: Option<&Trouble>) -> Vec<Finding> {
+    let destination = broker.destination();
+    let user = match broker.username() {
+        Some(username) => format!("the broker takes user {username:?}"),
+        None => "the broker takes clients without user name".to_owned(),
+    };
+    let good = [
+        Finding::good("name", format!("{} has an address", destination.host)),
+        Finding::good("broker", format!("{destination} answers")),
+        Finding::good("login", user),
+    ];
+    let Some(trouble) = trouble else {
+        return good.into();
+    };
+    let (passed, failed) = match trouble.step {
+        Step::Name => (0, Finding::bad("name", &trouble.what, trouble.advice)),
+        Step::Reach => (1, Finding::bad("broker", &trouble.what, start_it(trouble))),
+        Step::Login => (2, Finding::bad("login", &trouble.what, trouble.advice)),
+        Step::Open => (1, Finding::bad("broker", &trouble.what, trouble.advice)),
+    };
+    good.into_iter().take(passed).chain([failed]).collect()
+}
+
+fn start_it(trouble: &Trouble) -> String {
+    if trouble.what.contains("refused") {
+        "nothing listens on that port: sudo systemctl start mosquitto; look at the listener lines in /etc/mosquitto/conf.d, and at ss -tln".to_owned()
+    } else {
+        format!("{}; sudo ufw status", trouble.advice)
+    }
+}
+
+async fn connect(events: &mut EventLoop) -> Result<(), ConnectionError> {
+    loop {
+        if let Event::Incoming(Incoming::ConnAck(_)) = events.poll().await? {
+            return Ok(());
+        }
+    }
+}
+
+/// Whether anybody waits for the message. Brokers of MQTT 3.1.1 behind MQTT 5 do not tell.
+fn heard(rehearsal: &Rehearsal, reason: PubAckReason) -> Finding {
+    let topic = &rehearsal.topic;
+    match reason {
+        PubAckReason::Success => Finding::good(
+            "listener",
+            format!("somebody subscribes to {topic:?} and has the message now"),
+        ),
+        PubAckReason::NoMatchingSubscribers => Finding::bad(
+            "listener",
+            format!("nobody subscribes to {topic:?}"),
+            "start the notifier (sudo systemctl start simrelay-notifier); compare the topic with the filters of its routes: alert/critical is in alert/#, not in notify/#",
+        ),
+        other => refused(topic, other),
+    }
+}
+
+fn refused(topic: &str, reason: PubAckReason) -> Finding {
+    Finding::bad(
+        "publish",
+        format!("the broker refuses a message to {topic:?}: {reason:?}"),
+        "allow it in the broker's acl_file",
+    )
+}
+
+/// An open connection.
+struct Talk<'a> {
+    client: AsyncClient,
+    events: EventLoop,
+    broker: &'a SiteBroker,
+}
+
+impl Talk<'_> {
+    /// Subscribes to a message's topic, publishes it, waits for it.
+    async fn there_and_back(&mut self, message: &Rehearsal) -> Result<Vec<Finding>, Finding> {
+        let asked = self
+            .client
+            .try_subscribe(message.topic.as_str(), QoS::AtLeastOnce);
+        asked.map_err(|error| clientless(&error))?;
+        let suback = self.wait("subscribe", |incoming| match incoming {
+            Incoming::SubAck(suback) => Some(suback.return_codes.clone()),
+            _ => None,
+        });
+        let codes = suback.await?;
+        if !matches!(codes.first(), Some(SubscribeReasonCode::Success(_))) {
+            let what = format!("the broker refuses a subscription: {:?}", codes.first());
+            return Err(Finding::bad(
+                "subscribe",
+                what,
+                "allow it in the broker's acl_file",
+            ));
+        }
+        self.send(message)?;
+        let (mut reason, mut is_back) = (None, false);
+        let answered = self.wait("deliver", |incoming| {
+            match incoming {
+                Incoming::PubAck(ack) => reason = Some(ack.reason),
+                Incoming::Publish(publish) => is_back |= publish.topic == message.topic.as_bytes(),
+                _ => {}
+            }
+            reason.filter(|reason| is_back || *reason != PubAckReason::Success)
+        });
+        match answered.await? {
+            PubAckReason::Success => Ok(vec![
+                Finding::good("publish", "the broker acknowledges a message"),
+                Finding::good("deliver", "the broker brings the message to a subscriber"),
+            ]),
+            other => Err(refused(&message.topic, other)),
+        }
+    }
+
+    /// Publishes a message; what the broker says of it.
+    async fn publish(&mut self, message: &Rehearsal) -> Result<PubAckReason, Finding> {
+        self.send(message)?;
+        self.wait("publish", |incoming| match incoming {
+            Incoming::PubAck(ack) => Some(ack.reason),
+            _ => None,
+        })
+        .await
+    }
+
+    fn send(&self, message: &Rehearsal) -> Result<(), Finding> {
+        let options = PublishOptions::new(QoS::AtLeastOnce);
+        self.client
+            .try_publish(message.topic.as_str(), message.text.clone(), options)
+            .map_err(|error| clientless(&error))
+    }
+
+    /// The next packet that `is` what is waited for.
+    async fn wait<T>(
+        &mut self,
+        step: &'static str,
+        mut is: impl FnMut(&Incoming) -> Option<T>,
+    ) -> Result<T, Finding> {
+        let found = timeout(RETURN_WITHIN, async {
+            loop {
+                if let Event::Incoming(incoming) = self.events.poll().await?
+                    && let Some(found) = is(&incoming)
+                {
+                    return Ok(found);
+                }
+            }
+        });
+        match found.await {
+            Ok(Ok(found)) => Ok(found),
+            Ok(Err(error)) => {
+                let trouble: Trouble = self.broker.explain(&error);
+                Err(Finding::bad(step, trouble.what, trouble.advice))
+            }
+            Err(_) => Err(Finding::bad(
+                step,
+                format!("no answer from the broker within {} s", RETURN_WITHIN.as_secs()),
+                "the broker hangs: see its log, restart it",
+            )),
+        }
+    }
+}
+
+fn clientless(error: &ClientError) -> Finding {
+    Finding::bad(
+        "publish",
+        error.to_string(),
+        "this is a fault of simrelay; please report it",
+    )
+}

@@ -1,0 +1,335 @@
+//! Destinations of `notifications.json`.
+
+use super::document::{one_of, strings, zone};
+use super::{Destination, Mail, MailSecurity, Service, Webhook};
+use crate::entrypoint::Problem;
+use crate::entrypoint::reader::{Object, Path};
+use crate::notifier::pace::Pace;
+use crate::notifier::quiet_hours::{QuietHours, QuietWindow};
+use crate::notifier::secret::Secret;
+use crate::notifier::template::{Subject, Template};
+use jiff::civil::{Time, Weekday};
+use jiff::tz::TimeZone;
+use lettre::message::Mailbox;
+use serde_json::Value;
+use std::path::PathBuf;
+use std::time::Duration;
+
+const KINDS: [&str; 6] = ["slack", "line", "mail", "webhook", "log", "database"];
+const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+const WEEK: [Weekday; 7] = [
+    Weekday::Monday,
+    Weekday::Tuesday,
+    Weekday::Wednesday,
+    Weekday::Thursday,
+    Weekday::Friday,
+    Weekday::Saturday,
+    Weekday::Sunday,
+];
+/// Fields that every destination may have.
+const ALL: [&str; 7] = [
+    "type",
+    "perMinute",
+    "burst",
+    "quietHours",
+    "timeZone",
+    "timeToLiveHours",
+    "mostWaiting",
+];
+const LINE_API: &str = "https://api.line.me";
+
+pub(super) fn read(
+    name: &str,
+    value: &Value,
+    path: &Path<'_>,
+    problems: &mut Vec<Problem>,
+    file_zone: &TimeZone,
+    notes: &mut Vec<String>,
+) -> Option<Destination> {
+    let before = problems.len();
+    let mut fields = Object::new(value, path, problems)?;
+    if !fields.fields.contains_key("type") {
+        fields.refuse(
+            "type",
+            format!("the field is missing; known are {}", KINDS.join(", ")),
+        );
+    }
+    let kind = one_of(&mut fields, "type", &KINDS)?;
+    let service = match kind {
+        "slack" => slack(&mut fields),
+        "line" => line(&mut fields),
+        "mail" => mail(&mut fields).map(Service::Mail),
+        "webhook" => webhook(&mut fields).map(Service::Webhook),
+        "log" => Some(log(&mut fields)),
+        _ => Some(database(&mut fields)),
+    };
+    let pace = pace(&mut fields, kind);
+    let zone = zone(&mut fields).unwrap_or_else(|| file_zone.clone());
+    let windows = fields.member("quietHours", quiet_windows).unwrap_or_default();
+    let hours = fields.whole_number("timeToLiveHours", 1..=24 * 90).unwrap_or(24);
+    let most_waiting = fields
+        .whole_number("mostWaiting", 1..=1_000_000)
+        .unwrap_or(10_000);
+    if problems.len() > before {
+        return None;
+    }
+    let service = service?;
+    if holds_secret(&service) {
+        notes.push(format!(
+            "destination {name:?} has a secret in the file itself; {{\"env\": NAME}} or {{\"file\": PATH}} keeps it out"
+        ));
+    }
+    Some(Destination {
+        name: name.to_owned(),
+        service,
+        pace,
+        quiet: QuietHours { zone, windows },
+        time_to_live: Duration::from_secs(hours * 3600),
+        most_waiting: u32::try_from(most_waiting).unwrap_or(u32::MAX),
+    })
+}
+
+fn holds_secret(service: &Service) -> bool {
+    let inline = |secret: &Secret| matches!(secret, Secret::Inline(_));
+    match service {
+        Service::Slack { webhook_url } => inline(webhook_url),
+        Service::Line { token, .. } => inline(token),
+        Service::Mail(mail) => mail.login.as_ref().is_some_and(|(_, password)| inline(password)),
+        // Its URL need not be one.
+        Service::Webhook(_) | Service::Log { .. } | Service::Database { .. } => false,
+    }
+}
+
+fn known(fields: &mut Object<'_, '_>, own: &[&str]) {
+    fields.refuse_unknown(&[&ALL, own].concat());
+}
+
+fn secret(fields: &mut Object<'_, '_>, key: &str) -> Option<Secret> {
+    if !fields.fields.contains_key(key) {
+        fields.refuse(
+            key,
+            r#"the field is missing; give {"env": NAME} or {"file": PATH}"#,
+        );
+    }
+    fields.member(key, Secret::parse).flatten()
+}
+
+fn slack(fields: &mut Object<'_, '_>) -> Option<Service> {
+    known(fields, &["webhookUrl"]);
+    let webhook_url = secret(fields, "webhookUrl")?;
+    Some(Service::Slack { webhook_url })
+}
+
+fn line(fields: &mut Object<'_, '_>) -> Option<Service> {
+    known(fields, &["channelAccessToken", "target", "api"]);
+    let token = secret(fields, "channelAccessToken");
+    let to = secret(fields, "target");
+    let api = fields
+        .string("api")
+        .unwrap_or(LINE_API)
+        .trim_end_matches('/')
+        .to_owned();
+    Some(Service::Line {
+        token: token?,
+        to: to?,
+        api,
+    })
+}
+
+fn mail(fields: &mut Object<'_, '_>) -> Option<Mail> {
+    let own = [
+        "host",
+        "port",
+        "security",
+        "username",
+        "password",
+        "ca",
+        "from",
+        "recipients",
+        "subject",
+    ];
+    known(fields, &own);
+    let host = fields.required_string("host").map(str::to_owned);
+    let security = match one_of(fields, "security", &["tls", "starttls", "none"]) {
+        Some("starttls") => MailSecurity::StartTls,
+        Some("none") => MailSecurity::None,
+        _ => MailSecurity::Tls,
+    };
+    let usual = match security {
+        MailSecurity::Tls => 465,
+        MailSecurity::StartTls => 587,
+        MailSecurity::None => 25,
+    };
+    let port = fields
+        .whole_number("port", 1..=65_535)
+        .and_then(|port| u16::try_from(port).ok());
+    let from = fields.required_string("from");
+    let from = fields.parsed("from", from, address);
+    let recipients = strings(fields, "recipients");
+    if recipients.is_empty() {
+        fields.refuse(
+            "recipients",
+            "there is no recipient; an example is [\"office@example.com\"]",
+        );
+    }
+    let mut to = Vec::new();
+    for recipient in &recipients {
+        to.extend(fields.parsed("recipients", Some(recipient), address));
+    }
+    let subject = fields.string("subject").unwrap_or("{{ line }}").to_owned();
+    let subject = fields.parsed("subject", Some(&subject), |text| {
+        Template::new(text, Subject::Notification)
+    });
+    let ca = fields.string("ca").map(PathBuf::from);
+    Some(Mail {
+        host: host?,
+        port: port.unwrap_or(usual),
+        security,
+        login: login(fields, security),
+        ca,
+        from: from?,
+        to,
+        subject: subject?,
+    })
+}
+
+fn login(fields: &mut Object<'_, '_>, security: MailSecurity) -> Option<(Secret, Secret)> {
+    match (
+        fields.fields.contains_key("username"),
+        fields.fields.contains_key("password"),
+    ) {
+        (false, false) => return None,
+        (true, true) if security == MailSecurity::None => {
+            fields.refuse(
+                "password",
+                "without TLS the password could be read on the way; set security to tls or starttls",
+            );
+        }
+        (true, true) => {}
+        (true, false) => fields.refuse("password", "there is a username, but no password"),
+        (false, true) => fields.refuse("username", "there is a password, but no username"),
+    }
+    let username = fields.member("username", Secret::parse).flatten();
+    let password = fields.member("password", Secret::parse).flatten();
+    username.zip(password)
+}
+
+fn address(text: &str) -> Result<Mailbox, String> {
+    text.parse().map_err(|_| {
+        format!("{text:?} is not a mail address; examples are a@example.com and \"Office <a@example.com>\"")
+    })
+}
+
+fn webhook(fields: &mut Object<'_, '_>) -> Option<Webhook> {
+    known(fields, &["url", "headers", "body"]);
+    let url = secret(fields, "url");
+    let headers = fields.member("headers", |value, path, problems| {
+        let fields = Object::new(value, path, problems).map(|object| object.fields);
+        let mut headers = Vec::new();
+        for (name, value) in fields.into_iter().flatten() {
+            let here = path.key(name);
+            if name.parse::<reqwest::header::HeaderName>().is_err() {
+                problems.push(here.problem(format!("{name:?} is not the name of a header")));
+            }
+            headers.extend(Secret::parse(value, &here, problems).map(|value| (name.clone(), value)));
+        }
+        headers
+    });
+    let body = fields.string("body").map(str::to_owned);
+    let body = fields.parsed("body", body.as_deref(), |text| {
+        Template::new(text, Subject::Notification)
+    });
+    Some(Webhook {
+        url: url?,
+        headers: headers.unwrap_or_default(),
+        body,
+    })
+}
+
+fn log(fields: &mut Object<'_, '_>) -> Service {
+    known(fields, &["file", "mostMegabytes", "keep"]);
+    let megabytes = fields.whole_number("mostMegabytes", 1..=1024).unwrap_or(10);
+    let keep = fields.whole_number("keep", 0..=100).unwrap_or(5);
+    Service::Log {
+        file: PathBuf::from(fields.string("file").unwrap_or("notifications.log")),
+        most_bytes: megabytes * 1_000_000,
+        keep: u32::try_from(keep).unwrap_or(5),
+    }
+}
+
+fn database(fields: &mut Object<'_, '_>) -> Service {
+    known(fields, &["keepDays"]);
+    let days = fields.whole_number("keepDays", 1..=3650).unwrap_or(365);
+    Service::Database {
+        keep: Duration::from_secs(days * 24 * 3600),
+    }
+}
+
+/// Slack takes one message a second and short bursts; the others are asked to be gentle with.
+fn pace(fields: &mut Object<'_, '_>, kind: &str) -> Option<Pace> {
+    let per_minute = fields.whole_number("perMinute", 1..=60_000);
+    let burst = fields.whole_number("burst", 1..=1000);
+    let usual = match kind {
+        "log" | "database" if per_minute.is_none() => return None,
+        "slack" => (60, 3),
+        "mail" => (60, 10),
+        _ => (600, 10),
+    };
+    Some(Pace {
+        per_second: per_minute.unwrap_or(usual.0) as f64 / 60.0,
+        burst: burst
+            .and_then(|burst| u32::try_from(burst).ok())
+            .unwrap_or(usual.1),
+    })
+}
+
+fn quiet_windows(value: &Value, path: &Path<'_>, problems: &mut Vec<Problem>) -> Vec<QuietWindow> {
+    let Some(values) = value.as_array() else {
+        problems.push(path.problem(r#"give an array, as in [{"from": "22:00", "to": "07:00"}]"#));
+        return Vec::new();
+    };
+    let each = values.iter().enumerate();
+    each.filter_map(|(index, value)| quiet_window(value, &path.index(index), problems))
+        .collect()
+}
+
+fn quiet_window(value: &Value, path: &Path<'_>, problems: &mut Vec<Problem>) -> Option<QuietWindow> {
+    let mut window = Object::new(value, path, problems)?;
+    window.refuse_unknown(&["days", "from", "to"]);
+    let names = strings(&mut window, "days");
+    let mut days = Vec::new();
+    for name in &names {
+        match DAYS.iter().position(|day| day == name) {
+            Some(at) => days.push(WEEK[at]),
+            None => window.refuse(
+                "days",
+                format!("{name:?} is not a day; days are {}", DAYS.join(", ")),
+            ),
+        }
+    }
+    let from = window.required_string("from");
+    let from = window.parsed("from", from, clock);
+    let to = window.required_string("to");
+    let to = window.parsed("to", to, clock);
+    Some(QuietWindow {
+        days: if names.is_empty() { WEEK.to_vec() } else { days },
+        from: from?,
+        to: to?,
+    })
+}
+
+/// `HH:MM`; 24:00 is the midnight at the end of a day.
+fn clock(text: &str) -> Result<Time, String> {
+    let wrong = || format!("{text:?} is not a time from 00:00 to 24:00");
+    let (hour, minute) = text.split_once(':').ok_or_else(wrong)?;
+    let two = |digits: &str| digits.len() == 2 && digits.bytes().all(|byte| byte.is_ascii_digit());
+    if !two(hour) || !two(minute) {
+        return Err(wrong());
+    }
+    let hour = if text == "24:00" {
+        0
+    } else {
+        hour.parse().map_err(|_| wrong())?
+    };
+    Time::new(hour, minute.parse().map_err(|_| wrong())?, 0, 0).map_err(|_| wrong())
+}

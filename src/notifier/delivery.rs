@@ -1,0 +1,251 @@
+//! One destination's queue is worked off, at its own pace, while the others do theirs.
+
+use super::backoff::{Backoff, chance};
+use super::configuration::{Destination, Notifications};
+use super::counters::Counters;
+use super::intake::{self, Message};
+use super::pace::Bucket;
+use super::queue::{Job, Queue};
+use super::send::{Outcome, Ready, Sender};
+use jiff::Timestamp;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+
+/// How long a destination is left alone after failed attempts.
+const RETRY: Backoff = Backoff {
+    first: Duration::from_secs(1),
+    longest: Duration::from_secs(60),
+};
+/// How long a notification waits that fails again and again.
+const RETRY_OWN: Backoff = Backoff {
+    first: Duration::from_secs(1),
+    longest: Duration::from_secs(900),
+};
+/// From this attempt on a notification that fails waits for itself, and others go first: the fault may be its own.
+const OTHERS_FIRST: u32 = 5;
+/// How often the queue is looked at for what an operator has changed, and a secret for whether it is there now.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// Works off the queue of one destination.
+#[derive(Debug)]
+pub(super) struct Delivery {
+    pub(super) name: String,
+    pub(super) queue: Queue,
+    pub(super) sender: Sender,
+    pub(super) notifications: watch::Receiver<Arc<Notifications>>,
+    pub(super) counters: Arc<Counters>,
+    pub(super) wake: watch::Receiver<u64>,
+    pub(super) stop: watch::Receiver<bool>,
+}
+
+/// How the destination is doing.
+#[derive(Debug, Default)]
+struct Health {
+    /// Failed attempts in a row.
+    failures: u32,
+    /// What is missing, if that has been said.
+    missing: Option<String>,
+}
+
+impl Delivery {
+    /// Until the destination is gone from the configuration, or the program ends.
+    pub(super) async fn run(mut self) {
+        let mut health = Health::default();
+        let mut bucket: Option<Bucket> = None;
+        while let Some(destination) = self.destination() {
+            let wait = match self.turn(&destination, &mut bucket, &mut health).await {
+                Ok(wait) => wait,
+                Err(error) => {
+                    tracing::error!(destination = self.name, %error, "the queue cannot be read or written");
+                    Some(LOOK)
+                }
+            };
+            if !self.pause(wait).await {
+                return;
+            }
+        }
+    }
+
+    fn destination(&self) -> Option<Arc<Destination>> {
+        self.notifications.borrow().destinations.get(&self.name).cloned()
+    }
+
+    /// Sends what is next. Returns how long to wait then; `None` until there is something new.
+    async fn turn(
+        &mut self,
+        destination: &Destination,
+        bucket: &mut Option<Bucket>,
+        health: &mut Health,
+    ) -> Result<Option<Duration>, sqlx::Error> {
+        // Before the look: what comes during it is seen as new.
+        self.wake.borrow_and_update();
+        let now = Timestamp::now();
+        let quiet = destination.quiet.until(now).is_some();
+        let limit = destination.service.batch();
+        let jobs = self
+            .queue
+            .next(&self.name, now.as_millisecond(), quiet, limit)
+            .await?;
+        if jobs.is_empty() {
+            return Ok(None);
+        }
+        if let Some(pace) = destination.pace {
+            let bucket = bucket.get_or_insert_with(|| Bucket::new(pace, Instant::now()));
+            if let Err(wait) = bucket.take(pace, Instant::now()) {
+                return Ok(Some(wait));
+            }
+        }
+        let ready = self.ready(destination, jobs).await?;
+        let zone = self.notifications.borrow().zone.clone();
+        let outcome = self.sender.send(destination, &zone, &ready).await;
+        self.settle(&ready, outcome, health).await.map(Some)
+    }
+
+    /// The jobs with their texts. One whose template failed before is tried again; it is a dead letter if it fails.
+    async fn ready(&self, destination: &Destination, jobs: Vec<Job>) -> Result<Vec<Ready>, sqlx::Error> {
+        let mut ready = Vec::with_capacity(jobs.len());
+        for mut job in jobs {
+            let text = match job.text.take() {
+                Some(text) => Ok(text),
+                None => self.render(destination, &job),
+            };
+            match text {
+                Ok(text) => ready.push(Ready { job, text }),
+                Err(reason) => self.bury(&job, &reason).await?,
+            }
+        }
+        Ok(ready)
+    }
+
+    fn render(&self, destination: &Destination, job: &Job) -> Result<String, String> {
+        let notifications = self.notifications.borrow();
+        let route = notifications.routes.iter().find(|route| route.name == job.route);
+        let route = route.ok_or_else(|| format!("there is no route {:?} any more", job.route))?;
+        let message = Message {
+            topic: job.topic.clone(),
+            payload: job.payload.clone().unwrap_or_default(),
+            packet_id: 0,
+            duplicate: false,
+            retained: false,
+            subscriptions: Vec::new(),
+            time: Timestamp::from_millisecond(job.created).unwrap_or_default(),
+        };
+        intake::values(&notifications, route, &message, 0)
+            .and_then(|values| route.template.render(&values, destination.service.markup()))
+            .map_err(|error| error.to_string())
+    }
+
+    /// Writes down what came of an attempt. Returns how long to leave the destination alone.
+    async fn settle(
+        &self,
+        ready: &[Ready],
+        outcome: Outcome,
+        health: &mut Health,
+    ) -> Result<Duration, sqlx::Error> {
+        let jobs = ready.iter().map(|ready| &ready.job);
+        match outcome {
+            Outcome::Delivered(words) => {
+                self.queue.delivered(&jobs.cloned().collect::<Vec<_>>()).await?;
+                self.counters
+                    .of(&self.name, |numbers| numbers.delivered += ready.len() as u64);
+                tracing::debug!(
+                    destination = self.name,
+                    notifications = ready.len(),
+                    "delivered: {words}"
+                );
+                if health.failures > 0 {
+                    tracing::info!(
+                        event = "destination_back",
+                        destination = self.name,
+                        "it takes notifications again"
+                    );
+                }
+                *health = Health::default();
+                Ok(Duration::ZERO)
+            }
+            Outcome::NotConfigured(missing) => {
+                if health.missing.as_ref() != Some(&missing) {
+                    tracing::warn!(
+                        event = "destination_not_configured",
+                        destination = self.name,
+                        "not configured, its notifications wait: {missing}"
+                    );
+                    health.missing = Some(missing);
+                }
+                Ok(LOOK)
+            }
+            Outcome::Later { reason, after } => {
+                health.failures = health.failures.saturating_add(1);
+                let pause = after.unwrap_or_else(|| RETRY.wait(health.failures, chance()));
+                for job in jobs {
+                    self.postpone(job, pause, &reason).await?;
+                }
+                self.counters.of(&self.name, |numbers| numbers.failed += 1);
+                tracing::warn!(
+                    event = "notification_failed",
+                    destination = self.name,
+                    failures = health.failures,
+                    "{reason}; next attempt in {} s",
+                    pause.as_secs_f32()
+                );
+                Ok(pause)
+            }
+            Outcome::Never(reason) => {
+                for job in jobs {
+                    self.bury(job, &reason).await?;
+                }
+                // The service answered: it is not down.
+                health.failures = 0;
+                Ok(Duration::ZERO)
+            }
+        }
+    }
+
+    async fn postpone(&self, job: &Job, pause: Duration, reason: &str) -> Result<(), sqlx::Error> {
+        let own = match job.attempts + 1 >= OTHERS_FIRST {
+            true => RETRY_OWN.wait(job.attempts + 1, 0.0).max(pause),
+            false => pause,
+        };
+        let now = Timestamp::now().as_millisecond();
+        let due = now.saturating_add(i64::try_from(own.as_millis()).unwrap_or(i64::MAX));
+        self.queue.postpone(job, due, reason).await
+    }
+
+    async fn bury(&self, job: &Job, reason: &str) -> Result<(), sqlx::Error> {
+        self.queue
+            .bury(job, Timestamp::now().as_millisecond(), reason)
+            .await?;
+        self.counters.of(&self.name, |numbers| numbers.dead += 1);
+        tracing::warn!(
+            event = "notification_dead",
+            destination = self.name,
+            id = job.id,
+            topic = job.topic,
+            "dead letter: {reason}; `simrelay notifications show {}` shows it, `requeue` sends it again",
+            job.id
+        );
+        Ok(())
+    }
+
+    /// Waits. Returns false if the program ends.
+    async fn pause(&mut self, wait: Option<Duration>) -> bool {
+        if *self.stop.borrow() {
+            return false;
+        }
+        let Some(wait) = wait else {
+            tokio::select! {
+                _ = self.wake.changed() => {}
+                _ = tokio::time::sleep(LOOK) => {}
+                _ = self.stop.changed() => return false,
+            }
+            return true;
+        };
+        tokio::select! {
+            _ = tokio::time::sleep(wait) => true,
+            // Somebody may have put right what was wrong.
+            changed = self.notifications.changed() => changed.is_ok(),
+            _ = self.stop.changed() => false,
+        }
+    }
+}

@@ -1,0 +1,342 @@
+//! Messages become notifications in the queue, many in one transaction; then, and not before, the broker is told.
+
+use super::configuration::{Collapse, Notifications, Route, Sameness};
+use super::counters::{Counters, add};
+use super::queue::{self, NewJob, Queue};
+use super::template::{TemplateError, Values};
+use super::topic_filter::TopicFilter;
+use jiff::Timestamp;
+use rumqttc::AsyncClient;
+use rumqttc::mqttbytes::v5::Publish;
+use sqlx::Row;
+use sqlx::sqlite::SqliteConnection;
+use std::collections::{BTreeSet, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+
+/// Messages that one transaction takes at most.
+const BATCH: usize = 500;
+/// How long to wait when the disk takes nothing.
+const DISK_PAUSE: Duration = Duration::from_secs(1);
+
+/// What comes from the broker.
+#[derive(Debug)]
+pub(super) enum Arrival {
+    /// A message, and who can acknowledge it.
+    Message(Message, AsyncClient, Publish),
+    /// The broker has certainly seen the acknowledgements of these packet ids.
+    Settled(Vec<u16>),
+}
+
+/// A message as the notifier sees it.
+#[derive(Debug, Clone)]
+pub(super) struct Message {
+    pub(super) topic: String,
+    pub(super) payload: Vec<u8>,
+    /// 0 for quality of service 0.
+    pub(super) packet_id: u16,
+    /// It may have come before.
+    pub(super) duplicate: bool,
+    /// The broker had kept it.
+    pub(super) retained: bool,
+    /// The subscriptions that it came through, if the broker says.
+    pub(super) subscriptions: Vec<usize>,
+    pub(super) time: Timestamp,
+}
+
+/// Takes arrivals into the queue.
+#[derive(Debug)]
+pub(super) struct Intake {
+    pub(super) queue: Queue,
+    pub(super) notifications: watch::Receiver<Arc<Notifications>>,
+    pub(super) counters: Arc<Counters>,
+    /// Told when there is something new.
+    pub(super) wake: watch::Sender<u64>,
+}
+
+impl Intake {
+    /// Until the sender of arrivals is gone.
+    pub(super) async fn run(self, mut arrivals: mpsc::Receiver<Arrival>) {
+        let mut batch = Vec::with_capacity(BATCH);
+        while arrivals.recv_many(&mut batch, BATCH).await > 0 {
+            let notifications = Arc::clone(&self.notifications.borrow());
+            // Not acknowledged, not lost: the broker has it, and so do we, until the disk is there again.
+            while let Err(error) = self.take_in(&notifications, &batch).await {
+                tracing::error!(%error, "notifications cannot be written; trying again, nothing is acknowledged meanwhile");
+                tokio::time::sleep(DISK_PAUSE).await;
+            }
+            self.wake.send_modify(|number| *number += 1);
+            for arrival in batch.drain(..) {
+                if let Arrival::Message(_, client, publish) = arrival {
+                    // On a connection that is gone the broker sends it again, and it is recognised.
+                    let _ = client.ack(&publish).await;
+                }
+            }
+        }
+    }
+
+    async fn take_in(&self, notifications: &Notifications, batch: &[Arrival]) -> Result<(), sqlx::Error> {
+        let mut transaction = self.queue.begin().await?;
+        let mut tally = Tally::default();
+        let mut heard = BTreeSet::new();
+        let known = notifications.subscriptions();
+        let known = known.keys().map(TopicFilter::subscription_id).collect();
+        for arrival in batch {
+            match arrival {
+                Arrival::Message(message, ..) => {
+                    take_message(
+                        &mut transaction,
+                        notifications,
+                        &known,
+                        message,
+                        &mut tally,
+                        &mut heard,
+                    )
+                    .await?;
+                }
+                Arrival::Settled(packet_ids) => settle(&mut transaction, packet_ids).await?,
+            }
+        }
+        for alarm in heard {
+            super::silence::heard(&mut transaction, alarm, Timestamp::now().as_millisecond()).await?;
+        }
+        transaction.commit().await?;
+        tally.add_to(&self.counters);
+        Ok(())
+    }
+}
+
+/// Counted only when the transaction is committed.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Tally {
+    received: u64,
+    duplicates: u64,
+    retained: u64,
+    collapsed: u64,
+    queued: u64,
+}
+
+impl Tally {
+    fn add_to(&self, counters: &Counters) {
+        add(&counters.received, self.received);
+        add(&counters.duplicates, self.duplicates);
+        add(&counters.retained, self.retained);
+        add(&counters.collapsed, self.collapsed);
+        add(&counters.queued, self.queued);
+    }
+}
+
+async fn take_message<'n>(
+    connection: &mut SqliteConnection,
+    notifications: &'n Notifications,
+    known: &HashSet<usize>,
+    message: &Message,
+    tally: &mut Tally,
+    heard: &mut BTreeSet<&'n str>,
+) -> Result<(), sqlx::Error> {
+    tally.received += 1;
+    if came_before(connection, message).await? {
+        tally.duplicates += 1;
+        return Ok(());
+    }
+    if !message.retained {
+        let silences = notifications.silences.iter();
+        heard.extend(
+            silences
+                .filter(|alarm| alarm.filter.matches(&message.topic))
+                .map(|alarm| alarm.name.as_str()),
+        );
+    }
+    let routes = notifications
+        .routes
+        .iter()
+        .filter(|route| takes(route, message, known));
+    let (wanted, unwanted): (Vec<_>, Vec<_>) = routes.partition(|route| route.retained || !message.retained);
+    tally.retained += u64::from(wanted.is_empty() && !unwanted.is_empty());
+    for route in wanted {
+        match repeats(connection, route, message).await? {
+            Some(repeats) => {
+                tally.queued += enqueue(connection, notifications, route, message, repeats).await?
+            }
+            None => tally.collapsed += 1,
+        }
+    }
+    Ok(())
+}
+
+/// Whether the route takes this copy of a message. A broker may send a copy for each of several filters that
+/// match; a route takes the one of its first filter.
+fn takes(route: &Route, message: &Message, known: &HashSet<usize>) -> bool {
+    let Some(filter) = route.filters.iter().find(|filter| filter.matches(&message.topic)) else {
+        return false;
+    };
+    // None that is subscribed to now: the broker does not say, or it says what an earlier configuration meant.
+    let told = message.subscriptions.iter().any(|id| known.contains(id));
+    !told || message.subscriptions.contains(&filter.subscription_id())
+}
+
+/// Whether this message was put into the queue before and only its acknowledgement was lost (MQTT 5, 4.4).
+/// Remembers it otherwise.
+async fn came_before(connection: &mut SqliteConnection, message: &Message) -> Result<bool, sqlx::Error> {
+    if message.packet_id == 0 {
+        return Ok(false);
+    }
+    let content = hash(&(&message.topic, &message.payload));
+    if message.duplicate {
+        let seen = sqlx::query("SELECT 1 FROM notification_seen WHERE packet_id = ? AND content = ?")
+            .bind(message.packet_id)
+            .bind(content)
+            .fetch_optional(&mut *connection)
+            .await?;
+        if seen.is_some() {
+            return Ok(true);
+        }
+    }
+    sqlx::query("INSERT OR REPLACE INTO notification_seen (packet_id, content, time) VALUES (?, ?, ?)")
+        .bind(message.packet_id)
+        .bind(content)
+        .bind(message.time.as_millisecond())
+        .execute(connection)
+        .await?;
+    Ok(false)
+}
+
+/// Forgets packet ids that the broker may use for other messages from now on.
+async fn settle(connection: &mut SqliteConnection, packet_ids: &[u16]) -> Result<(), sqlx::Error> {
+    for packet_id in packet_ids {
+        sqlx::query("DELETE FROM notification_seen WHERE packet_id = ?")
+            .bind(packet_id)
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(())
+}
+
+/// How many repeats the route has left out before this message; `None` if it is itself one to leave out.
+async fn repeats(
+    connection: &mut SqliteConnection,
+    route: &Route,
+    message: &Message,
+) -> Result<Option<u32>, sqlx::Error> {
+    let Some(Collapse { window, by }) = route.collapse else {
+        return Ok(Some(0));
+    };
+    let content = match by {
+        Sameness::Topic => hash(&message.topic),
+        Sameness::Message => hash(&(&message.topic, &message.payload)),
+    };
+    let now = message.time.as_millisecond();
+    let before = sqlx::query("SELECT until, count FROM notification_repeat WHERE route = ? AND content = ?")
+        .bind(&route.name)
+        .bind(content)
+        .fetch_optional(&mut *connection)
+        .await?;
+    let (until, count) = match before {
+        Some(row) => (row.try_get::<i64, _>("until")?, row.try_get::<u32, _>("count")?),
+        None => (i64::MIN, 0),
+    };
+    let is_repeat = now < until;
+    let (until, left_out) = match is_repeat {
+        true => (until, count.saturating_add(1)),
+        false => (now.saturating_add(millis(window)), 0),
+    };
+    sqlx::query(
+        "INSERT OR REPLACE INTO notification_repeat (route, content, until, count) VALUES (?, ?, ?, ?)",
+    )
+    .bind(&route.name)
+    .bind(content)
+    .bind(until)
+    .bind(left_out)
+    .execute(connection)
+    .await?;
+    Ok((!is_repeat).then_some(count))
+}
+
+/// One notification for each destination of the route; returns how many.
+async fn enqueue(
+    connection: &mut SqliteConnection,
+    notifications: &Notifications,
+    route: &Route,
+    message: &Message,
+    repeats: u32,
+) -> Result<u64, sqlx::Error> {
+    let values = values(notifications, route, message, repeats);
+    let mut queued = 0;
+    for name in &route.to {
+        let Some(destination) = notifications.destinations.get(name) else {
+            continue;
+        };
+        let text = values.clone().and_then(|values| {
+            let text = route.template.render(&values, destination.service.markup())?;
+            Ok(with_repeats(text, repeats))
+        });
+        if let Err(error) = &text {
+            tracing::warn!(
+                event = "notification_dead",
+                destination = name,
+                route = route.name,
+                topic = message.topic,
+                "dead letter: {error}; correct the template and use `simrelay notifications requeue`"
+            );
+        }
+        let job = NewJob {
+            destination: name,
+            route: &route.name,
+            topic: &message.topic,
+            payload: Some(&message.payload),
+            text: text.map_err(|error| error.to_string()),
+            urgent: route.urgent,
+            created: message.time.as_millisecond(),
+            expires: expires(destination, route.urgent, message.time),
+        };
+        queue::insert(connection, &job).await?;
+        queued += 1;
+    }
+    Ok(queued)
+}
+
+/// What the route's template is given.
+pub(super) fn values(
+    notifications: &Notifications,
+    route: &Route,
+    message: &Message,
+    repeats: u32,
+) -> Result<Values, TemplateError> {
+    let values = Values::at(message.time, &notifications.zone)
+        .with("route", route.name.as_str())
+        .with("repeats", repeats);
+    values.with_message(&message.topic, &message.payload)
+}
+
+fn with_repeats(text: String, repeats: u32) -> String {
+    match repeats {
+        0 => text,
+        _ => format!("{text} (+{repeats})"),
+    }
+}
+
+/// When a notification of `time` is of no use. What quiet hours hold back gets its time to live behind them.
+pub(super) fn expires(destination: &super::configuration::Destination, urgent: bool, time: Timestamp) -> i64 {
+    let quiet = destination.quiet.until(time).filter(|_| !urgent);
+    quiet
+        .unwrap_or(time)
+        .as_millisecond()
+        .saturating_add(millis(destination.time_to_live))
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// The same in every run of this program, which is enough for an hour or a day.
+fn hash(content: &impl Hash) -> i64 {
+    let mut hasher = DefaultHasher::new();
+    content.hash(&mut hasher);
+    hasher.finish().cast_signed()
+}
+
+#[cfg(test)]
+#[path = "intake_tests.rs"]
+mod tests;

@@ -1,0 +1,272 @@
+//! The notifier: what is published under some topics is told to people, over Slack, LINE, mail, a webhook, or
+//! written to a file or a database.
+//!
+//! A message is acknowledged to the broker when the notifications that it becomes are on disk, one for each
+//! destination; each destination takes its own at its own pace. So a crash loses nothing, and a slow or failing
+//! service delays nobody else. What a service will never take becomes a dead letter, which an operator can see and
+//! send again.
+//!
+//! | part | what it does |
+//! |---|---|
+//! | [`configuration`] | `notifications.json`: destinations, routes, alarms |
+//! | `subscriber`, `subscriptions`, `broker` | the MQTT session |
+//! | `intake` | messages into the queue, then acknowledgements |
+//! | [`queue`] | what waits, what is dead; bounds |
+//! | `delivery` | one task a destination: pace, quiet hours, retries |
+//! | [`send`] | the services |
+//! | `silence` | topics that ought to speak |
+//! | [`template`], [`topic_filter`], [`secret`], [`pace`], [`quiet_hours`], [`backoff`] | what the others stand on |
+
+pub mod backoff;
+mod broker;
+pub mod configuration;
+mod counters;
+mod delivery;
+mod intake;
+pub mod pace;
+pub mod queue;
+pub mod quiet_hours;
+pub mod secret;
+pub mod send;
+mod silence;
+mod subscriber;
+mod subscriptions;
+pub mod template;
+pub mod topic_filter;
+mod trust;
+
+pub use broker::BrokerAccess;
+pub use counters::{Counters, Delivery as DeliveryCounters};
+pub use trust::TrustError;
+
+use configuration::{Notifications, NotificationsFile};
+use counters::add;
+use delivery::Delivery;
+use intake::Intake;
+use jiff::Timestamp;
+use queue::{Queue, Swept};
+use send::Sender;
+use sqlx::SqlitePool;
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use subscriber::Subscriber;
+use subscriptions::Subscriptions;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+/// The `notifications.json` of a first run.
+pub const FIRST_RUN: &str = include_str!("../../notifications.json");
+
+/// Messages between the broker and the disk.
+const ON_THE_WAY: usize = 1000;
+/// How often bounds and silences are looked at.
+const LOOK: Duration = Duration::from_secs(5);
+/// How often the numbers are logged if they have changed.
+const REPORT: Duration = Duration::from_secs(60);
+
+/// The notifier, running.
+#[derive(Debug)]
+pub struct Notifier {
+    stop: watch::Sender<bool>,
+    counters: Arc<Counters>,
+    subscriber: JoinHandle<()>,
+    intake: JoinHandle<()>,
+    deliveries: JoinHandle<()>,
+    others: Vec<JoinHandle<()>>,
+}
+
+impl Notifier {
+    /// Starts it on the present runtime: it goes on when the broker or a service cannot be reached.
+    ///
+    /// # Errors
+    /// TLS cannot be set up.
+    pub fn start(
+        file: NotificationsFile,
+        access: BrokerAccess,
+        pool: SqlitePool,
+        data: PathBuf,
+    ) -> Result<Self, TrustError> {
+        let notifications = file.current();
+        let (stop, stopped) = watch::channel(false);
+        let (wake, woken) = watch::channel(0);
+        let (arrivals, arriving) = mpsc::channel(ON_THE_WAY);
+        let connected = watch::Sender::new(false);
+        let counters = Arc::new(Counters::default());
+        let queue = Queue::new(pool.clone());
+        let sender = Sender::new(pool.clone(), data)?;
+        let watchman = Watchman {
+            queue: queue.clone(),
+            notifications: notifications.clone(),
+            counters: Arc::clone(&counters),
+            connected: connected.subscribe(),
+            wake: wake.clone(),
+        };
+        let subscriber = Subscriber {
+            access,
+            subscriptions: Subscriptions::new(pool),
+            notifications: notifications.clone(),
+            arrivals,
+            connected,
+            stop: stopped.clone(),
+        };
+        let intake = Intake {
+            queue: queue.clone(),
+            notifications: notifications.clone(),
+            counters: Arc::clone(&counters),
+            wake,
+        };
+        let deliver = {
+            let (notifications, counters) = (notifications.clone(), Arc::clone(&counters));
+            move |name: String| Delivery {
+                name,
+                queue: queue.clone(),
+                sender: sender.clone(),
+                notifications: notifications.clone(),
+                counters: Arc::clone(&counters),
+                wake: woken.clone(),
+                stop: stopped.clone(),
+            }
+        };
+        Ok(Self {
+            stop,
+            subscriber: tokio::spawn(subscriber.run()),
+            intake: tokio::spawn(intake.run(arriving)),
+            deliveries: tokio::spawn(keep_deliveries(notifications, deliver)),
+            others: vec![
+                tokio::spawn(file.watch()),
+                tokio::spawn(watchman.run()),
+                tokio::spawn(report(Arc::clone(&counters))),
+            ],
+            counters,
+        })
+    }
+
+    /// What it has counted since its start.
+    #[must_use]
+    pub fn counters(&self) -> &Arc<Counters> {
+        &self.counters
+    }
+
+    /// A question that can be asked while it runs: whether all of its parts do.
+    pub fn alive(&self) -> impl Fn() -> Result<(), String> + Send + Sync + 'static {
+        let parts = [
+            ("subscriber", self.subscriber.abort_handle()),
+            ("intake", self.intake.abort_handle()),
+            ("deliveries", self.deliveries.abort_handle()),
+        ];
+        move || match parts.iter().find(|(_, part)| part.is_finished()) {
+            Some((name, _)) => Err(format!("the notifier's {name} ended")),
+            None => Ok(()),
+        }
+    }
+
+    /// Ends it: the broker is told, what is on its way is written down, an attempt may end within `grace`.
+    pub async fn shut_down(self, grace: Duration) {
+        self.stop.send_replace(true);
+        let end = async {
+            let _ = self.subscriber.await;
+            // The last sender of arrivals is gone with the subscriber.
+            let _ = self.intake.await;
+            let _ = self.deliveries.await;
+        };
+        if tokio::time::timeout(grace, end).await.is_err() {
+            tracing::info!("a notification was under way when the program ended; it will be sent again");
+        }
+        for other in self.others {
+            other.abort();
+        }
+        tracing::info!(event = "notifications", "{}", self.counters);
+    }
+}
+
+/// One task for each destination that there is.
+async fn keep_deliveries(
+    mut notifications: watch::Receiver<Arc<Notifications>>,
+    deliver: impl Fn(String) -> Delivery,
+) {
+    let mut running: HashMap<String, JoinHandle<()>> = HashMap::new();
+    let mut stop = deliver(String::new()).stop;
+    loop {
+        let names: Vec<_> = notifications
+            .borrow_and_update()
+            .destinations
+            .keys()
+            .cloned()
+            .collect();
+        running.retain(|_, task| !task.is_finished());
+        for name in names {
+            running
+                .entry(name)
+                .or_insert_with_key(|name| tokio::spawn(deliver(name.clone()).run()));
+        }
+        tokio::select! {
+            changed = notifications.changed() => if changed.is_err() { break },
+            _ = stop.changed() => break,
+        }
+    }
+    for (_, task) in running {
+        let _ = task.await;
+    }
+}
+
+/// Looks after bounds and silences.
+struct Watchman {
+    queue: Queue,
+    notifications: watch::Receiver<Arc<Notifications>>,
+    counters: Arc<Counters>,
+    connected: watch::Receiver<bool>,
+    wake: watch::Sender<u64>,
+}
+
+impl Watchman {
+    async fn run(self) {
+        let began = Timestamp::now();
+        loop {
+            tokio::time::sleep(LOOK).await;
+            let notifications = Arc::clone(&self.notifications.borrow());
+            let now = Timestamp::now();
+            match self.queue.sweep(&notifications, now.as_millisecond()).await {
+                Ok(swept) => self.count(swept),
+                Err(error) => tracing::error!(%error, "the queue cannot be kept in its bounds"),
+            }
+            let broker = match *self.connected.borrow() {
+                true => "connected",
+                false => "unreachable",
+            };
+            match silence::check(&self.queue, &notifications, began, now, broker).await {
+                Ok(told) if told.is_empty() => {}
+                Ok(_) => self.wake.send_modify(|number| *number += 1),
+                Err(error) => tracing::error!(%error, "silences cannot be looked at"),
+            }
+        }
+    }
+
+    fn count(&self, swept: Swept) {
+        add(&self.counters.outlived, swept.buried);
+        add(&self.counters.expired, swept.expired);
+        add(&self.counters.overflowed, swept.overflowed);
+        if swept != Swept::default() {
+            tracing::warn!(
+                event = "notifications_expired",
+                expired = swept.expired,
+                overflowed = swept.overflowed,
+                dead = swept.buried,
+                "notifications were too old (timeToLiveHours) or too many (mostWaiting)"
+            );
+        }
+    }
+}
+
+async fn report(counters: Arc<Counters>) {
+    let mut before = counters.to_string();
+    loop {
+        tokio::time::sleep(REPORT).await;
+        let now = counters.to_string();
+        if now != before {
+            tracing::info!(event = "notifications", "{now}");
+            before = now;
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! What waits for destinations, in SQLite: in it before the broker hears of it, out of it when it is delivered.
+
+mod operator;
+mod sweep;
+
+pub use operator::{Listed, Selection};
+pub use sweep::Swept;
+
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::{Row, Sqlite, SqlitePool, Transaction};
+use uuid::Uuid;
+
+const INSERT: &str = "
+    INSERT INTO notification
+        (destination, route, topic, payload, text, urgent, retry_key, created, expires, due, attempts, reason, died)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?)";
+
+const NEXT: &str = "
+    SELECT id, destination, route, topic, payload, text, retry_key, created, attempts FROM notification
+    WHERE destination = ?1 AND died IS NULL AND due <= ?2 AND expires > ?2 AND urgent >= ?3
+    ORDER BY urgent DESC, id LIMIT ?4";
+
+/// A notification on its way into the queue.
+#[derive(Debug)]
+pub struct NewJob<'a> {
+    /// The destination's name.
+    pub destination: &'a str,
+    /// The route's or the alarm's name.
+    pub route: &'a str,
+    /// The topic.
+    pub topic: &'a str,
+    /// What was published.
+    pub payload: Option<&'a [u8]>,
+    /// What is to be sent, or why there is nothing: that is a dead letter at once.
+    pub text: Result<String, String>,
+    /// Whether it passes in quiet hours, and before others.
+    pub urgent: bool,
+    /// When it came, in milliseconds since 1970.
+    pub created: i64,
+    /// When it will be of no use, in milliseconds since 1970.
+    pub expires: i64,
+}
+
+/// A notification whose turn it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Job {
+    /// Its number, never given twice.
+    pub id: i64,
+    /// The destination's name.
+    pub destination: String,
+    /// The route's or the alarm's name.
+    pub route: String,
+    /// The topic.
+    pub topic: String,
+    /// What was published; `None` if nothing was.
+    pub payload: Option<Vec<u8>>,
+    /// What is to be sent; `None` if the template failed before and may do better now.
+    pub text: Option<String>,
+    /// The same for every attempt.
+    pub retry_key: String,
+    /// When it came, in milliseconds since 1970.
+    pub created: i64,
+    /// Attempts so far.
+    pub attempts: u32,
+}
+
+/// The queue of all destinations.
+#[derive(Debug, Clone)]
+pub struct Queue {
+    pool: SqlitePool,
+}
+
+impl Queue {
+    /// The queue in this database.
+    #[must_use]
+    pub fn new(pool: SqlitePool) -> Self {
+        Self { pool }
+    }
+
+    /// Begins a transaction that may write.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub async fn begin(&self) -> Result<Transaction<'static, Sqlite>, sqlx::Error> {
+        self.pool.begin_with("BEGIN IMMEDIATE").await
+    }
+
+    /// The notifications whose turn it is at `now`, in their order, at most `limit`.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub async fn next(
+        &self,
+        destination: &str,
+        now: i64,
+        urgent_only: bool,
+        limit: u32,
+    ) -> Result<Vec<Job>, sqlx::Error> {
+        let rows = sqlx::query(NEXT)
+            .bind(destination)
+            .bind(now)
+            .bind(i64::from(urgent_only))
+            .bind(limit)
+            .fetch_all(&self.pool)
+            .await?;
+        rows.iter().map(job).collect()
+    }
+
+    /// Takes out what was delivered.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub async fn delivered(&self, jobs: &[Job]) -> Result<(), sqlx::Error> {
+        let mut transaction = self.begin().await?;
+        for job in jobs {
+            sqlx::query("DELETE FROM notification WHERE id = ?")
+                .bind(job.id)
+                .execute(&mut *transaction)
+                .await?;
+        }
+        transaction.commit().await
+    }
+
+    /// Notes a failed attempt, and that the next one is not to be before `due`.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub async fn postpone(&self, job: &Job, due: i64, reason: &str) -> Result<(), sqlx::Error> {
+        sqlx::query("UPDATE notification SET attempts = attempts + 1, due = ?, reason = ? WHERE id = ?")
+            .bind(due)
+            .bind(reason)
+            .bind(job.id)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    /// Makes it a dead letter.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub async fn bury(&self, job: &Job, now: i64, reason: &str) -> Result<(), sqlx::Error> {
+        sqlx::query("UPDATE notification SET attempts = attempts + 1, died = ?, reason = ? WHERE id = ?")
+            .bind(now)
+            .bind(reason)
+            .bind(job.id)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+}
+
+/// Puts a notification into the queue; it is there when the transaction is committed.
+///
+/// # Errors
+/// What SQLite says.
+pub async fn insert(connection: &mut SqliteConnection, job: &NewJob<'_>) -> Result<(), sqlx::Error> {
+    let reason = job.text.as_ref().err();
+    sqlx::query(INSERT)
+        .bind(job.destination)
+        .bind(job.route)
+        .bind(job.topic)
+        .bind(job.payload)
+        .bind(job.text.as_ref().ok())
+        .bind(job.urgent)
+        .bind(Uuid::new_v4().to_string())
+        .bind(job.created)
+        .bind(job.expires)
+        .bind(job.created)
+        .bind(reason)
+        .bind(reason.map(|_| job.created))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+fn job(row: &SqliteRow) -> Result<Job, sqlx::Error> {
+    Ok(Job {
+        id: row.try_get("id")?,
+        destination: row.try_get("destination")?,
+        route: row.try_get("route")?,
+        topic: row.try_get("topic")?,
+        payload: row.try_get("payload")?,
+        text: row.try_get("text")?,
+        retry_key: row.try_get("retry_key")?,
+        created: row.try_get("created")?,
+        attempts: row.try_get("attempts")?,
+    })
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

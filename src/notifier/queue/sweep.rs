@@ -1,0 +1,92 @@
+//! Bounds of the queue: what is too old or too much goes, and is counted.
+
+use super::Queue;
+use crate::notifier::configuration::{Notifications, Service};
+
+/// Dead letters that are kept; beyond that the oldest go.
+const MOST_DEAD: i64 = 10_000;
+/// How long they are kept, in milliseconds: 30 days.
+const DEAD_FOR: i64 = 30 * 24 * 60 * 60 * 1000;
+/// How long a message is remembered that may come a second time, in milliseconds: an hour.
+const SEEN_FOR: i64 = 60 * 60 * 1000;
+/// How long a count of repeats waits for the next message that can tell it, in milliseconds: a day.
+const REPEATS_FOR: i64 = 24 * 60 * 60 * 1000;
+
+const EXPIRE_TRIED: &str = "
+    UPDATE notification SET died = ?1,
+        reason = 'older than its time to live after ' || attempts || ' attempt(s); the last one: ' || reason
+    WHERE died IS NULL AND expires <= ?1 AND attempts > 0";
+const EXPIRE_UNTRIED: &str = "DELETE FROM notification WHERE died IS NULL AND expires <= ?1 AND attempts = 0";
+const OVERFLOW: &str = "
+    DELETE FROM notification WHERE id IN (
+        SELECT id FROM notification WHERE destination = ?1 AND died IS NULL
+        ORDER BY id DESC LIMIT -1 OFFSET ?2)";
+const PRUNE_DEAD: &str = "
+    DELETE FROM notification WHERE died IS NOT NULL AND (died < ?1 OR id <= (
+        SELECT id FROM notification WHERE died IS NOT NULL ORDER BY id DESC LIMIT 1 OFFSET ?2))";
+
+/// What a sweep took out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Swept {
+    /// Became dead letters because they got too old while their destination failed.
+    pub buried: u64,
+    /// Got too old without a single attempt, and are gone.
+    pub expired: u64,
+    /// Were too many, and are gone.
+    pub overflowed: u64,
+}
+
+impl Queue {
+    /// Brings everything back into its bounds.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub async fn sweep(&self, notifications: &Notifications, now: i64) -> Result<Swept, sqlx::Error> {
+        let mut transaction = self.begin().await?;
+        let connection = &mut *transaction;
+        let buried = sqlx::query(EXPIRE_TRIED)
+            .bind(now)
+            .execute(&mut *connection)
+            .await?;
+        let expired = sqlx::query(EXPIRE_UNTRIED)
+            .bind(now)
+            .execute(&mut *connection)
+            .await?;
+        let mut overflowed = 0;
+        for destination in notifications.destinations.values() {
+            let over = sqlx::query(OVERFLOW)
+                .bind(&destination.name)
+                .bind(destination.most_waiting)
+                .execute(&mut *connection)
+                .await?;
+            overflowed += over.rows_affected();
+            if let Service::Database { keep } = &destination.service {
+                sqlx::query("DELETE FROM notification_record WHERE destination = ? AND time < ?")
+                    .bind(&destination.name)
+                    .bind(now.saturating_sub(i64::try_from(keep.as_millis()).unwrap_or(i64::MAX)))
+                    .execute(&mut *connection)
+                    .await?;
+            }
+        }
+        sqlx::query(PRUNE_DEAD)
+            .bind(now - DEAD_FOR)
+            .bind(MOST_DEAD)
+            .execute(&mut *connection)
+            .await?;
+        sqlx::query("DELETE FROM notification_seen WHERE time < ?")
+            .bind(now - SEEN_FOR)
+            .execute(&mut *connection)
+            .await?;
+        sqlx::query("DELETE FROM notification_repeat WHERE until < ?1 AND (count = 0 OR until < ?1 - ?2)")
+            .bind(now)
+            .bind(REPEATS_FOR)
+            .execute(&mut *connection)
+            .await?;
+        transaction.commit().await?;
+        Ok(Swept {
+            buried: buried.rows_affected(),
+            expired: expired.rows_affected(),
+            overflowed,
+        })
+    }
+}

@@ -1,0 +1,51 @@
+use super::*;
+use crate::notifier::configuration::parse;
+use serde_json::json;
+use std::time::Duration;
+
+#[tokio::test]
+async fn a_topic_that_has_spoken_and_falls_silent_is_told_of_once_until_it_speaks_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let queue = Queue::new(crate::database::open(folder.path()).await.unwrap());
+    let file = json!({
+        "timeZone": "UTC",
+        "destinations": { "a": { "type": "log" } },
+        "silences": [{ "name": "h", "topic": "health/check", "minutes": 10, "to": ["a"],
+                       "template": "{{ topic }} {{ minutes }} {{ since }} {{ broker }}" }],
+    });
+    let notifications = parse(&file).unwrap().notifications;
+    let start: Timestamp = "2026-11-23T05:00:00Z".parse().unwrap();
+    let at = |minutes: u64| start + Duration::from_secs(minutes * 60);
+    let check = async |listening: u64, now: u64| {
+        let told = check(&queue, &notifications, at(listening), at(now), "connected")
+            .await
+            .unwrap();
+        told.len()
+    };
+    let speak = async |now: u64| {
+        let mut transaction = queue.begin().await.unwrap();
+        heard(&mut transaction, "h", at(now).as_millisecond())
+            .await
+            .unwrap();
+        transaction.commit().await.unwrap();
+    };
+    assert_eq!(check(0, 100).await, 0, "it never spoke");
+    speak(100).await;
+    assert_eq!(check(0, 109).await, 0);
+    assert_eq!(check(0, 110).await, 1);
+    assert_eq!(check(0, 200).await, 0, "once");
+    assert_eq!(check(150, 200).await, 0, "not after a restart either");
+    speak(200).await;
+    assert_eq!(check(205, 214).await, 0, "what nobody could hear was no silence");
+    assert_eq!(check(205, 215).await, 1);
+    let listed = queue
+        .list(&crate::notifier::queue::Selection::default(), 10)
+        .await
+        .unwrap();
+    let texts: Vec<_> = listed.iter().map(|one| one.text.as_deref().unwrap()).collect();
+    let expected = [
+        "health/check 10 2026-11-23 06:40:00 connected",
+        "health/check 10 2026-11-23 08:20:00 connected",
+    ];
+    assert_eq!(texts, expected);
+}

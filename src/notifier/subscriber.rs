@@ -1,0 +1,214 @@
+//! The notifier's connection to the broker: a session that the broker keeps while the notifier is away.
+
+use super::backoff::{Backoff, chance};
+use super::broker::BrokerAccess;
+use super::configuration::Notifications;
+use super::intake::{Arrival, Message};
+use super::subscriptions::Subscriptions;
+use jiff::Timestamp;
+use rumqttc::mqttbytes::QoS;
+use rumqttc::mqttbytes::v5::{
+    ConnectReturnCode, DisconnectReasonCode, Packet, Publish, RetainForwardRule, SubscribeProperties,
+    SubscribeReasonCode,
+};
+use rumqttc::{AsyncClient, ConnectionError, Event, EventLoop, Outgoing, StateError, SubscribeFilterInput};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::{mpsc, watch};
+
+/// After a connection that failed or did not last.
+const RETRY: Backoff = Backoff {
+    first: Duration::from_millis(500),
+    longest: Duration::from_secs(30),
+};
+/// A connection that lasted this long was a good one.
+const STABLE: Duration = Duration::from_secs(10);
+
+/// Keeps the connection to the broker.
+#[derive(Debug)]
+pub(super) struct Subscriber {
+    pub(super) access: BrokerAccess,
+    pub(super) subscriptions: Subscriptions,
+    pub(super) notifications: watch::Receiver<Arc<Notifications>>,
+    pub(super) arrivals: mpsc::Sender<Arrival>,
+    /// Whether the broker can be reached.
+    pub(super) connected: watch::Sender<bool>,
+    pub(super) stop: watch::Receiver<bool>,
+}
+
+/// Acknowledgements on their way to the broker. It has read them when it answers a PINGREQ that went behind them.
+#[derive(Debug, Default)]
+struct Acknowledgements {
+    sent: Vec<u16>,
+    before_ping: Vec<u16>,
+}
+
+impl Subscriber {
+    /// Until the program ends.
+    pub(super) async fn run(mut self) {
+        let mut failures = 0;
+        while !*self.stop.borrow() {
+            let began = Instant::now();
+            let end = self.connection().await;
+            self.connected.send_replace(false);
+            if *self.stop.borrow() {
+                return;
+            }
+            failures = if began.elapsed() >= STABLE {
+                1
+            } else {
+                failures + 1
+            };
+            let wait = RETRY.wait(failures, chance());
+            tracing::warn!(event = "notifier_disconnected", broker = %self.access, "{}; next attempt in {:.1} s",
+                reason(&end), wait.as_secs_f32());
+            tokio::select! {
+                _ = tokio::time::sleep(wait) => {}
+                _ = self.stop.changed() => {}
+            }
+        }
+    }
+
+    /// One connection, with a client of its own: nothing of an earlier one is sent on a later one.
+    async fn connection(&mut self) -> ConnectionError {
+        // Unbounded, so that an acknowledgement never waits for the loop that waits for the intake.
+        let (client, mut events) = AsyncClient::builder(self.access.options()).unbounded().build();
+        let mut acknowledgements = Acknowledgements::default();
+        loop {
+            let event = tokio::select! {
+                event = events.poll() => event,
+                Ok(()) = self.notifications.changed(), if *self.connected.borrow() => {
+                    self.subscribe(&client).await;
+                    continue;
+                }
+                _ = self.stop.changed() => return say_goodbye(&client, &mut events).await,
+            };
+            match event {
+                Ok(event) => self.follow(event, &client, &mut acknowledgements).await,
+                Err(error) => return error,
+            }
+        }
+    }
+
+    async fn follow(&mut self, event: Event, client: &AsyncClient, acknowledgements: &mut Acknowledgements) {
+        match event {
+            Event::Incoming(Packet::ConnAck(connack)) => {
+                self.connected.send_replace(true);
+                let subscriptions = self.subscribe(client).await;
+                tracing::info!(event = "notifier_connected", broker = %self.access, subscriptions,
+                    session_present = connack.session_present, "the notifier listens");
+            }
+            Event::Incoming(Packet::SubAck(suback)) => refusals(&suback.return_codes),
+            Event::Incoming(Packet::Publish(publish)) => {
+                let arrival = Arrival::Message(message(&publish), client.clone(), publish);
+                // The intake ends after this task only.
+                let _ = self.arrivals.send(arrival).await;
+            }
+            Event::Outgoing(Outgoing::PubAck(packet_id)) => acknowledgements.sent.push(packet_id),
+            Event::Outgoing(Outgoing::PingReq) => {
+                acknowledgements.before_ping = std::mem::take(&mut acknowledgements.sent);
+            }
+            Event::Incoming(Packet::PingResp) => {
+                let settled = std::mem::take(&mut acknowledgements.before_ping);
+                let _ = self.arrivals.send(Arrival::Settled(settled)).await;
+            }
+            _ => {}
+        }
+    }
+
+    /// Makes the broker's session hold what the configuration asks for now. Returns how many filters that are.
+    async fn subscribe(&mut self, client: &AsyncClient) -> usize {
+        let wanted = self.notifications.borrow_and_update().subscriptions();
+        let stale = match self.subscriptions.begin(&wanted).await {
+            Ok(stale) => stale,
+            Err(error) => {
+                tracing::error!(%error, "the list of subscriptions cannot be written");
+                Vec::new()
+            }
+        };
+        for filter in &stale {
+            // A request fails only on a connection that is gone; the next one asks again.
+            let _ = client.unsubscribe(filter.as_str()).await;
+        }
+        for (filter, retained) in &wanted {
+            let rule = match retained {
+                true => RetainForwardRule::OnNewSubscribe,
+                false => RetainForwardRule::Never,
+            };
+            let asked =
+                SubscribeFilterInput::new(filter.as_str(), QoS::AtLeastOnce).retain_forward_rule(rule);
+            let properties = SubscribeProperties {
+                id: Some(filter.subscription_id()),
+                user_properties: Vec::new(),
+            };
+            let _ = client.subscribe_many_with_properties([asked], properties).await;
+        }
+        wanted.len()
+    }
+}
+
+/// Lets the broker know, so that it does not take the end for an accident.
+async fn say_goodbye(client: &AsyncClient, events: &mut EventLoop) -> ConnectionError {
+    let _ = client.disconnect_now().await;
+    let last = async {
+        loop {
+            if let Err(error) = events.poll().await {
+                return error;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(1), last)
+        .await
+        .unwrap_or(ConnectionError::RequestsDone)
+}
+
+fn message(publish: &Publish) -> Message {
+    let properties = publish.properties.as_ref();
+    Message {
+        topic: String::from_utf8_lossy(&publish.topic).into_owned(),
+        payload: publish.payload.to_vec(),
+        packet_id: publish.pkid,
+        duplicate: publish.dup,
+        retained: publish.retain,
+        subscriptions: properties
+            .map(|p| p.subscription_identifiers.clone())
+            .unwrap_or_default(),
+        time: Timestamp::now(),
+    }
+}
+
+fn refusals(codes: &[SubscribeReasonCode]) {
+    for code in codes {
+        if !matches!(code, SubscribeReasonCode::Success(_)) {
+            tracing::error!(
+                event = "subscription_refused",
+                "the broker refuses a subscription: {code:?}; allow the \
+                notifier's user to read the topics of notifications.json, in the broker's access list"
+            );
+        }
+    }
+}
+
+/// What happened and what to do.
+fn reason(error: &ConnectionError) -> String {
+    let advice = match error {
+        ConnectionError::ConnectionRefused(
+            ConnectReturnCode::BadUserNamePassword | ConnectReturnCode::NotAuthorized,
+        ) => "give user and password with --notifier-broker-user and SIMRELAY_NOTIFIER_BROKER_PASSWORD",
+        ConnectionError::ConnectionRefused(
+            ConnectReturnCode::RefusedProtocolVersion | ConnectReturnCode::UnsupportedProtocolVersion,
+        ) => "the notifier speaks MQTT 5; use a broker that does, as Mosquitto 1.6 and later",
+        ConnectionError::MqttState(StateError::ServerDisconnect {
+            reason_code: DisconnectReasonCode::SessionTakenOver,
+            ..
+        }) => "another notifier uses the same client id; give each its own with --notifier-client-id",
+        ConnectionError::Io(_) | ConnectionError::Timeout(_) => {
+            "check --notifier-broker and that the broker runs there"
+        }
+        ConnectionError::Tls(_) => {
+            "check that the broker speaks TLS on that port, and its CA with --notifier-broker-ca"
+        }
+        _ => return format!("the broker cannot be listened to: {error}"),
+    };
+    format!("the broker cannot be listened to: {error}; {advice}")
+}

@@ -1,0 +1,316 @@
+//! Templates of notifications: checked when they are loaded, and strict, so that a missing name is an error and
+//! never a hole in a message.
+
+use crate::entrypoint::unknown;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use minijinja::value::Value;
+use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior};
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+
+/// What a destination makes of special characters in values. The template's own text is left as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Markup {
+    /// Nothing is special.
+    Plain,
+    /// Slack's mrkdwn: `&`, `<` and `>` are escaped, so that a message cannot call `<!channel>`.
+    Slack,
+}
+
+/// What a template may speak of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject {
+    /// A message that was published.
+    Message,
+    /// A topic that has been silent.
+    Silence,
+    /// A notification that a mail or a webhook is made of.
+    Notification,
+}
+
+impl Subject {
+    const fn names(self) -> &'static [&'static str] {
+        match self {
+            Self::Message => &[
+                "message",
+                "topic",
+                "levels",
+                "json",
+                "time",
+                "date",
+                "timestamp",
+                "route",
+                "repeats",
+            ],
+            Self::Silence => &[
+                "topic",
+                "alarm",
+                "minutes",
+                "since",
+                "broker",
+                "time",
+                "date",
+                "timestamp",
+            ],
+            Self::Notification => &[
+                "text",
+                "line",
+                "topic",
+                "route",
+                "id",
+                "time",
+                "date",
+                "timestamp",
+            ],
+        }
+    }
+}
+
+/// A template that can be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Template(String);
+
+/// Why a template cannot be used, or made nothing of a message.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TemplateError {
+    /// It is no template.
+    #[error("the template cannot be read: {0}")]
+    Syntax(String),
+    /// It speaks of what is never there.
+    #[error("{name:?} in the template {advice}")]
+    Unknown {
+        /// The name.
+        name: String,
+        /// The nearest that is there.
+        advice: String,
+    },
+    /// It speaks of what this message does not have, or does with it what cannot be done.
+    #[error("the template made no text: {0}")]
+    Render(String),
+    /// The message is no text.
+    #[error("the payload of {0} bytes is not UTF-8 text")]
+    NotText(usize),
+}
+
+impl Template {
+    /// Checks `text`.
+    ///
+    /// # Errors
+    /// [`TemplateError::Syntax`], or [`TemplateError::Unknown`] for a name that `subject` does not have.
+    pub fn new(text: &str, subject: Subject) -> Result<Self, TemplateError> {
+        let environment = environment(Markup::Plain);
+        let parsed = environment
+            .template_from_named_str("template", text)
+            .map_err(|error| TemplateError::Syntax(words(&error, text)))?;
+        let mut names: Vec<_> = parsed.undeclared_variables(false).into_iter().collect();
+        names.sort_unstable();
+        let known = |name: &String| subject.names().contains(&name.as_str()) || is_function(name);
+        match names.into_iter().find(|name| !known(name)) {
+            None => Ok(Self(text.to_owned())),
+            Some(name) => Err(TemplateError::Unknown {
+                advice: unknown("name", &name, subject.names()),
+                name,
+            }),
+        }
+    }
+
+    /// The text for these values.
+    ///
+    /// # Errors
+    /// [`TemplateError::Render`].
+    pub fn render(&self, values: &Values, markup: Markup) -> Result<String, TemplateError> {
+        let context = Value::from_pairs(values.0.iter().map(|(name, value)| (*name, value.clone())));
+        environment(markup)
+            .render_named_str("template", &self.0, context)
+            .map_err(|error| TemplateError::Render(words(&error, &self.0)))
+    }
+}
+
+/// The values that a template is given.
+#[derive(Debug, Clone, Default)]
+pub struct Values(BTreeMap<&'static str, Value>);
+
+impl Values {
+    /// With the moment, as it is on the clock of `zone`.
+    #[must_use]
+    pub fn at(moment: Timestamp, zone: &TimeZone) -> Self {
+        let local = moment.to_zoned_datetime(zone.clone());
+        Self::default()
+            .with("time", local.strftime("%H:%M:%S").to_string())
+            .with("date", local.strftime("%Y-%m-%d").to_string())
+            .with("timestamp", local.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string())
+    }
+
+    /// With one value more.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: impl Into<Value>) -> Self {
+        self.0.insert(name, value.into());
+        self
+    }
+
+    /// With what a message says.
+    ///
+    /// # Errors
+    /// [`TemplateError::NotText`].
+    pub fn with_message(self, topic: &str, payload: &[u8]) -> Result<Self, TemplateError> {
+        let message = std::str::from_utf8(payload).map_err(|_| TemplateError::NotText(payload.len()))?;
+        let levels: Vec<_> = topic.split('/').map(Value::from).collect();
+        let values = self
+            .with("message", message)
+            .with("topic", topic)
+            .with("levels", levels);
+        // A name that is not there is an error in the template; text that is no JSON need not be.
+        Ok(match serde_json::from_str::<serde_json::Value>(message) {
+            Ok(json) => values.with("json", minijinja::value::Serde(json)),
+            Err(_) => values,
+        })
+    }
+}
+
+/// Functions of the template language that look like names.
+fn is_function(name: &str) -> bool {
+    matches!(name, "range" | "dict" | "namespace")
+}
+
+fn environment(markup: Markup) -> &'static Environment<'static> {
+    static PLAIN: OnceLock<Environment<'static>> = OnceLock::new();
+    static SLACK: OnceLock<Environment<'static>> = OnceLock::new();
+    match markup {
+        Markup::Plain => PLAIN.get_or_init(|| strict(|text| text.to_owned())),
+        Markup::Slack => SLACK.get_or_init(|| strict(escape_for_slack)),
+    }
+}
+
+fn strict(escape: fn(&str) -> String) -> Environment<'static> {
+    let mut environment = Environment::new();
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
+    environment.set_debug(true);
+    environment.set_formatter(move |out, _, value| {
+        let text = value.to_string();
+        let written = if value.is_safe() {
+            out.write_str(&text)
+        } else {
+            out.write_str(&escape(&text))
+        };
+        written.map_err(Error::from)
+    });
+    environment
+}
+
+fn escape_for_slack(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+}
+
+/// What went wrong, with the piece of the template and its line; never with what a message held.
+fn words(error: &Error, source: &str) -> String {
+    let kind = error.kind();
+    let what = match (kind, error.detail()) {
+        (ErrorKind::UndefinedError, _) => "there is no value for".to_owned(),
+        (_, Some(detail)) => detail.to_owned(),
+        (_, None) => kind.to_string(),
+    };
+    let piece = error.range().and_then(|range| source.get(range));
+    let piece = piece.map(|piece| format!(" {piece:?}")).unwrap_or_default();
+    let line = error.line().map(|line| format!(", line {line} of the template"));
+    format!("{what}{piece}{}", line.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn values(topic: &str, payload: &str) -> Values {
+        let moment = "2026-11-23T05:03:09Z".parse().unwrap();
+        Values::at(moment, &TimeZone::get("Asia/Tokyo").unwrap())
+            .with_message(topic, payload.as_bytes())
+            .unwrap()
+    }
+
+    fn made(template: &str, topic: &str, payload: &str) -> Result<String, TemplateError> {
+        let template = Template::new(template, Subject::Message)?;
+        template.render(&values(topic, payload), Markup::Plain)
+    }
+
+    #[test]
+    fn a_template_speaks_of_the_message_its_topic_its_json_and_the_time() {
+        let json = r#"{"shelf":"A","left":5,"tags":["x","y"]}"#;
+        let cases = [
+            (
+                "📢 *通知* ({{ time }})\n{{ message }}",
+                "在庫",
+                "📢 *通知* (14:03:09)\n在庫",
+            ),
+            (
+                "{{ topic }} {{ levels[1] }} {{ levels|length }}",
+                "x",
+                "stock/low low 2",
+            ),
+            (
+                "{{ json.shelf }}棚 {{ json.left }}個 {{ json.tags[1] }}",
+                json,
+                "A棚 5個 y",
+            ),
+            (
+                "{{ date }} {{ timestamp }}",
+                "x",
+                "2026-11-23 2026-11-23T14:03:09+09:00",
+            ),
+            ("{% if json.left < 10 %}low{% endif %}", json, "low"),
+            ("{{ json.unit | default('個') }}", json, "個"),
+        ];
+        for (template, payload, expected) in cases {
+            assert_eq!(
+                made(template, "stock/low", payload).as_deref(),
+                Ok(expected),
+                "{template}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_never_there_is_refused_when_the_template_is_loaded() {
+        let error = Template::new("{{ mesage }}", Subject::Message)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("\"mesage\"") && error.contains("did you mean \"message\"?"),
+            "{error}"
+        );
+        assert!(Template::new("{{ message }}", Subject::Silence).is_err());
+        let error = Template::new("a\n{{ message", Subject::Message)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("cannot be read") && error.contains("line 2"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_field_that_this_message_lacks_is_an_error_that_names_it_and_shows_no_payload() {
+        for (payload, piece) in [
+            (r#"{"secret":"s3cr3t"}"#, "json.left"),
+            ("s3cr3t, no JSON", "json"),
+        ] {
+            let error = made("{{ json.left }}", "t", payload).unwrap_err().to_string();
+            assert!(error.contains(piece) && error.contains("line 1"), "{error}");
+            assert!(!error.contains("s3cr3t"), "{error}");
+        }
+        assert!(made("{{ json.a + 1 }}", "t", r#"{"a":"s3cr3t"}"#).is_err());
+        assert_eq!(
+            Values::default().with_message("t", &[0xff]).unwrap_err(),
+            TemplateError::NotText(1)
+        );
+    }
+
+    #[test]
+    fn for_slack_values_are_escaped_and_the_template_is_not() {
+        let template = Template::new("<!here> {{ message }} {{ message|safe }}", Subject::Message).unwrap();
+        let text = template.render(&values("t", "a<b>&c"), Markup::Slack).unwrap();
+        assert_eq!(text, "<!here> a&lt;b&gt;&amp;c a<b>&c");
+    }
+}

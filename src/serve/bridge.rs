@@ -1,0 +1,114 @@
+//! The HTTP bridge, alone or with the others.
+
+use super::systemd::{self, Vitals};
+use super::{Signals, StartError};
+use crate::bridge::Bridge;
+use crate::database;
+use crate::settings::{LogFormat, Settings};
+use sqlx::SqlitePool;
+use std::fs::{File, TryLockError};
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::Path;
+
+/// Held while a bridge uses the data folder.
+const LOCK: &str = "bridge.lock";
+
+/// A bridge and its claim on the data folder.
+#[derive(Debug)]
+pub(super) struct Running {
+    bridge: Bridge,
+    broker: String,
+    _claim: File,
+}
+
+impl Running {
+    /// Starts the bridge, unless it is switched off.
+    pub(super) async fn start(
+        settings: &Settings,
+        embedded: Option<SocketAddr>,
+        pool: &SqlitePool,
+    ) -> Result<Option<Self>, StartError> {
+        let Some(bridge) = settings.bridge.settings() else {
+            return Ok(None);
+        };
+        let broker = settings.bridge.site_broker(embedded)?;
+        let claim = claim(&settings.data)?;
+        Ok(Some(Self {
+            broker: broker.destination().to_string(),
+            bridge: Bridge::start(bridge, broker, pool.clone()).await?,
+            _claim: claim,
+        }))
+    }
+
+    pub(super) fn bridge(&self) -> &Bridge {
+        &self.bridge
+    }
+
+    /// The URL of the broker.
+    pub(super) fn broker(&self) -> &str {
+        &self.broker
+    }
+
+    pub(super) async fn shut_down(self) {
+        self.bridge.shut_down().await;
+    }
+}
+
+/// Two bridges would publish the messages of one queue twice. The lock goes with the process.
+fn claim(data: &Path) -> Result<File, StartError> {
+    let path = data.join(LOCK);
+    let failed = |source| StartError::Claim {
+        path: path.display().to_string(),
+        source,
+    };
+    let file = File::create(&path).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StartError::SecondBridge(data.display().to_string())),
+        Err(TryLockError::Error(source)) => Err(failed(source)),
+    }
+}
+
+/// `simrelay bridge`: runs until SIGTERM or SIGINT.
+///
+/// # Errors
+/// [`StartError`] names what keeps it from starting.
+pub async fn bridge(settings: &Settings, format: LogFormat) -> Result<(), StartError> {
+    let mut signals = Signals::catch().map_err(StartError::Signals)?;
+    let pool = database::open(&settings.data).await?;
+    let running = Running::start(settings, None, &pool)
+        .await?
+        .ok_or(StartError::BridgeOff)?;
+    show(&running, format);
+    let outbox = running.bridge().alive();
+    let vitals = Vitals {
+        pool: pool.clone(),
+        signs: vec![Box::new(outbox)],
+    };
+    let living = vitals.tell();
+    signals.until_end().await;
+    systemd::stopping();
+    tracing::info!(event = "stopping", "shutting down");
+    running.shut_down().await;
+    living.abort();
+    pool.close().await;
+    Ok(())
+}
+
+fn show(running: &Running, format: LogFormat) {
+    let url = running.bridge().url();
+    if format == LogFormat::Human {
+        // A closed standard error is no reason not to run.
+        let _ = writeln!(
+            std::io::stderr(),
+            "simrelay {}\n  bridge  {url}: GET and POST /notify, POST /publish, to {}",
+            env!("CARGO_PKG_VERSION"),
+            running.broker()
+        );
+        return;
+    }
+    let address = running.bridge().address();
+    tracing::info!(event = "listening", service = "bridge", %address, url, broker = running.broker(), "listening");
+    tracing::info!(event = "ready", version = env!("CARGO_PKG_VERSION"), "ready");
+}

@@ -1,0 +1,78 @@
+//! What systemd is told: ready, stopping, still alive. Without systemd nothing is said.
+
+use sd_notify::NotifyState;
+use sqlx::SqlitePool;
+use std::fmt;
+use std::time::Duration;
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+
+/// How long the database may take to show that it is alive.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+
+/// Something that can tell whether a service does its work.
+pub(super) type Sign = Box<dyn Fn() -> Result<(), String> + Send + Sync>;
+
+/// Signs of life, by which the watchdog is fed.
+pub(super) struct Vitals {
+    pub(super) pool: SqlitePool,
+    pub(super) signs: Vec<Sign>,
+}
+
+impl fmt::Debug for Vitals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Vitals")
+            .field("signs", &self.signs.len())
+            .finish()
+    }
+}
+
+impl Vitals {
+    /// Says that the start is over, and from then on that the service lives, as long as it does.
+    pub(super) fn tell(self) -> JoinHandle<()> {
+        notify(NotifyState::Ready);
+        tokio::spawn(async move {
+            let Some(limit) = sd_notify::watchdog_enabled() else {
+                return;
+            };
+            loop {
+                match self.check().await {
+                    Ok(()) => notify(NotifyState::Watchdog),
+                    Err(reason) => {
+                        tracing::error!(
+                            event = "unwell",
+                            reason,
+                            "no sign of life for systemd; it restarts the service if this lasts"
+                        );
+                    }
+                }
+                sleep(limit / 3).await;
+            }
+        })
+    }
+
+    /// That this runs at all shows that the runtime does.
+    async fn check(&self) -> Result<(), String> {
+        for sign in &self.signs {
+            sign()?;
+        }
+        // A write lock, taken and given back: whoever cannot have it can keep nothing.
+        let query = sqlx::raw_sql("BEGIN IMMEDIATE; COMMIT").execute(&self.pool);
+        match timeout(ANSWER_WITHIN, query).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(format!("the database: {error}")),
+            Err(_) => Err("the database does not answer".to_owned()),
+        }
+    }
+}
+
+/// Says that the end has begun.
+pub(super) fn stopping() {
+    notify(NotifyState::Stopping);
+}
+
+fn notify(state: NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        tracing::warn!(%error, "systemd cannot be told");
+    }
+}

@@ -1,0 +1,103 @@
+//! Settings of the notifier.
+
+use crate::entrypoint::Destination;
+use clap::Args;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// The broker that the notifier listens to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NotifierBroker {
+    /// The notifier does not run.
+    Off,
+    /// Its URL.
+    At(Destination),
+}
+
+impl FromStr for NotifierBroker {
+    type Err = String;
+
+    fn from_str(value: &str) -> Result<Self, Self::Err> {
+        if value == "off" {
+            return Ok(Self::Off);
+        }
+        value
+            .parse()
+            .map(Self::At)
+            .map_err(|error: crate::entrypoint::InvalidDestination| format!("{error}, or off"))
+    }
+}
+
+/// What can be set for the notifier. Where notifications go is in a file of its own.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Settings of the notifier")]
+pub struct NotifierSettings {
+    /// Destinations and routes of notifications [default: notifications.json]
+    #[arg(long, env = "SIMRELAY_NOTIFICATIONS", value_name = "FILE", global = true)]
+    pub notifications: Option<PathBuf>,
+
+    /// Broker that the notifier listens to, mqtt:// or mqtts://, or off [default: the embedded one]
+    #[arg(long, env = "SIMRELAY_NOTIFIER_BROKER", value_name = "URL", global = true)]
+    pub notifier_broker: Option<NotifierBroker>,
+
+    /// User name at that broker; the password is in the environment variable
+    /// SIMRELAY_NOTIFIER_BROKER_PASSWORD or in a file
+    #[arg(
+        long,
+        env = "SIMRELAY_NOTIFIER_BROKER_USER",
+        value_name = "NAME",
+        global = true
+    )]
+    pub notifier_broker_user: Option<String>,
+
+    /// File with the password at that broker
+    #[arg(
+        long,
+        env = "SIMRELAY_NOTIFIER_BROKER_PASSWORD_FILE",
+        value_name = "FILE",
+        global = true
+    )]
+    pub notifier_broker_password_file: Option<PathBuf>,
+
+    /// CA of that broker's certificate, as PEM, besides those that this machine trusts
+    #[arg(long, env = "SIMRELAY_NOTIFIER_BROKER_CA", value_name = "FILE", global = true)]
+    pub notifier_broker_ca: Option<PathBuf>,
+
+    /// Client id at that broker, which keeps messages for it; every notifier needs its own
+    #[arg(
+        long,
+        env = "SIMRELAY_NOTIFIER_CLIENT_ID",
+        default_value = "simrelay-notifier",
+        value_name = "ID",
+        global = true
+    )]
+    pub notifier_client_id: String,
+}
+
+impl NotifierSettings {
+    /// The file of notifications, and whether its path was given rather than the default.
+    #[must_use]
+    pub fn notifications(&self) -> (PathBuf, bool) {
+        match &self.notifications {
+            Some(path) => (path.clone(), true),
+            None => (PathBuf::from("notifications.json"), false),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_broker_is_a_url_or_off() {
+        assert_eq!("off".parse(), Ok(NotifierBroker::Off));
+        assert!(matches!(
+            "mqtts://broker.example".parse(),
+            Ok(NotifierBroker::At(_))
+        ));
+        for bad in ["", "localhost", "http://x", "mqtt://u:p@x"] {
+            assert!(bad.parse::<NotifierBroker>().is_err(), "{bad:?}");
+        }
+    }
+}

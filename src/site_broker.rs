@@ -1,0 +1,241 @@
+//! The broker of the site, as those services reach it that are MQTT clients themselves.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
+
+use rumqttc::{ConnectReturnCode, ConnectionError, MqttOptions, StateError};
+use zeroize::Zeroizing;
+
+use crate::credential::{self, CredentialsId, InvalidCredentialsId, X509Credential};
+use crate::entrypoint::{Destination, Scheme};
+use crate::upstream::{Deadlines, TlsCredential, Upstream, UpstreamError};
+
+/// Seconds between signs of life.
+const KEEP_ALIVE: u16 = 30;
+
+/// A password. Not shown by `Debug`, wiped from memory.
+#[derive(Clone)]
+pub struct Password(Zeroizing<String>);
+
+impl FromStr for Password {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self(Zeroizing::new(text.to_owned())))
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password(***)")
+    }
+}
+
+/// Why the broker cannot be tried at all.
+#[derive(Debug, thiserror::Error)]
+pub enum SiteBrokerError {
+    /// The CA cannot be read.
+    #[error("cannot read the broker's CA {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The CA is no certificate.
+    #[error("the broker's CA {} cannot be used: {reason}", path.display())]
+    Ca {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A CA for a broker without TLS.
+    #[error("a CA is given, but {0} is not TLS: write mqtts://, or leave the CA out")]
+    CaWithoutTls(String),
+}
+
+/// Where the broker is and how to log in.
+#[derive(Debug, Clone)]
+pub struct SiteBroker {
+    destination: Destination,
+    login: Option<(String, Password)>,
+    ca: Option<TlsCredential>,
+    upstream: Arc<Upstream>,
+}
+
+impl SiteBroker {
+    /// The broker at `destination`. `ca` is a PEM file that is trusted beside the system's CAs.
+    ///
+    /// # Errors
+    /// [`SiteBrokerError`] names the file.
+    pub fn new(
+        destination: Destination,
+        login: Option<(String, Password)>,
+        ca: Option<&Path>,
+    ) -> Result<Self, SiteBrokerError> {
+        if ca.is_some() && destination.scheme == Scheme::Mqtt {
+            return Err(SiteBrokerError::CaWithoutTls(destination.to_string()));
+        }
+        Ok(Self {
+            destination,
+            login,
+            ca: ca.map(read_ca).transpose()?,
+            upstream: Arc::new(Upstream::new(Deadlines::default())),
+        })
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn destination(&self) -> &Destination {
+        &self.destination
+    }
+
+    /// The user that logs in, if one does.
+    #[must_use]
+    pub fn username(&self) -> Option<&str> {
+        self.login.as_ref().map(|(username, _)| username.as_str())
+    }
+
+    /// What a client of this broker starts with: address, TLS, login.
+    #[must_use]
+    pub fn options(&self, client_id: &str) -> MqttOptions {
+        let host = self.destination.host.to_string();
+        let mut options = MqttOptions::new(client_id, (host, self.destination.port));
+        options.set_keep_alive(KEEP_ALIVE);
+        if let Some((username, password)) = &self.login {
+            options.set_credentials(username.clone(), password.0.as_bytes().to_vec());
+        }
+        let broker = self.clone();
+        options.set_socket_connector(move |_, _| {
+            let broker = broker.clone();
+            async move {
+                let connected = broker.upstream.connect(&broker.destination, broker.ca.as_ref());
+                connected.await.map_err(io::Error::other)
+            }
+        });
+        options
+    }
+
+    /// Why a connection failed or ended, and what to do about it.
+    #[must_use]
+    pub fn explain(&self, error: &ConnectionError) -> Trouble {
+        match error {
+            ConnectionError::Io(error) => {
+                match error.get_ref().and_then(|e| e.downcast_ref::<UpstreamError>()) {
+                    Some(error) => Trouble {
+                        step: if matches!(error, UpstreamError::Resolve { .. }) {
+                            Step::Name
+                        } else {
+                            Step::Reach
+                        },
+                        what: error.to_string(),
+                        advice: error.advice(),
+                    },
+                    None => Trouble::lost(error.to_string()),
+                }
+            }
+            ConnectionError::ConnectionRefused(code)
+            | ConnectionError::MqttState(StateError::ConnFail { reason: code }) => self.refused(*code),
+            ConnectionError::Timeout(_) => Trouble {
+                step: Step::Reach,
+                what: format!("{} did not answer the CONNECT", self.destination),
+                advice: "check that an MQTT broker listens there",
+            },
+            ConnectionError::MqttState(StateError::ServerDisconnect { reason_code, .. }) => {
+                Trouble::lost(format!("the broker disconnected: {reason_code:?}"))
+            }
+            ConnectionError::MqttState(StateError::ConnectionAborted) => {
+                Trouble::lost("the broker closed the connection".to_owned())
+            }
+            other => Trouble::lost(other.to_string()),
+        }
+    }
+
+    fn refused(&self, code: ConnectReturnCode) -> Trouble {
+        let (step, advice) = match code {
+            ConnectReturnCode::NotAuthorized
+            | ConnectReturnCode::BadUserNamePassword
+            | ConnectReturnCode::Banned
+            | ConnectReturnCode::BadAuthenticationMethod => (
+                Step::Login,
+                "check user name and password against the broker's password_file, and its allow_anonymous",
+            ),
+            ConnectReturnCode::UnsupportedProtocolVersion | ConnectReturnCode::RefusedProtocolVersion => (
+                Step::Login,
+                "the broker has to speak MQTT 5: Mosquitto does since 1.6",
+            ),
+            _ => (Step::Login, "see the broker's own log"),
+        };
+        let user = match self.username() {
+            Some(username) => format!("user {username:?}"),
+            None => "a client without user name".to_owned(),
+        };
+        Trouble {
+            step,
+            what: format!("{} refuses {user}: {code:?}", self.destination),
+            advice,
+        }
+    }
+}
+
+/// How far a connection came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// The name has no address.
+    Name,
+    /// TCP or TLS failed.
+    Reach,
+    /// The broker refused the login.
+    Login,
+    /// It was open, and was lost.
+    Open,
+}
+
+/// What went wrong with a broker, in words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    /// How far the connection came.
+    pub step: Step,
+    /// What happened.
+    pub what: String,
+    /// What to do.
+    pub advice: &'static str,
+}
+
+impl Trouble {
+    fn lost(what: String) -> Self {
+        Self {
+            step: Step::Open,
+            what,
+            advice: "see the broker's own log",
+        }
+    }
+}
+
+fn read_ca(path: &Path) -> Result<TlsCredential, SiteBrokerError> {
+    let text = std::fs::read(path).map_err(|source| SiteBrokerError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    let failed = |reason| SiteBrokerError::Ca {
+        path: path.to_owned(),
+        reason,
+    };
+    let ca = credential::certificates(&text).map_err(failed)?;
+    let id = CredentialsId::new("broker-ca").map_err(|e: InvalidCredentialsId| failed(e.to_string()))?;
+    let x509 = X509Credential {
+        id,
+        chain: Vec::new(),
+        key: None,
+        ca,
+        generation: 0,
+    };
+    Ok(TlsCredential {
+        x509: Arc::new(x509),
+        present: false,
+    })
+}

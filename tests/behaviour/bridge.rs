@@ -1,0 +1,507 @@
+//! The HTTP bridge: phones, browsers and scripts on one side, a real Mosquitto on the other.
+
+use crate::site::*;
+use serde_json::{Value, json};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+const KEY: &str = "kT5uGqN0w8sYb2Lx";
+const NEW: &[&str] = &["--bridge-listen", "127.0.0.1:0", "--bridge-rate", "off"];
+
+fn folder() -> TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+/// `simrelay bridge` before a broker.
+fn bridge_in(folder: TempDir, broker: &str, flags: &[&str]) -> Simrelay {
+    let mut all = vec!["bridge", "--bridge-broker", broker];
+    all.extend(NEW.iter().filter(|_| !flags.contains(&"--bridge-listen")));
+    all.extend(flags);
+    Simrelay::in_folder(folder, &all)
+}
+
+/// A bridge that has found its broker.
+fn bridge_to(broker: &str, flags: &[&str]) -> Simrelay {
+    let bridge = bridge_in(folder(), broker, flags);
+    bridge.wait_for("connection to the broker", |line| {
+        line["event"] == "broker_connected"
+    });
+    bridge
+}
+
+/// Sends `request` as it is, with `body`, and reads the whole answer.
+fn ask(address: SocketAddr, head: &str, body: &[u8]) -> (u16, String, Value) {
+    let mut stream = TcpStream::connect_timeout(&address, SOON).unwrap();
+    stream.set_read_timeout(Some(SOON)).unwrap();
+    let length = body.len();
+    let head = format!("{head}\r\nHost: pi\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n");
+    stream.write_all(&[head.as_bytes(), body].concat()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, head.to_owned(), serde_json::from_str(body).unwrap())
+}
+
+fn notify(bridge: &Simrelay, text: &str) -> (u16, Value) {
+    let head = format!("GET /notify?message={text} HTTP/1.1");
+    let (status, _, body) = ask(bridge.bridge(), &head, b"");
+    (status, body)
+}
+
+fn health(bridge: &Simrelay) -> Value {
+    ask(bridge.bridge(), "GET /healthz HTTP/1.1", b"").2
+}
+
+fn wait_until_drained(bridge: &Simrelay) {
+    wait_until("an empty queue", || {
+        (health(bridge)["waiting"] == 0).then_some(())
+    });
+}
+
+#[test]
+fn a_notice_arrives_in_whatever_form_it_is_sent() {
+    let mosquitto = Mosquitto::plain();
+    let mut watcher = mosquitto.watch();
+    let bridge = bridge_to(&mosquitto.url(), &[]);
+    let json = "Content-Type: application/json";
+    let form = "Content-Type: application/x-www-form-urlencoded";
+    let cases: &[(&str, &str, &str, &str)] = &[
+        (
+            "GET /notify?message=お客様が来店しました HTTP/1.1",
+            "",
+            "notify/slack",
+            "お客様が来店しました",
+        ),
+        (
+            "GET /notify?message=%E5%B8%B0%E5%AE%85+1&topic=%E5%AE%B6/a HTTP/1.1",
+            "",
+            "家/a",
+            "帰宅 1",
+        ),
+        (
+            &format!("POST /notify HTTP/1.1\r\n{json}"),
+            "{\"message\":\"在庫補充完了\"}",
+            "notify/slack",
+            "在庫補充完了",
+        ),
+        (
+            &format!("POST /notify HTTP/1.1\r\n{json}"),
+            "{\"topic\":\"a\",\"message\":\"\\ud83d\\udce2\"}",
+            "a",
+            "📢",
+        ),
+        (
+            &format!("POST /notify HTTP/1.1\r\n{form}"),
+            "message=%E5%9C%A8%E5%BA%AB&topic=b",
+            "b",
+            "在庫",
+        ),
+        (
+            "POST /notify?topic=c HTTP/1.1\r\nContent-Type: text/plain",
+            "帰宅しました",
+            "c",
+            "帰宅しました",
+        ),
+    ];
+    for (head, body, topic, text) in cases {
+        let (status, _, answer) = ask(bridge.bridge(), head, body.as_bytes());
+        assert_eq!(status, 200, "{head}: {answer}");
+        assert_eq!(
+            answer,
+            json!({"status": "published", "topic": topic, "message": text})
+        );
+        watcher.expect(topic, text);
+    }
+    let head = format!("POST /publish HTTP/1.1\r\n{json}");
+    let body = "{\"topic\": \"alert/critical\", \"message\": \"在庫切れ\"}";
+    let (status, _, answer) = ask(bridge.bridge(), &head, body.as_bytes());
+    assert_eq!((status, answer), (200, json!({"status": "published"})));
+    watcher.expect("alert/critical", "在庫切れ");
+}
+
+#[test]
+fn what_cannot_be_published_is_refused_and_said_why() {
+    let mosquitto = Mosquitto::plain();
+    let bridge = bridge_to(&mosquitto.url(), &[]);
+    let long = "x".repeat(64 * 1024 + 1);
+    let huge = "x".repeat(300_000);
+    let cases: &[(&str, &str, u16, &str, &str)] = &[
+        (
+            "POST /publish",
+            "{\"topic\":\"a/#\",\"message\":\"x\"}",
+            400,
+            "invalid topic",
+            "+ or #",
+        ),
+        (
+            "POST /publish",
+            "{\"topic\":\"\",\"message\":\"x\"}",
+            400,
+            "invalid topic",
+            "empty",
+        ),
+        (
+            "POST /publish",
+            "{\"message\":\"x\"}",
+            400,
+            "invalid topic",
+            "topic is missing",
+        ),
+        (
+            "POST /publish",
+            "{\"topic\":\"a\"}",
+            400,
+            "invalid message",
+            "message is missing",
+        ),
+        (
+            "POST /publish",
+            "{\"topic\":\"a\",",
+            400,
+            "invalid request",
+            "line 1",
+        ),
+        ("POST /publish", "", 400, "invalid message", "message is missing"),
+        (
+            "POST /publish",
+            &format!("{{\"topic\":\"a\",\"message\":\"{long}\"}}"),
+            413,
+            "message too long",
+            "65536",
+        ),
+        ("POST /publish", &huge, 413, "message too long", "65536"),
+        ("GET /notify", "", 400, "invalid message", "message is missing"),
+        ("GET /notify?message=%ff", "", 400, "invalid request", "UTF-8"),
+        ("DELETE /notify", "", 405, "method not allowed", "DELETE"),
+        ("GET /", "", 404, "not found", "/notify"),
+    ];
+    for (line, body, status, error, word) in cases {
+        let (found, _, answer) = ask(bridge.bridge(), &format!("{line} HTTP/1.1"), body.as_bytes());
+        assert_eq!(
+            (found, &answer["error"]),
+            (*status, &json!(error)),
+            "{line} {answer}"
+        );
+        assert!(
+            answer["reason"].as_str().unwrap().contains(word),
+            "{line}: {answer}"
+        );
+    }
+    // None of them did any harm.
+    assert_eq!(notify(&bridge, "x").0, 200);
+}
+
+#[test]
+fn a_broker_that_hangs_makes_202_and_the_message_comes_once() {
+    let mosquitto = Mosquitto::plain();
+    let mut watcher = mosquitto.watch();
+    let bridge = bridge_to(&mosquitto.url(), &[]);
+    mosquitto.signal("STOP");
+    let began = Instant::now();
+    let (status, answer) = notify(&bridge, "while-it-hung");
+    let took = began.elapsed();
+    mosquitto.signal("CONT");
+    assert_eq!((status, &answer["status"]), (202, &json!("accepted")));
+    assert!(took >= Duration::from_millis(900), "{took:?}");
+    watcher.expect("notify/slack", "while-it-hung");
+    wait_until_drained(&bridge);
+    // The copy on disk went when the acknowledgement came: not even a crash sends it again.
+    let file = bridge.folder.path().join("data/simrelay.sqlite");
+    let kept = || tokio_test(async { rows(&file).await });
+    wait_until("an empty table", || (kept() == 0).then_some(()));
+    let bridge = bridge_in(bridge.kill(), &mosquitto.url(), &[]);
+    assert_eq!(notify(&bridge, "afterwards").0, 200);
+    watcher.expect("notify/slack", "afterwards");
+}
+
+/// Messages on disk.
+async fn rows(file: &std::path::Path) -> i64 {
+    let pool = sqlx::SqlitePool::connect(&format!("sqlite://{}", file.display()))
+        .await
+        .unwrap();
+    sqlx::query_scalar("SELECT count(*) FROM bridge_queue")
+        .fetch_one(&pool)
+        .await
+        .unwrap()
+}
+
+fn tokio_test<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+        .block_on(future)
+}
+
+#[test]
+fn what_was_accepted_survives_kill_9_and_comes_in_order_before_what_is_new() {
+    let mut mosquitto = Mosquitto::plain();
+    let bridge = bridge_to(&mosquitto.url(), &[]);
+    mosquitto.stop();
+    let mut expected = Vec::new();
+    let mut folder = Some(bridge);
+    for life in 0..3 {
+        let bridge = folder.take().unwrap();
+        for n in 0..10 {
+            let text = format!("life-{life}-message-{n}");
+            assert_eq!(notify(&bridge, &text).0, 202);
+            expected.push(text);
+        }
+        folder = Some(bridge_in(bridge.kill(), &mosquitto.url(), &[]));
+    }
+    let bridge = folder.unwrap();
+    mosquitto.start_again();
+    let mut watcher = mosquitto.watch();
+    // Sent while the old ones are on their way or not even begun: either way behind them.
+    let (status, _) = notify(&bridge, "new");
+    assert!([200, 202].contains(&status), "{status}");
+    expected.push("new".to_owned());
+    for text in &expected {
+        watcher.expect("notify/slack", text);
+    }
+    wait_until_drained(&bridge);
+    assert_eq!(notify(&bridge, "last").0, 200);
+    watcher.expect("notify/slack", "last");
+}
+
+#[test]
+fn a_caller_who_hangs_up_has_sent_the_message_all_the_same() {
+    let mut mosquitto = Mosquitto::plain();
+    let bridge = bridge_to(&mosquitto.url(), &[]);
+    mosquitto.signal("STOP");
+    let mut stream = TcpStream::connect(bridge.bridge()).unwrap();
+    stream
+        .write_all(b"GET /notify?message=bye HTTP/1.1\r\nHost: pi\r\n\r\n")
+        .unwrap();
+    wait_until("the message", || (health(&bridge)["waiting"] == 1).then_some(()));
+    drop(stream);
+    let file = bridge.folder.path().join("data/simrelay.sqlite");
+    wait_until("a row", || (tokio_test(rows(&file)) == 1).then_some(()));
+    let folder = bridge.kill();
+    mosquitto.signal("CONT");
+    mosquitto.stop();
+    mosquitto.start_again();
+    let mut watcher = mosquitto.watch();
+    let _bridge = bridge_in(folder, &mosquitto.url(), &[]);
+    watcher.expect("notify/slack", "bye");
+}
+
+#[test]
+fn other_machines_are_not_served_without_key_or_list() {
+    let unguarded = run(folder().path(), &["bridge", "--bridge-listen", "0.0.0.0:0"]);
+    assert_eq!(unguarded.code, Some(1));
+    for word in [
+        "0.0.0.0:0",
+        "SIMRELAY_BRIDGE_KEY",
+        "--bridge-allow",
+        "--bridge-open",
+    ] {
+        assert!(unguarded.stderr.contains(word), "{}", unguarded.stderr);
+    }
+    let mosquitto = Mosquitto::plain();
+    for flags in [
+        ["--bridge-key", KEY],
+        ["--bridge-allow", "lan"],
+        ["--log", "json"],
+    ] {
+        let mut all = vec!["--bridge-listen", "0.0.0.0:0"];
+        if flags[0] == "--log" {
+            all.push("--bridge-open");
+        } else {
+            all.extend(flags);
+        }
+        bridge_to(&mosquitto.url(), &all);
+    }
+}
+
+#[test]
+fn a_key_is_asked_for_and_never_logged() {
+    let mosquitto = Mosquitto::plain();
+    let bridge = bridge_to(&mosquitto.url(), &["--bridge-key", KEY]);
+    let address = bridge.bridge();
+    for (head, status) in [
+        ("GET /notify?message=x HTTP/1.1".to_owned(), 401),
+        (
+            "GET /notify?message=x&key=kT5uGqN0w8sYb2Ly HTTP/1.1".to_owned(),
+            401,
+        ),
+        (format!("GET /notify?message=x&key={KEY} HTTP/1.1"), 200),
+        (format!("GET /notify?message=x HTTP/1.1\r\nX-API-Key: {KEY}"), 200),
+        (
+            format!("GET /notify?message=x HTTP/1.1\r\nAuthorization: Bearer {KEY}"),
+            200,
+        ),
+        // user:KEY
+        (
+            "GET /notify?message=x HTTP/1.1\r\nAuthorization: Basic dXNlcjprVDV1R3FOMHc4c1liMkx4".to_owned(),
+            200,
+        ),
+    ] {
+        let (found, answer, _) = ask(address, &head, b"");
+        assert_eq!(found, status, "{head}");
+        assert_eq!(
+            status == 401,
+            answer.contains("www-authenticate: Basic"),
+            "{answer}"
+        );
+    }
+    let refused = || bridge.lines(|line| line["event"] == "refused");
+    wait_until("two refusals", || (refused().len() == 2).then_some(()));
+    let log = bridge.log_text();
+    assert!(!log.contains("kT5u"), "{log}");
+    let refused = refused();
+    assert_eq!(
+        (&refused[0]["address"], &refused[0]["status"]),
+        (&json!("127.0.0.1"), &json!(401))
+    );
+}
+
+#[test]
+fn strangers_are_refused_and_callers_are_limited() {
+    let mosquitto = Mosquitto::plain();
+    let bridge = bridge_to(&mosquitto.url(), &["--bridge-allow", "192.168.1.0/24,10.0.0.1"]);
+    let (status, _, answer) = ask(bridge.bridge(), "GET /notify?message=x HTTP/1.1", b"");
+    assert_eq!((status, &answer["error"]), (403, &json!("forbidden")));
+    let flags = ["--bridge-listen", "127.0.0.1:0", "--bridge-rate", "3"];
+    let bridge = bridge_to(&mosquitto.url(), &flags);
+    let statuses: Vec<_> = (0..6).map(|_| notify(&bridge, "x").0).collect();
+    assert_eq!(statuses, [200, 200, 200, 429, 429, 429]);
+    let (_, head, _) = ask(bridge.bridge(), "GET /notify?message=x HTTP/1.1", b"");
+    assert!(head.contains("retry-after: "), "{head}");
+    // A flood is one line in the log.
+    bridge.wait_for("refusal", |line| line["status"] == 429);
+    assert_eq!(bridge.lines(|line| line["status"] == 429).len(), 1);
+}
+
+#[tokio::test]
+async fn https_with_a_certificate_of_its_own() {
+    let mosquitto = Mosquitto::plain();
+    let authority = Authority::new("site");
+    let folder = folder();
+    authority.server("127.0.0.1").write(folder.path());
+    let flags = ["--bridge-tls-cert", "cert.pem", "--bridge-tls-key", "key.pem"];
+    let bridge = bridge_in(folder, &mosquitto.url(), &flags);
+    bridge.wait_for("connection to the broker", |line| {
+        line["event"] == "broker_connected"
+    });
+    // The program installs it first thing in main; a test has to do so itself.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let root = reqwest::Certificate::from_pem(authority.pem().as_bytes()).unwrap();
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .tls_certs_only([root])
+        .build()
+        .unwrap();
+    let url = format!("https://{}/notify?message=geheim", bridge.bridge());
+    let answer = client.get(url).send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    let plain = client.get(format!("http://{}/notify?message=x", bridge.bridge()));
+    assert!(plain.send().await.is_err());
+}
+
+#[test]
+fn a_wrong_password_is_said_and_the_messages_wait_for_the_right_one() {
+    let mosquitto = Mosquitto::with_password_for("bridge", "right-word", "notify/#");
+    let mut watcher = mosquitto.watch();
+    let wrong = [
+        "--bridge-broker-user",
+        "bridge",
+        "--bridge-broker-password",
+        "wrong-word",
+    ];
+    let bridge = bridge_in(folder(), &mosquitto.url(), &wrong);
+    let lost = bridge.wait_for("refusal", |line| line["event"] == "broker_lost");
+    assert!(
+        lost["reason"]
+            .as_str()
+            .unwrap()
+            .contains("refuses user \"bridge\""),
+        "{lost}"
+    );
+    assert!(
+        lost["advice"].as_str().unwrap().contains("password_file"),
+        "{lost}"
+    );
+    assert_eq!(notify(&bridge, "kept").0, 202);
+    assert!(!bridge.log_text().contains("wrong-word"), "{}", bridge.log_text());
+    let right = [
+        "--bridge-broker-user",
+        "bridge",
+        "--bridge-broker-password",
+        "right-word",
+    ];
+    let bridge = bridge_in(bridge.kill(), &mosquitto.url(), &right);
+    watcher.expect("notify/slack", "kept");
+    // The broker lets this user write below notify/ only.
+    let body = b"{\"topic\":\"alert/critical\",\"message\":\"x\"}";
+    let (status, _, answer) = ask(bridge.bridge(), "POST /publish HTTP/1.1", body);
+    assert_eq!((status, &answer["error"]), (502, &json!("refused by the broker")));
+    assert!(
+        answer["reason"].as_str().unwrap().contains("NotAuthorized"),
+        "{answer}"
+    );
+    assert_eq!(notify(&bridge, "x").0, 200);
+}
+
+#[test]
+fn a_caller_who_dawdles_is_cut_off_and_holds_nobody_up() {
+    let mosquitto = Mosquitto::plain();
+    let bridge = bridge_to(&mosquitto.url(), &[]);
+    let begin = |text: &str| {
+        let mut stream = TcpStream::connect(bridge.bridge()).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        stream.write_all(text.as_bytes()).unwrap();
+        stream
+    };
+    let mut slow_head = begin("GET /notify?message=x HTTP/1.1\r\nHost:");
+    let mut slow_body = begin("POST /notify HTTP/1.1\r\nHost: pi\r\nContent-Length: 50\r\n\r\n{\"mess");
+    assert_eq!(notify(&bridge, "quick").0, 200);
+    let mut answer = String::new();
+    slow_body.read_to_string(&mut answer).unwrap();
+    assert!(answer.contains("did not arrive within 10 s"), "{answer}");
+    let mut answer = String::new();
+    slow_head.read_to_string(&mut answer).unwrap();
+    assert!(!answer.contains("200"), "{answer}");
+}
+
+#[test]
+fn a_second_bridge_leaves_the_queue_alone() {
+    let mosquitto = Mosquitto::plain();
+    let bridge = bridge_to(&mosquitto.url(), &[]);
+    let second = run(
+        bridge.folder.path(),
+        &["bridge", "--bridge-listen", "127.0.0.1:0"],
+    );
+    assert_eq!(second.code, Some(1));
+    assert!(
+        second.stderr.contains("another bridge works with"),
+        "{}",
+        second.stderr
+    );
+}
+
+#[test]
+fn each_service_runs_alone_and_all_run_together() {
+    let relay = Simrelay::in_folder(folder(), &["relay", "--relay-listen", "127.0.0.1:0"]);
+    let services = |running: &Simrelay| -> Vec<String> {
+        let lines = running.lines(|line| line["event"] == "listening");
+        lines
+            .iter()
+            .map(|line| line["service"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(services(&relay), ["relay", "api"]);
+    let mosquitto = Mosquitto::plain();
+    let bridge = bridge_to(&mosquitto.url(), &[]);
+    assert_eq!(services(&bridge), ["bridge"]);
+    let flags = ["--relay-listen", "127.0.0.1:0", "--bridge-listen", "127.0.0.1:0"];
+    let broker = ["--broker-listen", "off", "--bridge-broker", &mosquitto.url()];
+    let mut all = Simrelay::in_folder(folder(), &[&flags[..], &broker[..]].concat());
+    assert_eq!(services(&all), ["relay", "api", "bridge"]);
+    assert!([200, 202].contains(&notify(&all, "x").0));
+    all.signal("TERM");
+    assert!(all.wait().success());
+}

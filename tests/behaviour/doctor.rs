@@ -1,0 +1,160 @@
+//! `simrelay doctor`: each step of the chart fails in turn, for real.
+
+use crate::site::*;
+use serde_json::Value;
+use std::net::TcpListener;
+
+/// What the doctor says of a site with this broker and no bridge.
+fn examine(broker: &str, flags: &[&str]) -> (Option<i32>, Value) {
+    let mut all = vec![
+        "doctor",
+        "--json",
+        "--settings",
+        "none",
+        "--bridge-broker",
+        broker,
+    ];
+    if !flags.contains(&"--bridge-listen") {
+        all.extend(["--bridge-listen", "off"]);
+    }
+    all.extend(["--relay-listen", "127.0.0.1:9", "--api-listen", "off"]);
+    all.extend(flags);
+    let output = run(tempfile::tempdir().unwrap().path(), &all);
+    let diagnosis = serde_json::from_str(&output.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}{}", output.stdout, output.stderr));
+    (output.code, diagnosis)
+}
+
+fn step<'a>(diagnosis: &'a Value, name: &str) -> &'a Value {
+    let steps = diagnosis["steps"].as_array().unwrap();
+    let found = steps.iter().find(|step| step["step"] == name);
+    found.unwrap_or_else(|| panic!("no step {name} in {diagnosis:#}"))
+}
+
+#[track_caller]
+fn fails_at(broker: &str, flags: &[&str], name: &str, advice: &str) {
+    let (code, diagnosis) = examine(broker, flags);
+    assert_eq!(
+        (code, diagnosis["failed"].as_str()),
+        (Some(1), Some(name)),
+        "{diagnosis:#}"
+    );
+    let said = step(&diagnosis, name)["advice"].as_str().unwrap();
+    assert!(said.contains(advice), "{diagnosis:#}");
+}
+
+#[test]
+fn a_site_where_all_is_well_passes() {
+    let mosquitto = Mosquitto::plain();
+    let bridge = Simrelay::in_folder(
+        tempfile::tempdir().unwrap(),
+        &[
+            "bridge",
+            "--bridge-listen",
+            "127.0.0.1:0",
+            "--bridge-broker",
+            &mosquitto.url(),
+            "--bridge-key",
+            "0123456789abcdef",
+        ],
+    );
+    bridge.wait_for("connection to the broker", |line| {
+        line["event"] == "broker_connected"
+    });
+    let listen = bridge.bridge().to_string();
+    let _watcher = mosquitto.watch();
+    let flags = ["--bridge-listen", &listen, "--topic", "notify/slack"];
+    let (code, diagnosis) = examine(&mosquitto.url(), &flags);
+    assert_eq!(
+        (code, &diagnosis["ok"]),
+        (Some(0), &Value::Bool(true)),
+        "{diagnosis:#}"
+    );
+    for name in [
+        "name", "broker", "login", "publish", "deliver", "listener", "bridge",
+    ] {
+        assert_eq!(step(&diagnosis, name)["result"], "ok", "{diagnosis:#}");
+    }
+    assert_eq!(step(&diagnosis, "relay")["result"], "note");
+}
+
+#[test]
+fn each_failure_is_named_with_what_to_do() {
+    let free = free_address();
+    fails_at(
+        &format!("mqtt://{free}"),
+        &[],
+        "broker",
+        "systemctl start mosquitto",
+    );
+    fails_at("mqtt://no-such-host.invalid", &[], "name", "DNS");
+    let mosquitto = Mosquitto::with_password_for("bridge", "right-word", "notify/#");
+    fails_at(&mosquitto.url(), &[], "login", "password_file");
+    let wrong = [
+        "--bridge-broker-user",
+        "bridge",
+        "--bridge-broker-password",
+        "wrong-word",
+    ];
+    fails_at(&mosquitto.url(), &wrong, "login", "password_file");
+    // The list of this broker lets the user write below notify/ only.
+    let right = [
+        "--bridge-broker-user",
+        "bridge",
+        "--bridge-broker-password",
+        "right-word",
+    ];
+    let (code, diagnosis) = examine(&mosquitto.url(), &right);
+    assert_eq!(
+        (code, step(&diagnosis, "login")["result"].as_str()),
+        (Some(1), Some("ok"))
+    );
+    assert_eq!(diagnosis["failed"], "publish", "{diagnosis:#}");
+    let plain = Mosquitto::plain();
+    fails_at(
+        &plain.url(),
+        &["--topic", "notify/slack"],
+        "listener",
+        "simrelay-notifier",
+    );
+    fails_at(
+        &plain.url(),
+        &["--bridge-listen", &free.to_string()],
+        "bridge",
+        "systemctl start simrelay-bridge",
+    );
+}
+
+#[test]
+fn a_port_that_hangs_or_speaks_something_else_is_told_apart() {
+    // It takes connections and says nothing.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let broker = format!("mqtt://{}", silent.local_addr().unwrap());
+    fails_at(&broker, &[], "broker", "MQTT broker");
+    let authority = Authority::new("nobody knows it");
+    let mosquitto = Mosquitto::tls(&authority);
+    fails_at(&mosquitto.tls_url(), &[], "broker", "CA");
+}
+
+#[test]
+fn people_read_it_and_the_settings_of_the_services_count() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = format!("mqtt://{}", free_address());
+    let settings =
+        format!("# the services'\nSIMRELAY_BRIDGE_BROKER=\"{broker}\"\nSIMRELAY_BRIDGE_LISTEN=off\n");
+    std::fs::write(folder.path().join("simrelay.env"), settings).unwrap();
+    let said = run(folder.path(), &["doctor", "--settings", "simrelay.env"]);
+    assert_eq!(said.code, Some(1), "{}", said.stderr);
+    assert!(said.stdout.contains("FAIL  broker"), "{}", said.stdout);
+    assert!(
+        said.stdout.contains(broker.trim_start_matches("mqtt://")),
+        "{}",
+        said.stdout
+    );
+    assert!(
+        said.stdout.ends_with("First to mend: broker\n"),
+        "{}",
+        said.stdout
+    );
+    assert!(!said.stdout.contains("bridge  "), "{}", said.stdout);
+}
