@@ -56,9 +56,12 @@ impl Answers {
 
     /// Takes out what may go.
     pub(super) fn take(&mut self) -> Vec<u8> {
-        let waiting = self.bytes.split_off(self.released);
-        self.released = 0;
-        std::mem::replace(&mut self.bytes, waiting)
+        let released = std::mem::take(&mut self.released);
+        if released == self.bytes.len() {
+            std::mem::take(&mut self.bytes)
+        } else {
+            self.bytes.drain(..released).collect()
+        }
     }
 }
 
