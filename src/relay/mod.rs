@@ -8,6 +8,7 @@
 //! | `device`, `caller` | a device that is connecting, and what is known about it |
 //! | `context` | what every connection needs |
 //! | `handshake` | from accept to the broker's CONNACK |
+//! | `seen` | as whom the broker sees the device |
 //! | `carry` | the steady state: both directions in one poll, and the idle rule |
 //! | `outbox` | what a socket did not take yet |
 //! | `registry` | who is connected, seen from outside |
@@ -33,6 +34,7 @@ mod listen;
 mod outbox;
 mod refusal;
 mod registry;
+mod seen;
 mod service;
 mod tally;
 mod tokens;
