@@ -65,6 +65,17 @@ pub enum InvalidDestination {
     Port(String),
 }
 
+impl Destination {
+    /// Whether it is an endpoint of AWS IoT Core under AWS's own name.
+    #[must_use]
+    pub fn is_aws_iot(&self) -> bool {
+        let Host::Dns(name) = &self.host else {
+            return false;
+        };
+        name.contains(".iot.") && (name.ends_with(".amazonaws.com") || name.ends_with(".amazonaws.com.cn"))
+    }
+}
+
 impl FromStr for Destination {
     type Err = InvalidDestination;
 

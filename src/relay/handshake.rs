@@ -7,15 +7,14 @@ use super::context::Context;
 use super::device::{Device, Failed};
 use super::farewell::farewell;
 use super::registry::{Connection, Seat};
+use super::seen::Seen;
 use super::streams::AsSent;
 use super::tokens::Token;
 
 use super::{Refusal, journal};
-use crate::clock;
-use crate::credential::Credential;
-use crate::entrypoint::{self, Call, Identity, Login as Rule, Platform, PlatformVersion, Scheme, TopicPlan};
+use crate::entrypoint::{PlatformVersion, Scheme, TopicPlan};
 use crate::mqtt::{
-    AtMostOnce, Connack, Connect, ConnectError, FixedHeader, Login, PacketType, Version, Violation, connack,
+    AtMostOnce, Connack, Connect, ConnectError, FixedHeader, PacketType, Version, Violation, connack,
 };
 use crate::upstream::{BrokerStream, TlsCredential};
 use std::net::SocketAddr;
@@ -24,7 +23,6 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use zeroize::Zeroizing;
 
 /// How long a device may take for its CONNECT.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
@@ -183,10 +181,11 @@ struct Reached {
 async fn reach(admission: &Admission, connect: &Connect<'_>, context: &Context) -> Result<Reached, Refusal> {
     let entry_point = &admission.entry_point;
     let credential = credential(admission, context).await?;
-    let seen = seen(admission, connect, context).await?;
-    let expires = seen.identity().and_then(|identity| identity.expires);
-    let token = expires.map(|expires| Token::new(expires, context.token_lifetime));
-    let packet = patched(admission, connect, &seen)?;
+    let seen = Seen::of(admission, connect, context).await?;
+    let token = seen
+        .expires()
+        .map(|expires| Token::new(expires, context.token_lifetime));
+    let packet = seen.patched(admission, connect)?;
     let mut broker = context
         .upstream
         .connect(&entry_point.destination, credential.as_ref())
@@ -226,91 +225,6 @@ async fn credential(admission: &Admission, context: &Context) -> Result<Option<T
         }
         None if entry_point.use_client_cert => Err(Refusal::NoCredential(sim.imsi.clone())),
         None => Ok(None),
-    }
-}
-
-/// As whom the broker sees the device.
-enum Seen {
-    /// As it comes.
-    AsItIs,
-    /// With the login of the entry point.
-    LoggedIn(Option<String>, Option<Zeroizing<String>>),
-    /// As the platform wants.
-    Identified(Identity),
-}
-
-impl Seen {
-    fn identity(&self) -> Option<&Identity> {
-        match self {
-            Self::Identified(identity) => Some(identity),
-            Self::AsItIs | Self::LoggedIn(..) => None,
-        }
-    }
-}
-
-async fn seen(admission: &Admission, connect: &Connect<'_>, context: &Context) -> Result<Seen, Refusal> {
-    let sim = &admission.sim;
-    match &admission.entry_point.login {
-        Rule::PassThrough => Ok(Seen::AsItIs),
-        Rule::Fixed { username, password } => Ok(Seen::LoggedIn(
-            username.as_ref().map(|template| template.render(sim)),
-            password.as_ref().map(|template| template.render(sim)),
-        )),
-        Rule::Platform(platform, template) => {
-            let id = template.render(sim);
-            let wanted = platform.credential_type();
-            let credential = context.credentials.of_type(&id, wanted).await?;
-            let identity = identity(*platform, credential, admission, connect, context).await?;
-            Ok(Seen::Identified(identity))
-        }
-    }
-}
-
-async fn identity(
-    platform: Platform,
-    credential: Arc<Credential>,
-    admission: &Admission,
-    connect: &Connect<'_>,
-    context: &Context,
-) -> Result<Identity, Refusal> {
-    let (admission, client_id) = (admission.clone(), connect.client_id.to_owned());
-    let lifetime = context.token_lifetime;
-    // An RSA signature takes a small machine ten milliseconds, in which this thread would carry nothing.
-    let made = tokio::task::spawn_blocking(move || {
-        let call = Call {
-            sim: &admission.sim,
-            client_id: &client_id,
-            host: &admission.entry_point.destination.host,
-            now: clock::trusted_now(),
-            lifetime,
-        };
-        entrypoint::identity(platform, &credential, &call)
-    });
-    // It is cut short only when the runtime ends.
-    Ok(made.await.map_err(|_| Refusal::Shutdown)??)
-}
-
-/// The CONNECT that the broker sees.
-fn patched(admission: &Admission, connect: &Connect<'_>, seen: &Seen) -> Result<Vec<u8>, Refusal> {
-    let rewrite = TopicPlan::new(Arc::clone(&admission.sim), admission.entry_point.topics);
-    let connect = match admission.entry_point.version {
-        PlatformVersion::V201509 => connect.clone().as_311_without_will(),
-        PlatformVersion::V201912 => connect.clone(),
-    };
-    match seen {
-        Seen::AsItIs => connect.patched(Login::PassThrough, &rewrite),
-        Seen::LoggedIn(username, password) => connect.patched(fixed(username, password), &rewrite),
-        Seen::Identified(identity) => connect
-            .with_client_id(&identity.client_id)
-            .patched(fixed(&identity.username, &identity.password), &rewrite),
-    }
-    .map_err(Refusal::Will)
-}
-
-fn fixed<'a>(username: &'a Option<String>, password: &'a Option<Zeroizing<String>>) -> Login<'a> {
-    Login::Fixed {
-        username: username.as_deref(),
-        password: password.as_ref().map(|password| password.as_bytes()),
     }
 }
 

@@ -8,6 +8,7 @@
 //! | `device`, `caller` | a device that is connecting, and what is known about it |
 //! | `context` | what every connection needs |
 //! | `handshake` | from accept to the broker's CONNACK |
+//! | `seen` | as whom the broker sees the device |
 //! | `carry` | the steady state: both directions in one poll |
 //! | `wheel` | when the idle rule looks at which connection |
 //! | `streams` | what is done to the bytes of both directions, by platform version |
@@ -37,6 +38,7 @@ mod outbox;
 mod pulse;
 mod refusal;
 mod registry;
+mod seen;
 mod service;
 mod streams;
 mod tally;

@@ -266,6 +266,9 @@ impl Refusal {
             Self::BrokerClosed { detail, .. } if detail.contains("CertificateRequired") => {
                 "the broker wants a client certificate: set useClientCert and clientCerts"
             }
+            Self::BrokerClosed { destination, .. } if destination.is_aws_iot() => {
+                "AWS IoT Core closes where the certificate is not active, or its policy does not allow this client id"
+            }
             Self::BrokerClosed { .. } => {
                 "check the broker's log: it may want another MQTT version, TLS (mqtts://), or a client certificate"
             }

@@ -1,18 +1,15 @@
 //! The protocol that a broker on the HTTPS port has to be told in the TLS handshake.
 
-use crate::entrypoint::{Destination, Host};
+use crate::entrypoint::Destination;
 
 /// AWS IoT Core takes MQTT on port 443 beside HTTPS, and tells them apart by ALPN: with a client certificate, and
 /// with a custom authorizer's user name and password (AWS IoT Core Developer Guide, "Device communication
 /// protocols"). Other brokers are told nothing: some end a handshake whose protocol they do not know.
 pub(super) fn protocol(destination: &Destination, shows_certificate: bool) -> Option<&'static [u8]> {
-    let Host::Dns(name) = &destination.host else {
-        return None;
-    };
-    let is_aws_iot = destination.port == 443
-        && name.contains(".iot.")
-        && (name.ends_with(".amazonaws.com") || name.ends_with(".amazonaws.com.cn"));
-    match (is_aws_iot, shows_certificate) {
+    match (
+        destination.port == 443 && destination.is_aws_iot(),
+        shows_certificate,
+    ) {
         (false, _) => None,
         (true, true) => Some(b"x-amzn-mqtt-ca"),
         (true, false) => Some(b"mqtt"),

@@ -48,3 +48,22 @@ fn port_443_is_told_the_protocol_that_aws_wants() {
 fn port_8883_is_told_none() {
     arrives(&Cloud::called(ENDPOINT, 8883), 8883, None);
 }
+
+#[test]
+fn a_close_without_connack_is_explained_as_aws_means_it() {
+    let cloud = Cloud::called(ENDPOINT, 8883);
+    let relay = cloud.relay(&Configuration::of(&entry(8883)));
+    let certificate = cloud.authority.client("thing-1");
+    certificate.write(&relay.credential(&format!("thing-{}", imsi(1))));
+    let mut device = relay.device(1);
+    device.send(&Connect::new(Version::V311, "other").bytes());
+    let mut upstream = cloud.broker.accept();
+    assert_eq!(upstream.read().kind(), 1);
+    drop(upstream);
+    assert_eq!(device.read().body()[1], 3);
+    let advice = relay.refused_as("other")["advice"].to_string();
+    assert!(
+        advice.contains("its policy does not allow this client id"),
+        "{advice}"
+    );
+}

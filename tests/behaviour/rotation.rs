@@ -69,3 +69,32 @@ fn a_certificate_that_is_replaced_through_the_api_serves_the_next_connect_and_op
     device.send(PINGREQ);
     upstream.expect(PINGREQ);
 }
+
+#[test]
+fn a_key_that_an_entry_point_uses_is_not_deleted_unless_it_is_meant() {
+    let hub = Cloud::called(HUB, 8883);
+    let url = format!("mqtts://{HUB}");
+    let shared = platform("useAzureIoT", "azureIoTCredential", "hub", &url);
+    let own = platform("useAzureIoT", "azureIoTCredential", "own-#{imsi}", &url);
+    let configuration = Configuration::of(&shared)
+        .group("h", Some(&own))
+        .sim(2, Some("h"));
+    let relay = hub.relay(&configuration);
+    let own = format!("own-{}", imsi(2));
+    for (id, group) in [("hub", "group g"), (own.as_str(), "group h")] {
+        relay.store(id, "azureIoT-credentials", &policy("p"));
+        let path = format!("/v1/credentials/{id}");
+        let refused = relay.http().delete(&path);
+        assert_eq!(refused.status, 409);
+        assert!(refused.body.contains(group), "{refused:?}");
+        assert_eq!(relay.http().delete(&format!("{path}?force=true")).status, 204);
+    }
+    let answer = relay.device(1).connect(&Connect::new(Version::V311, "c"));
+    assert_eq!(answer.body()[1], 3);
+    assert!(
+        relay.refused()["reason"]
+            .as_str()
+            .unwrap()
+            .starts_with("there is no credential hub")
+    );
+}
