@@ -2,7 +2,7 @@
 
 mod banner;
 
-use crate::api::{self, ApiState, Auth};
+use crate::api::{self, ApiState, Auth, Readiness};
 use crate::database;
 use crate::relay::{Books, Relay, RelaySettings};
 use crate::serve::banner::Banner;
@@ -90,18 +90,20 @@ pub async fn run(settings: &Settings, format: LogFormat) -> Result<(), StartErro
     let books = Books::new(&pool);
     let history = History::new(pool.clone());
     let (sessions, keeping) = start_history(settings, &history).await?;
-    let relay = start_relay(settings, &store, &credentials, books.clone(), sessions)?;
+    let relay = start_relay(settings, &store, &credentials, books, sessions)?;
     let (stop_api, api_stopped) = oneshot::channel::<()>();
+    let readiness = Readiness::starting(pool.clone());
     let api = start_api(
         settings,
         &store,
         &credentials,
         &relay,
-        books,
         history,
+        readiness.clone(),
         api_stopped,
     )
     .await?;
+    readiness.serving();
     let using = Arc::clone(&credentials);
     tokio::spawn(async move {
         loop {
@@ -121,8 +123,10 @@ pub async fn run(settings: &Settings, format: LogFormat) -> Result<(), StartErro
     .show(format);
     signals.until_shutdown(&store).await;
     tracing::info!(event = "stopping", "shutting down");
-    drop(stop_api);
+    readiness.stopping();
+    // The API tells for as long as devices are there that nobody else should come.
     relay.shut_down().await;
+    drop(stop_api);
     credentials.keep_uses().await;
     if let Some((_, serving)) = api {
         // An answer that is being written may end; one that never ends does not hold the exit up.
@@ -216,8 +220,8 @@ async fn start_api(
     store: &Arc<FileStore>,
     credentials: &Arc<CredentialStore>,
     relay: &Relay,
-    books: Books,
     history: History,
+    readiness: Readiness,
     stopped: oneshot::Receiver<()>,
 ) -> Result<Option<(SocketAddr, JoinHandle<()>)>, StartError> {
     let Listen::On(address) = settings.api_listen else {
@@ -234,7 +238,8 @@ async fn start_api(
         store: Arc::clone(store) as Arc<dyn Store>,
         registry: Arc::clone(relay.registry()),
         history,
-        books,
+        books: relay.registry().books().clone(),
+        readiness,
         credentials: Arc::clone(credentials),
         references: References::new(Arc::clone(store) as Arc<dyn Store>, Arc::clone(credentials)),
         auth,
@@ -242,9 +247,7 @@ async fn start_api(
     let serving = tokio::spawn(async move {
         // The sender is dropped when the program shuts down.
         let shutdown = async move { drop(stopped.await) };
-        if let Err(error) = api::serve(listener, state, shutdown).await {
-            tracing::error!(%error, "the admin API stopped");
-        }
+        api::serve(listener, state, shutdown).await;
     });
     Ok(Some((address, serving)))
 }
