@@ -1,6 +1,7 @@
 //! JSON bodies, with refusals that say where they are wrong.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::{FromRequest, Request};
@@ -12,6 +13,9 @@ use utoipa::ToSchema;
 
 use super::{ApiError, BODY_LIMIT};
 use crate::sim::Tags;
+
+/// How long a body may take.
+const BODY_TIME: Duration = Duration::from_secs(10);
 
 /// A body of a known form.
 pub(super) trait Form: DeserializeOwned {
@@ -147,7 +151,8 @@ fn refuse_other_types(request: &Request) -> Result<(), ApiError> {
 }
 
 async fn read(body: Body) -> Result<axum::body::Bytes, ApiError> {
-    to_bytes(body, BODY_LIMIT).await.map_err(|error| {
+    let read = tokio::time::timeout(BODY_TIME, to_bytes(body, BODY_LIMIT)).await;
+    read.map_err(|_| ApiError::TooSlow)?.map_err(|error| {
         let cause = std::error::Error::source(&error)
             .map(ToString::to_string)
             .unwrap_or_default();

@@ -86,6 +86,12 @@ pub enum ApiError {
     /// A body that is too large.
     #[error("the body is larger than {} bytes", super::BODY_LIMIT)]
     PayloadTooLarge,
+    /// A request that did not come in time.
+    #[error("the request did not come in time: send it whole within 10 s")]
+    TooSlow,
+    /// Devices cannot be served now.
+    #[error("{0}")]
+    NotReady(&'static str),
     /// The store refused.
     #[error(transparent)]
     Change(#[from] ChangeError),
@@ -124,6 +130,8 @@ impl ApiError {
             Self::InvalidQuery(_) => (StatusCode::BAD_REQUEST, "InvalidQuery"),
             Self::InvalidBody(_) => (StatusCode::BAD_REQUEST, "InvalidBody"),
             Self::UnsupportedMediaType(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType"),
+            Self::TooSlow => (StatusCode::REQUEST_TIMEOUT, "RequestTimeout"),
+            Self::NotReady(_) => (StatusCode::SERVICE_UNAVAILABLE, "NotReady"),
             Self::PayloadTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "PayloadTooLarge"),
             Self::Change(ChangeError::UnknownNamespace(_)) => (StatusCode::BAD_REQUEST, "UnknownNamespace"),
             // SORACOM's own API answers 400 here and 404 for a key.
@@ -142,6 +150,21 @@ impl ApiError {
     }
 }
 
+impl ApiError {
+    fn refusal(&self) -> Refusal {
+        let (_, code) = self.status_and_code();
+        Refusal {
+            code,
+            message: self.to_string(),
+        }
+    }
+
+    /// The body of the answer.
+    pub(super) fn body(&self) -> String {
+        serde_json::to_string(&self.refusal()).unwrap_or_default()
+    }
+}
+
 /// Whether there is no room for the file.
 fn is_full(error: &io::Error) -> bool {
     use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
@@ -150,13 +173,21 @@ fn is_full(error: &io::Error) -> bool {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let (status, code) = self.status_and_code();
-        let message = self.to_string();
-        let mut response = (status, Json(Refusal { code, message })).into_response();
-        if status == StatusCode::UNAUTHORIZED {
+        let (status, _) = self.status_and_code();
+        let refusal = self.refusal();
+        let mut response = (status, Json(refusal)).into_response();
+        let header = match (self, status) {
+            // Not 429 or 503: SORACOM's command would go on for two minutes before it says anything.
+            (Self::Auth(AuthRefusal::Busy), _) => Some((header::RETRY_AFTER, "1")),
+            (_, StatusCode::UNAUTHORIZED) => Some((header::WWW_AUTHENTICATE, "Bearer")),
+            // The rest of the body is not waited for.
+            (_, StatusCode::REQUEST_TIMEOUT) => Some((header::CONNECTION, "close")),
+            _ => None,
+        };
+        if let Some((name, value)) = header {
             response
                 .headers_mut()
-                .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+                .insert(name, HeaderValue::from_static(value));
         }
         response
     }

@@ -1,9 +1,87 @@
 //! For machines that watch the service.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use sqlx::SqlitePool;
+use tokio::sync::{Mutex, watch};
+use tokio::time::Instant;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::ApiState;
+use super::error::Refusal;
+use super::{ApiError, ApiState};
+use crate::database;
+
+/// How long an answer of the database counts: nobody who asks often makes it write often.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// Where the program is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Starting,
+    Serving,
+    Stopping,
+}
+
+/// Whether devices can be served. Clones are the same.
+#[derive(Debug, Clone)]
+pub struct Readiness {
+    phase: watch::Sender<Phase>,
+    pool: SqlitePool,
+    /// When the database was last asked, and whether it could be written.
+    asked: Arc<Mutex<Option<(Instant, bool)>>>,
+}
+
+impl Readiness {
+    /// Not ready yet.
+    #[must_use]
+    pub fn starting(pool: SqlitePool) -> Self {
+        Self {
+            phase: watch::Sender::new(Phase::Starting),
+            pool,
+            asked: Arc::default(),
+        }
+    }
+
+    /// Devices can connect from now on.
+    pub fn serving(&self) {
+        self.phase.send_replace(Phase::Serving);
+    }
+
+    /// Devices cannot connect any more.
+    pub fn stopping(&self) {
+        self.phase.send_replace(Phase::Stopping);
+    }
+
+    async fn check(&self) -> Result<(), ApiError> {
+        let phase = *self.phase.borrow();
+        match phase {
+            Phase::Starting => Err(ApiError::NotReady("the relay does not listen yet")),
+            Phase::Stopping => Err(ApiError::NotReady("the program is shutting down")),
+            Phase::Serving if self.database_is_writable().await => Ok(()),
+            Phase::Serving => Err(ApiError::NotReady(
+                "the database cannot be written: check the disk of the data directory, and the log",
+            )),
+        }
+    }
+
+    async fn database_is_writable(&self) -> bool {
+        let mut asked = self.asked.lock().await;
+        match *asked {
+            Some((when, writable)) if when.elapsed() < FRESH => writable,
+            _ => {
+                let written = database::write_nothing(&self.pool).await;
+                if let Err(error) = &written {
+                    tracing::error!(%error, "not ready: the database cannot be written");
+                }
+                *asked = Some((Instant::now(), written.is_ok()));
+                written.is_ok()
+            }
+        }
+    }
+}
 
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(alive)).routes(routes!(ready))
@@ -21,14 +99,40 @@ async fn alive() -> &'static str {
     "ok\n"
 }
 
-/// Whether devices can be served.
+/// Whether devices can be served: the relay listens, the database can be written, and nothing shuts down.
 #[utoipa::path(
     get,
     path = "/readyz",
     tag = "health",
     security(()),
-    responses((status = 200, body = String, content_type = "text/plain"))
+    responses((status = 200, body = String, content_type = "text/plain"), (status = 503, body = Refusal))
 )]
-async fn ready() -> &'static str {
-    "ok\n"
+async fn ready(State(state): State<ApiState>) -> Result<&'static str, ApiError> {
+    state.readiness.check().await.map(|()| "ok\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn ready_is_what_listens_and_can_write_and_does_not_stop() {
+        let folder = tempfile::tempdir().unwrap();
+        let pool = database::open(folder.path()).await.unwrap();
+        let readiness = Readiness::starting(pool.clone());
+        let why = async || readiness.check().await.map_err(|error| error.to_string());
+        assert!(why().await.unwrap_err().contains("not listen"));
+        readiness.serving();
+        assert_eq!(why().await, Ok(()));
+        readiness.stopping();
+        assert!(why().await.unwrap_err().contains("shutting down"));
+        // What a disk that was mounted anew without write access does.
+        let read_only = sqlx::sqlite::SqliteConnectOptions::new()
+            .filename(folder.path().join(database::FILE))
+            .read_only(true);
+        let readiness = Readiness::starting(SqlitePool::connect_with(read_only).await.unwrap());
+        readiness.serving();
+        let message = readiness.check().await.unwrap_err().to_string();
+        assert!(message.contains("cannot be written"), "{message}");
+    }
 }

@@ -22,6 +22,7 @@ mod previous;
 mod query;
 mod routes;
 mod segments;
+mod serving;
 mod session_events;
 mod shapes;
 mod sim_body;
@@ -29,12 +30,7 @@ mod sims;
 mod stats;
 mod twin;
 
-use std::future::Future;
-use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
-
-use tokio::net::TcpListener;
 
 use crate::relay::{Books, Registry};
 use crate::sessions::History;
@@ -46,7 +42,9 @@ pub use auth::{
 };
 pub use credentials::CredentialRefusal;
 pub use error::ApiError;
+pub use health::Readiness;
 pub use routes::router;
+pub use serving::serve;
 
 /// The largest body that is taken, in bytes. SORACOM caps the configuration of a group at 8 KB.
 pub const BODY_LIMIT: usize = 1024 * 1024;
@@ -66,23 +64,10 @@ pub struct ApiState {
     pub credentials: Arc<CredentialStore>,
     /// What changes groups and SIMs, and deletes credentials.
     pub references: References,
+    /// Whether devices can be served.
+    pub readiness: Readiness,
     /// Who may call.
     pub auth: Arc<Auth>,
-}
-
-/// Serves the API until `shutdown` is done and the requests that then run are answered.
-///
-/// # Errors
-/// None today; the signature is that of axum.
-pub async fn serve(
-    listener: TcpListener,
-    state: ApiState,
-    shutdown: impl Future<Output = ()> + Send + 'static,
-) -> io::Result<()> {
-    let service = router(state).into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, service)
-        .with_graceful_shutdown(shutdown)
-        .await
 }
 
 #[cfg(test)]

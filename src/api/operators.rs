@@ -212,5 +212,5 @@ async fn with_keys<T: Send + 'static>(
 ) -> Result<T, AuthRefusal> {
     let keys = Arc::clone(state.auth.keys());
     let changed = spawn_blocking(move || change(&keys)).await;
-    Ok(changed.map_err(|_| AuthRefusal::Busy)??)
+    Ok(changed.map_err(|_| AuthRefusal::Interrupted)??)
 }

@@ -13,6 +13,7 @@ const SHIPPED: &str = include_str!("../../entrypoints.json");
 const CONFIGURATION: &str = "/v1/groups/default/configuration";
 const TOKEN: &str = "a-token-for-the-tests";
 
+mod access;
 mod document;
 mod groups;
 mod live;
@@ -42,7 +43,10 @@ impl Api {
         let books = Books::new(&database::open(folder.path()).await.unwrap());
         let credentials = CredentialStore::open(folder.path().join("certs"), folder.path()).unwrap();
         let credentials = Arc::new(credentials);
+        let readiness = Readiness::starting(database::open(folder.path()).await.unwrap());
+        readiness.serving();
         let state = ApiState {
+            readiness,
             registry: registry(&store, books.clone()),
             references: References::new(Arc::clone(&store) as Arc<dyn Store>, Arc::clone(&credentials)),
             store,
@@ -55,7 +59,7 @@ impl Api {
         let operator = state.auth.operator().id().to_owned();
         // Its client wants one, as the program's main installs it; other tests may have done so.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(serve(listener, state, std::future::pending()));
         Self {

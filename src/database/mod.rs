@@ -70,6 +70,15 @@ pub async fn open(data: &Path) -> Result<SqlitePool, DatabaseError> {
     Ok(pool)
 }
 
+/// Writes what is there already, to see whether the database can be written. On disk when it returns.
+///
+/// # Errors
+/// What SQLite says.
+pub async fn write_nothing(pool: &SqlitePool) -> sqlx::Result<()> {
+    let version = AssertSqlSafe(format!("PRAGMA user_version = {}", STEPS.len()));
+    sqlx::query(version).execute(pool).await.map(drop)
+}
+
 async fn migrate(pool: &SqlitePool, path: &Path) -> Result<(), DatabaseError> {
     let failed = |source| DatabaseError::Sqlite {
         path: path.to_owned(),

@@ -1,4 +1,4 @@
--- What a counter belongs to. Rows stay: they are what remembers a SIM that is gone.
+-- What a counter belongs to. Rows stay as long as anything is counted for them.
 CREATE TABLE usage_key (
   id INTEGER PRIMARY KEY,
   imsi TEXT NOT NULL,
@@ -12,7 +12,7 @@ CREATE TABLE usage_key (
 CREATE TABLE usage (
   period INTEGER NOT NULL,
   bucket INTEGER NOT NULL,
-  key_id INTEGER NOT NULL REFERENCES usage_key (id),
+  key_id INTEGER NOT NULL, -- of usage_key; a constraint would scan this table for each key that goes
   device_up INTEGER NOT NULL,
   broker_up INTEGER NOT NULL,
   broker_down INTEGER NOT NULL,

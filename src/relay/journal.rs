@@ -9,42 +9,86 @@ use crate::entrypoint::Destination;
 use crate::logbook::{Entry, Level, Source, shortened};
 use crate::mqtt::Version;
 use crate::sim::{GroupId, Sim};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::time::Duration;
 
+/// Whom a line and an entry are about, as far as it is known.
+struct Who<'a> {
+    peer: SocketAddr,
+    sim: Option<&'a Sim>,
+    client_id: Option<&'a str>,
+    version: Option<Version>,
+    keep_alive: Option<u16>,
+    destination: Option<&'a Destination>,
+}
+
+impl<'a> From<&'a Connection> for Who<'a> {
+    fn from(connection: &'a Connection) -> Self {
+        Self {
+            peer: connection.peer,
+            sim: Some(&connection.admission.sim),
+            client_id: Some(&connection.client_id),
+            version: Some(connection.version),
+            keep_alive: Some(connection.keep_alive),
+            destination: Some(&connection.admission.entry_point.destination),
+        }
+    }
+}
+
+impl<'a> From<&'a Caller> for Who<'a> {
+    fn from(caller: &'a Caller) -> Self {
+        Self {
+            peer: caller.peer,
+            sim: caller.sim.as_deref(),
+            client_id: caller.client_id.as_deref(),
+            version: caller.version,
+            keep_alive: caller.keep_alive,
+            destination: caller.destination.as_ref(),
+        }
+    }
+}
+
+impl<'a> Who<'a> {
+    fn group(&self) -> Option<&'a GroupId> {
+        self.sim?.group_id.as_ref()
+    }
+}
+
+/// A log line about `$who`, with fields of its own behind the common ones.
+macro_rules! line {
+    ($level:ident, $event:literal, $who:expr, {$($own:tt)*} $message:literal) => {
+        tracing::$level!(
+            event = $event,
+            imsi = $who.sim.map(|sim| sim.imsi.as_str()),
+            sim_id = $who.sim.map(|sim| sim.sim_id.as_str()),
+            group = $who.group().map(GroupId::as_str),
+            address = %$who.peer,
+            client_id = $who.client_id,
+            mqtt = $who.version.map(tracing::field::display),
+            keep_alive = $who.keep_alive,
+            destination = $who.destination.map(tracing::field::display),
+            $($own)*
+            $message
+        )
+    };
+}
+
 pub(super) fn opened(books: &Books, connection: &Connection) {
-    let sim = &connection.admission.sim;
-    tracing::info!(
-        event = "opened",
-        imsi = %sim.imsi,
-        sim_id = %sim.sim_id,
-        group = sim.group_id.as_ref().map(GroupId::as_str),
-        address = %connection.peer,
-        client_id = %connection.client_id,
-        mqtt = %connection.version,
-        keep_alive = connection.keep_alive,
+    let who = Who::from(connection);
+    line!(info, "opened", who, {
         platform_version = %connection.admission.entry_point.version,
-        destination = %connection.admission.entry_point.destination,
-        "connection opened"
-    );
-    books.tally.opened(sim.group_id.as_ref());
+    } "connection opened");
+    books.tally.opened(who.group());
 }
 
 pub(super) fn closed(books: &Books, connection: &Connection, ending: &Ending) {
-    let sim = &connection.admission.sim;
+    let who = Who::from(connection);
     let counts = connection.counters.read();
     let duration = connection.opened.elapsed().as_secs_f64();
-    macro_rules! line {
+    macro_rules! closed {
         ($level:ident) => {
-            tracing::$level!(
-                event = "closed",
-                imsi = %sim.imsi,
-                sim_id = %sim.sim_id,
-                group = sim.group_id.as_ref().map(GroupId::as_str),
-                address = %connection.peer,
-                client_id = %connection.client_id,
-                destination = %connection.admission.entry_point.destination,
+            line!($level, "closed", who, {
                 reason = %ending,
                 duration,
                 device_up = counts.device_up,
@@ -53,53 +97,37 @@ pub(super) fn closed(books: &Books, connection: &Connection, ending: &Ending) {
                 device_down = counts.device_down,
                 bytes_up = counts.bytes_up,
                 bytes_down = counts.bytes_down,
-                "connection closed"
-            )
+            } "connection closed")
         };
     }
     if ending.is_odd() {
-        line!(warn);
+        closed!(warn);
     } else {
-        line!(info);
+        closed!(info);
     }
-    books.tally.closed(sim.group_id.as_ref(), ending);
+    books.tally.closed(who.group(), ending);
     let Some(level) = level_of(ending) else { return };
-    let source = Source::Sim(sim.imsi.clone());
-    books.logbook.queue().push(source, |source| Entry {
-        time: now_millis(),
-        source,
-        level,
-        body: body(json!({
+    let source = Source::Sim(connection.admission.sim.imsi.clone());
+    let what = || {
+        json!({
             "event": "closed",
             "kind": ending.kind(),
             "reason": shortened(&ending.to_string()),
             "advice": ending.advice(),
             "duration": duration,
-        }))
-        .who(connection.peer, Some(sim), Some(&connection.client_id))
-        .how(
-            Some(connection.version),
-            Some(connection.keep_alive),
-            Some(&connection.admission.entry_point.destination),
-        )
-        .0,
-    });
+        })
+    };
+    books
+        .logbook
+        .queue()
+        .push(source, |source| entry(source, level, &what(), &who));
 }
 
 /// The connection's token ends after `left`: said ahead, so that nobody looks for a fault when it closes.
 pub(super) fn token_ends(connection: &Connection, left: Duration) {
-    let sim = &connection.admission.sim;
-    tracing::info!(
-        event = "token_ends",
-        imsi = %sim.imsi,
-        sim_id = %sim.sim_id,
-        group = sim.group_id.as_ref().map(GroupId::as_str),
-        address = %connection.peer,
-        client_id = %connection.client_id,
-        destination = %connection.admission.entry_point.destination,
+    line!(info, "token_ends", Who::from(connection), {
         seconds = left.as_secs(),
-        "the connection closes before its token ends; the device may connect again at once"
-    );
+    } "the connection closes before its token ends; the device may connect again at once");
 }
 
 /// How bad an ending is; `None` for one that nobody has to look at. A shutdown ends thousands at once and is
@@ -114,24 +142,15 @@ fn level_of(ending: &Ending) -> Option<Level> {
 }
 
 pub(super) fn refused(books: &Books, caller: &Caller, refusal: &Refusal) {
-    let sim = caller.sim.as_deref();
-    let group = sim.and_then(|sim| sim.group_id.as_ref());
-    tracing::warn!(
-        event = "refused",
-        imsi = sim.map(|sim| sim.imsi.as_str()),
-        sim_id = sim.map(|sim| sim.sim_id.as_str()),
-        group = group.map(GroupId::as_str),
-        address = %caller.peer,
-        client_id = caller.client_id.as_deref(),
-        mqtt = caller.version.map(tracing::field::display),
-        keep_alive = caller.keep_alive,
-        code = refusal.code(caller.version),
+    let who = Who::from(caller);
+    let code = refusal.code(caller.version);
+    line!(warn, "refused", who, {
+        code,
         reason = %refusal,
         advice = refusal.advice(),
-        "connection refused"
-    );
-    books.tally.refused(group, refusal);
-    let source = match sim {
+    } "connection refused");
+    books.tally.refused(who.group(), refusal);
+    let source = match who.sim {
         Some(sim) => Source::Sim(sim.imsi.clone()),
         None => Source::Address(caller.peer.ip()),
     };
@@ -140,60 +159,38 @@ pub(super) fn refused(books: &Books, caller: &Caller, refusal: &Refusal) {
     } else {
         Level::Warning
     };
-    books.logbook.queue().push(source, |source| Entry {
-        time: now_millis(),
-        source,
-        level,
-        body: body(json!({
+    let what = || {
+        json!({
             "event": "refused",
             "kind": refusal.kind(),
             "reason": shortened(&refusal.to_string()),
             "advice": refusal.advice(),
-            "code": refusal.code(caller.version),
-        }))
-        .who(caller.peer, sim, caller.client_id.as_deref())
-        .how(caller.version, caller.keep_alive, caller.destination.as_ref())
-        .0,
+            "code": code,
+        })
+    };
+    books
+        .logbook
+        .queue()
+        .push(source, |source| entry(source, level, &what(), &who));
+}
+
+/// An entry of the log book. What is not known is left out.
+fn entry(source: Source, level: Level, what: &Value, who: &Who<'_>) -> Entry {
+    let about = json!({
+        "address": who.peer.to_string(),
+        "clientId": who.client_id.map(shortened),
+        "simId": who.sim.map(|sim| sim.sim_id.as_str()),
+        "groupId": who.group().map(GroupId::as_str),
+        "mqtt": who.version.map(|version| version.to_string()),
+        "keepAlive": who.keep_alive,
+        "destination": who.destination.map(ToString::to_string),
     });
-}
-
-/// The body of an entry in the making. What is not known is left out.
-struct Body(Map<String, Value>);
-
-fn body(what: Value) -> Body {
-    let mut body = Body(Map::new());
-    if let Value::Object(what) = what {
-        what.into_iter().for_each(|(key, value)| body.put(&key, value));
-    }
-    body
-}
-
-impl Body {
-    fn put(&mut self, key: &str, value: impl Into<Value>) {
-        let value = value.into();
-        if !value.is_null() {
-            self.0.insert(key.to_owned(), value);
-        }
-    }
-
-    fn who(mut self, peer: SocketAddr, sim: Option<&Sim>, client_id: Option<&str>) -> Self {
-        self.put("address", peer.to_string());
-        self.put("clientId", client_id.map(shortened));
-        self.put("simId", sim.map(|sim| sim.sim_id.as_str()));
-        let group = sim.and_then(|sim| sim.group_id.as_ref());
-        self.put("groupId", group.map(GroupId::as_str));
-        self
-    }
-
-    fn how(
-        mut self,
-        version: Option<Version>,
-        keep_alive: Option<u16>,
-        destination: Option<&Destination>,
-    ) -> Self {
-        self.put("mqtt", version.map(|version| version.to_string()));
-        self.put("keepAlive", keep_alive);
-        self.put("destination", destination.map(ToString::to_string));
-        self
+    let fields = [what, &about].into_iter().filter_map(Value::as_object).flatten();
+    let known = fields.filter(|(_, value)| !value.is_null());
+    Entry {
+        time: now_millis(),
+        source,
+        level,
+        body: known.map(|(key, value)| (key.clone(), value.clone())).collect(),
     }
 }

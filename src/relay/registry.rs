@@ -181,7 +181,8 @@ impl Registry {
     }
 
     /// Where what happens to connections is written down.
-    pub(super) fn books(&self) -> &Books {
+    #[must_use]
+    pub fn books(&self) -> &Books {
         &self.books
     }
 

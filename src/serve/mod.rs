@@ -7,7 +7,7 @@ mod systemd;
 
 pub use notifier::{NotifierError, notifier};
 
-use crate::api::{self, ApiState, Auth};
+use crate::api::{self, ApiState, Auth, Readiness};
 use crate::clock::{self, ClockBehind};
 use crate::database;
 use crate::relay::{Books, Relay, RelaySettings};
@@ -138,19 +138,21 @@ pub async fn run(settings: &Settings, format: LogFormat) -> Result<(), StartErro
     let books = Books::new(&pool);
     let history = History::new(pool.clone());
     let (sessions, keeping) = start_history(settings, &history).await?;
-    let relay = start_relay(settings, &store, &credentials, books.clone(), sessions)?;
+    let relay = start_relay(settings, &store, &credentials, books, sessions)?;
     let (stop_api, api_stopped) = oneshot::channel::<()>();
+    let readiness = Readiness::starting(pool.clone());
     let api = start_api(
         settings,
         &store,
         &credentials,
         &relay,
-        books,
         history,
+        readiness.clone(),
         api_stopped,
     )
     .await?;
     let bridge = Running::start(settings, broker, &pool).await?;
+    readiness.serving();
     let using = Arc::clone(&credentials);
     tokio::spawn(async move {
         loop {
@@ -180,14 +182,16 @@ pub async fn run(settings: &Settings, format: LogFormat) -> Result<(), StartErro
     systemd::stopping();
     tracing::info!(event = "stopping", "shutting down");
     living.abort();
-    drop(stop_api);
+    readiness.stopping();
     if let Some(bridge) = bridge {
         bridge.shut_down().await;
     }
+    // The API tells for as long as devices are there that nobody else should come.
     relay.shut_down().await;
     if let Some(notifier) = notifier {
         notifier.shut_down(Duration::from_secs(settings.grace)).await;
     }
+    drop(stop_api);
     credentials.keep_uses().await;
     if let Some((_, serving)) = api {
         // An answer that is being written may end; one that never ends does not hold the exit up.
@@ -297,8 +301,8 @@ async fn start_api(
     store: &Arc<FileStore>,
     credentials: &Arc<CredentialStore>,
     relay: &Relay,
-    books: Books,
     history: History,
+    readiness: Readiness,
     stopped: oneshot::Receiver<()>,
 ) -> Result<Option<(SocketAddr, JoinHandle<()>)>, StartError> {
     let Listen::On(address) = settings.api_listen else {
@@ -315,7 +319,8 @@ async fn start_api(
         store: Arc::clone(store) as Arc<dyn Store>,
         registry: Arc::clone(relay.registry()),
         history,
-        books,
+        books: relay.registry().books().clone(),
+        readiness,
         credentials: Arc::clone(credentials),
         references: References::new(Arc::clone(store) as Arc<dyn Store>, Arc::clone(credentials)),
         auth,
@@ -323,9 +328,7 @@ async fn start_api(
     let serving = tokio::spawn(async move {
         // The sender is dropped when the program shuts down.
         let shutdown = async move { drop(stopped.await) };
-        if let Err(error) = api::serve(listener, state, shutdown).await {
-            tracing::error!(%error, "the admin API stopped");
-        }
+        api::serve(listener, state, shutdown).await;
     });
     Ok(Some((address, serving)))
 }

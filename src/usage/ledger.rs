@@ -58,6 +58,10 @@ const EXPORT: &str = "
     ORDER BY u.bucket, u.key_id
     LIMIT ?5";
 
+/// Whatever is counted is in a month, and no bucket is kept longer than that of its month.
+const UNUSED: &str = "
+    DELETE FROM usage_key WHERE id NOT IN (SELECT key_id FROM usage WHERE period = ?)";
+
 /// The ledger cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 #[error("the usage ledger: {0}")]
@@ -213,7 +217,7 @@ impl Ledger {
         }
     }
 
-    /// Removes buckets that are older than what is kept.
+    /// Removes buckets that are older than what is kept, and keys for which nothing is left.
     ///
     /// # Errors
     /// [`LedgerError`] says what SQLite said.
@@ -224,6 +228,15 @@ impl Ledger {
                 .bind(period.kept_since(now))
                 .execute(&self.pool)
                 .await?;
+        }
+        // Not while a delta is on its way to one of them.
+        let mut ids = self.ids.lock().await;
+        let gone = sqlx::query(UNUSED)
+            .bind(Period::Month.code())
+            .execute(&self.pool)
+            .await?;
+        if gone.rows_affected() > 0 {
+            ids.clear();
         }
         Ok(())
     }

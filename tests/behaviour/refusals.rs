@@ -395,3 +395,64 @@ fn a_device_with_a_small_maximum_packet_size_gets_the_code_without_the_words() {
     device.expect(&[0x20, 3, 0, 0x87, 0]);
     device.expect_end();
 }
+
+#[test]
+fn a_sim_in_another_modem_than_the_one_it_is_locked_to_is_refused_with_the_reason() {
+    let broker = FakeBroker::listen();
+    let config = Configuration::of(&entry_point(&broker.url()));
+    let relay = Simrelay::start(&config);
+    let sim = format!("/v1/sims/{}", sim_id(1));
+    let lock = |lock: &str| {
+        let body = serde_json::json!({ "imei": lock }).to_string();
+        let answer = relay
+            .http()
+            .call("POST", &format!("{sim}/set_imei_lock"), Some(&body));
+        assert_eq!(answer.status, 200, "{answer:?}");
+    };
+    let modem = |imei: serde_json::Value| {
+        let answer = relay
+            .http()
+            .put(&format!("{sim}/imei"), &serde_json::json!({ "imei": imei }));
+        assert_eq!(answer.status, 200, "{answer:?}");
+    };
+    let enter = |client_id: &str| {
+        let mut device = relay.device(1);
+        device.send(&Connect::new(Version::V311, client_id).bytes());
+        let (_upstream, _) = broker.admit(CONNACK_311);
+        device.expect(CONNACK_311);
+    };
+    lock(&imei(1));
+    enter("own-modem");
+    lock("999999999999999");
+    let connack = relay.device(1).connect(&Connect::new(Version::V5, "other-modem"));
+    assert_eq!(connack.body()[1], 0x87);
+    let line = relay.refused_as("other-modem");
+    let reason = line["reason"].as_str().unwrap();
+    assert!(
+        reason.contains(&imei(1)) && reason.contains("999999999999999"),
+        "{line}"
+    );
+    modem(serde_json::Value::Null);
+    let connack = relay
+        .device(1)
+        .connect(&Connect::new(Version::V311, "unknown-modem"));
+    assert_eq!(connack.body()[1], 5);
+    let line = relay.refused_as("unknown-modem");
+    assert!(line["reason"].as_str().unwrap().contains("unknown"), "{line}");
+    assert!(line["advice"].as_str().unwrap().contains("|ANONYMOUS"), "{line}");
+    lock("999999999999999|ANONYMOUS");
+    enter("anonymous");
+    let path = format!("/v1/logs?resource_id={}", imsi(1));
+    let logged = wait_until("entries", || {
+        let entries = relay.http().get(&path).json();
+        (entries.as_array().unwrap().len() >= 2).then_some(entries)
+    });
+    assert!(
+        logged
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|entry| entry["body"]["kind"] == "imei_lock"),
+        "{logged}"
+    );
+}

@@ -58,6 +58,39 @@ fn the_client_certificate_is_that_of_the_imsi_or_the_default() {
 }
 
 #[test]
+fn a_connect_with_a_client_certificate_is_the_last_use_of_its_credential() {
+    let authority = Authority::new("site");
+    let mosquitto = Mosquitto::for_certificates(&authority);
+    let relay = Simrelay::start(&Configuration::of(&entry(
+        &mosquitto.tls_url(),
+        &default_credential("used"),
+        true,
+    )));
+    for id in ["used", "unused"] {
+        authority.client(id).write(&relay.credential(id));
+        authority.write_ca(&relay.credential(id));
+    }
+    let last_uses = || {
+        let listed = relay.http().get("/v1/credentials").json();
+        let last = |at: usize| listed[at]["lastUsedDateTime"].as_i64().unwrap();
+        assert_eq!(
+            (&listed[0]["credentialsId"], &listed[1]["credentialsId"]),
+            (&json!("unused"), &json!("used"))
+        );
+        (last(0), last(1))
+    };
+    assert_eq!(last_uses(), (0, 0));
+    relay.device(1).enter(&Connect::new(Version::V5, "c"));
+    let (unused, used) = last_uses();
+    assert_eq!(unused, 0);
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_millis() as i64;
+    assert!(
+        (now - 60_000..=now).contains(&used),
+        "{used}, and now it is {now}"
+    );
+}
+
+#[test]
 fn one_group_can_hold_a_certificate_for_each_sim() {
     let authority = Authority::new("site");
     let mosquitto = Mosquitto::for_certificates(&authority);

@@ -90,7 +90,11 @@ impl Auth {
         seconds: i64,
     ) -> Result<Issued, AuthRefusal> {
         let _place = self.waiting.try_acquire().map_err(|_| AuthRefusal::Busy)?;
-        let turn = self.hashing.acquire().await.map_err(|_| AuthRefusal::Busy)?;
+        let turn = self
+            .hashing
+            .acquire()
+            .await
+            .map_err(|_| AuthRefusal::Interrupted)?;
         // Not before: of many wrong keys at once, only as many as are left may be looked at.
         if let Some(wait) = self.attempts.wait(from, key_id) {
             return Err(AuthRefusal::TooManyWrongKeys(wait.as_secs() + 1));
@@ -109,7 +113,7 @@ impl Auth {
         })
         .await;
         drop(turn);
-        if !verified.map_err(|_| AuthRefusal::Busy)? {
+        if !verified.map_err(|_| AuthRefusal::Interrupted)? {
             if self.attempts.note_wrong(from, key_id) == Left::NoMore {
                 tracing::warn!(from = ?from, "too many wrong auth keys from this address: the next ones are refused unseen");
             }
@@ -139,5 +143,36 @@ impl Auth {
     /// Ends all sessions.
     pub(super) fn revoke_all(&self) -> Result<(), AuthRefusal> {
         Ok(self.tokens.revoke_all()?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::{StatusCode, header};
+    use axum::response::IntoResponse;
+
+    use super::*;
+    use crate::api::ApiError;
+
+    #[tokio::test]
+    async fn a_login_too_many_is_refused_in_a_way_that_lets_no_command_hang() {
+        let folder = tempfile::tempdir().unwrap();
+        let auth = Auth::open(folder.path()).unwrap();
+        let key = auth.keys.create().unwrap();
+        let all = auth.waiting.try_acquire_many(WAITING as u32).unwrap();
+        let refused = auth
+            .log_in(None, &key.auth_key_id, &key.auth_key, 9)
+            .await
+            .err()
+            .unwrap();
+        let response = ApiError::from(refused).into_response();
+        assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+        assert_eq!(response.headers()[header::RETRY_AFTER], "1");
+        drop(all);
+        assert!(
+            auth.log_in(None, &key.auth_key_id, &key.auth_key, 9)
+                .await
+                .is_ok()
+        );
     }
 }

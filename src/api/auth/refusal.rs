@@ -28,8 +28,11 @@ pub enum AuthRefusal {
     )]
     TooManyWrongKeys(u64),
     /// More logins at once than can be checked.
-    #[error("too many logins are waiting; try again")]
+    #[error("too many logins are waiting; this one was not looked at, try again in 1 s")]
     Busy,
+    /// The program is shutting down.
+    #[error("the program is shutting down; try again")]
+    Interrupted,
     /// A login of a kind that this server does not have.
     #[error(
         "this server has no {0}; log in with authKeyId and authKey, which `simrelay auth-key create` on the server makes"
@@ -77,7 +80,9 @@ impl AuthRefusal {
             Self::Token(_) => (StatusCode::UNAUTHORIZED, "InvalidToken"),
             Self::WrongKey => (StatusCode::UNAUTHORIZED, "WrongAuthKey"),
             Self::TooManyWrongKeys(_) => (StatusCode::UNAUTHORIZED, "TooManyWrongAuthKeys"),
-            Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "Busy"),
+            // As for too many wrong keys: a login is never told to wait in a way that makes a command hang.
+            Self::Busy => (StatusCode::UNAUTHORIZED, "TooManyLogins"),
+            Self::Interrupted => (StatusCode::SERVICE_UNAVAILABLE, "Interrupted"),
             Self::Unsupported(_) => (StatusCode::BAD_REQUEST, "UnsupportedLogin"),
             Self::Field { .. } => (StatusCode::BAD_REQUEST, "InvalidBody"),
             Self::AdminToken(_) => (StatusCode::BAD_REQUEST, "NoSession"),

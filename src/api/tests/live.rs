@@ -14,7 +14,7 @@ const SIM: &str = "/v1/sims/8981100000000000017";
 
 /// Accepts MQTT 5 and takes all that comes.
 async fn broker() -> std::net::SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {

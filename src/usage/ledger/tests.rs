@@ -124,3 +124,23 @@ async fn an_export_holds_all_sims_and_stops_when_told() {
     ledger.export(Period::Month, (NOW, NOW), three).await.unwrap();
     assert_eq!(seen, 3);
 }
+
+#[tokio::test]
+async fn a_key_goes_with_its_last_bucket_and_counts_again_when_it_comes_back() {
+    let (_folder, ledger) = ledger().await;
+    let mut pending = Pending::default();
+    pending.add(NOW - 900 * DAY, key(1, false), one_publish(1));
+    pending.add(NOW, key(2, false), one_publish(1));
+    ledger.write(&pending).await.unwrap();
+    ledger.prune(NOW).await.unwrap();
+    assert!(!ledger.knows(&imsi(1)).await.unwrap() && ledger.knows(&imsi(2)).await.unwrap());
+    let mut pending = Pending::default();
+    pending.add(NOW, key(1, false), one_publish(3));
+    ledger.write(&pending).await.unwrap();
+    assert_eq!(
+        device_legs(&ledger, Period::Day).await,
+        [("20261123".to_owned(), 3)]
+    );
+    ledger.prune(NOW).await.unwrap();
+    assert!(ledger.knows(&imsi(1)).await.unwrap());
+}

@@ -1,0 +1,92 @@
+//! Connections of the API, none of which a slow client can hold.
+
+use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{ConnectInfo, Extension};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::{ApiError, ApiState, router};
+
+/// How long a request's head may take, and how long a connection may stay open without one.
+const HEAD_TIME: Duration = Duration::from_secs(10);
+
+/// How long a client may take none of an answer.
+const ANSWER_TIME: Duration = Duration::from_secs(30);
+
+/// How long to wait where the system has no more sockets to give.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// Serves the API until `shutdown` is done and the requests that then run are answered.
+pub async fn serve(
+    listener: TcpListener,
+    state: ApiState,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) {
+    let router = router(state);
+    // Dropped to tell the connections.
+    let (closing, told) = watch::channel(());
+    let mut connections = JoinSet::new();
+    tokio::pin!(shutdown);
+    loop {
+        tokio::select! {
+            () = &mut shutdown => break,
+            Some(_) = connections.join_next() => {}
+            accepted = listener.accept() => match accepted {
+                Ok((stream, peer)) => drop(connections.spawn(converse(stream, peer, router.clone(), told.clone()))),
+                Err(error) => {
+                    tracing::warn!("the admin API cannot take a connection: {error}");
+                    tokio::time::sleep(PATIENCE).await;
+                }
+            },
+        }
+    }
+    drop((listener, closing));
+    while connections.join_next().await.is_some() {}
+}
+
+async fn converse(stream: TcpStream, peer: SocketAddr, router: Router, mut closing: watch::Receiver<()>) {
+    // Without it a client that stops reading holds the connection for as long as it likes.
+    let _ = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(ANSWER_TIME));
+    let service = TowerToHyperService::new(router.layer(Extension(ConnectInfo(peer))));
+    let mut connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIME)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut is_closing = false;
+    let ended = loop {
+        tokio::select! {
+            ended = poll_fn(|context| connection.poll_without_shutdown(context)) => break ended,
+            _ = closing.changed(), if !is_closing => {
+                is_closing = true;
+                std::pin::Pin::new(&mut connection).graceful_shutdown();
+            }
+        }
+    };
+    let parts = connection.into_parts();
+    let mut stream = parts.io.into_inner();
+    // One that was only kept open without a request is closed without a word.
+    if ended.is_err_and(|error| error.is_timeout()) && !parts.read_buf.is_empty() {
+        let _ = tokio::time::timeout(ANSWER_TIME, stream.write_all(&too_slow())).await;
+    }
+    let _ = tokio::time::timeout(ANSWER_TIME, stream.shutdown()).await;
+}
+
+/// The answer to a head that did not come in time: nobody but us is there to give it.
+fn too_slow() -> Vec<u8> {
+    let body = ApiError::TooSlow.body();
+    format!(
+        "HTTP/1.1 408 Request Timeout\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
+         Connection: close\r\n\r\n{body}",
+        body.len()
+    )
+    .into_bytes()
+}

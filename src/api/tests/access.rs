@@ -1,0 +1,75 @@
+//! Logins that are ended, and credentials that are in use.
+
+use super::*;
+
+/// API key and token of a login.
+async fn log_in(api: &Api, key: &Value) -> Value {
+    json_of(api.post("/v1/auth", key).await, 200).await
+}
+
+async fn with_login(api: &Api, login: &Value) -> Response {
+    let text = |name: &str| login[name].as_str().unwrap().to_owned();
+    let request = api
+        .client
+        .get(format!("{}/v1/groups", api.url))
+        .header("x-soracom-api-key", text("apiKey"))
+        .header("x-soracom-token", text("token"));
+    request.send().await.unwrap()
+}
+
+#[tokio::test]
+async fn revoking_the_tokens_ends_all_logins_and_a_new_one_is_let_in() {
+    let api = Api::new().await;
+    let of_operator = |rest: &str| format!("/v1/operators/{}/{rest}", api.operator);
+    let key = json_of(api.call(&of_operator("auth_keys")).await, 201).await;
+    let (one, two) = (log_in(&api, &key).await, log_in(&api, &key).await);
+    assert_eq!(with_login(&api, &one).await.status(), StatusCode::OK);
+    let other = api.delete("/v1/operators/OP0000000000/tokens").await;
+    assert_eq!(refusal(other, StatusCode::NOT_FOUND).await.0, "NoSuchOperator");
+    assert_eq!(
+        api.delete(&of_operator("tokens")).await.status(),
+        StatusCode::NO_CONTENT
+    );
+    for login in [&one, &two] {
+        let refused = refusal(with_login(&api, login).await, StatusCode::UNAUTHORIZED).await;
+        assert_eq!(refused.0, "TokenRevoked");
+    }
+    let three = log_in(&api, &key).await;
+    assert_eq!(with_login(&api, &three).await.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_credential_in_use_is_deleted_by_force_only_and_no_entry_point_can_name_it_then() {
+    let api = Api::new().await;
+    let credential = json!({
+        "type": "username-password-credentials", "description": "", "credentials": { "username": "u", "password": "p" }
+    });
+    let naming = json!([{ "key": "mqtt://beam.soracom.io:1883", "value": {
+        "destination": "mqtts://b", "useClientCert": true,
+        "clientCerts": { "default": { "$credentialsId": "c" } }
+    } }]);
+    let path = format!("{CONFIGURATION}/SoracomBeam");
+    let (code, message) = refusal(api.put(&path, &naming).await, StatusCode::BAD_REQUEST).await;
+    assert_eq!(code, "NoSuchCredential");
+    assert!(message.contains("POST /v1/credentials/c"), "{message}");
+    let group =
+        json!({ "configuration": { "SoracomBeam": { "mqtt://beam.soracom.io:1883": naming[0]["value"] } } });
+    let (code, _) = refusal(api.post("/v1/groups", &group).await, StatusCode::BAD_REQUEST).await;
+    assert_eq!(code, "NoSuchCredential");
+    json_of(api.post("/v1/credentials/c", &credential).await, 201).await;
+    json_of(api.put(&path, &naming).await, 200).await;
+    for not_forced in ["/v1/credentials/c", "/v1/credentials/c?force=false"] {
+        let (code, message) = refusal(api.delete(not_forced).await, StatusCode::CONFLICT).await;
+        assert_eq!(code, "CredentialInUse");
+        assert!(message.contains("group default"), "{message}");
+    }
+    let (code, _) = refusal(
+        api.delete("/v1/credentials/c?force=yes").await,
+        StatusCode::BAD_REQUEST,
+    )
+    .await;
+    assert_eq!(code, "InvalidQuery");
+    let deleted = api.delete("/v1/credentials/c?force=true").await;
+    assert_eq!(deleted.status(), StatusCode::NO_CONTENT);
+    assert_eq!(json_of(api.get("/v1/credentials").await, 200).await, json!([]));
+}
