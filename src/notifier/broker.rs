@@ -1,8 +1,9 @@
 //! Where the notifier's broker is, and who the notifier is there.
 
+use super::session::EmptySession;
 use super::trust::{TrustError, client_config};
 use crate::entrypoint::{Destination, Host, Scheme};
-use rumqttc::{AckMode, Broker, BrokerSessionResumePolicy, MqttOptions, TlsConfiguration, Transport};
+use rumqttc::{AckMode, Broker, MqttOptions, TlsConfiguration, Transport};
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
@@ -60,8 +61,9 @@ impl BrokerAccess {
         options
             .set_keep_alive(KEEP_ALIVE)
             .set_clean_start(false)
-            // What the session holds for this client is in the database, not in the library.
-            .set_broker_session_resume_policy(BrokerSessionResumePolicy::AllowBrokerOnly)
+            .set_session_store(EmptySession {
+                expiry: SESSION_EXPIRY,
+            })
             .set_session_expiry_interval(Some(SESSION_EXPIRY))
             .set_receive_maximum(Some(RECEIVE_MAXIMUM))
             .set_max_packet_size(Some(MAX_PACKET))

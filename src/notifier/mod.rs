@@ -9,7 +9,7 @@
 //! | part | what it does |
 //! |---|---|
 //! | [`configuration`] | `notifications.json`: destinations, routes, alarms |
-//! | `subscriber`, `subscriptions`, `broker` | the MQTT session |
+//! | `subscriber`, `subscriptions`, `session`, `broker` | the MQTT session |
 //! | `intake` | messages into the queue, then acknowledgements |
 //! | [`queue`] | what waits, what is dead; bounds |
 //! | `delivery` | one task a destination: pace, quiet hours, retries |
@@ -28,6 +28,7 @@ pub mod queue;
 pub mod quiet_hours;
 pub mod secret;
 pub mod send;
+mod session;
 mod silence;
 mod subscriber;
 mod subscriptions;

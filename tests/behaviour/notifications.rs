@@ -17,12 +17,21 @@ fn notifier(broker: &Mosquitto, file: &Value) -> Simrelay {
 
 /// The same, in a folder where one ran before.
 fn again(folder: TempDir, broker: &Mosquitto) -> Simrelay {
+    let before = subscribed(broker);
     let running = Simrelay::in_folder(folder, &["notifier", "--notifier-broker", &broker.url()]);
     running.wait_for("connection to the broker", |line| {
         line["event"] == "notifier_connected"
     });
-    broker.saw("Sending SUBACK to simrelay-notifier");
+    wait_until("subscription", || (subscribed(broker) > before).then_some(()));
     running
+}
+
+/// How often the broker has told a notifier that it is subscribed.
+fn subscribed(broker: &Mosquitto) -> usize {
+    broker
+        .log()
+        .matches("Sending SUBACK to simrelay-notifier")
+        .count()
 }
 
 fn write(folder: &Path, file: &Value) {
@@ -353,14 +362,7 @@ fn a_hand_edit_is_picked_up_and_a_broken_one_changes_nothing() {
     write(folder, &route("new"));
     running.wait_for("new file", |line| line["message"] == "notifications loaded");
     broker.saw("Sending UNSUBACK to simrelay-notifier");
-    wait_until("subscription", || {
-        (broker
-            .log()
-            .matches("Sending SUBACK to simrelay-notifier")
-            .count()
-            >= 2)
-            .then_some(())
-    });
+    wait_until("subscription", || (subscribed(&broker) >= 2).then_some(()));
     publish(&broker, "old", "2");
     publish(&broker, "new", "3");
     assert_eq!(wait_for_log(folder, 2), ["1", "3"]);
@@ -501,4 +503,68 @@ fn the_broker_may_want_a_password_or_show_a_certificate_of_its_own_ca() {
         assert_eq!(wait_for_log(running.folder.path(), 1), ["x"]);
         assert!(!running.log_text().contains("pa ss"));
     }
+}
+
+/// The notifier comes to a broker that the test plays, and subscribes to its one filter.
+fn come(broker: &FakeBroker, connack: &[u8]) -> Device {
+    let (mut session, connect) = broker.admit(connack);
+    // Clean Start is not set, and the session is kept.
+    assert_eq!(connect.body()[7] & 2, 0, "{connect:?}");
+    let asked = loop {
+        let packet = session.read();
+        if packet.kind() == 8 {
+            break packet;
+        }
+    };
+    session.send(&frame(0x90, &[asked.body()[0], asked.body()[1], 0, 1]));
+    session
+}
+
+/// A PUBLISH of quality of service 1 that the broker sends again.
+fn redelivered(mut publish: Vec<u8>) -> Vec<u8> {
+    publish[0] |= 0x08;
+    publish
+}
+
+#[test]
+fn an_acknowledged_message_is_on_disk_and_its_redelivery_is_recognised_after_a_kill() {
+    const RESUMED: &[u8] = &[0x20, 3, 1, 0, 0];
+    let broker = FakeBroker::listen();
+    let folder = tempfile::tempdir().unwrap();
+    // It has no secret, so that nothing leaves the queue.
+    write(
+        folder.path(),
+        &json!({
+            "destinations": { "slack": { "type": "slack", "webhookUrl": { "env": "SIMRELAY_TEST_NOT_SET" } } },
+            "routes": [{ "topics": "t", "to": "slack", "template": "{{ message }}" }],
+        }),
+    );
+    let url = broker.url();
+    let flags = ["notifier", "--notifier-broker", &url];
+    let waiting = |folder: &Path| {
+        run(folder, &["notifications", "list"])
+            .stdout
+            .matches("waiting")
+            .count()
+    };
+    let message = publish_5("t", 1, 1, &[], b"same words");
+    let mut running = Simrelay::in_folder(folder, &flags);
+    let mut session = come(&broker, CONNACK_5);
+    for round in 1..=5 {
+        session.send(&if round == 1 {
+            message.clone()
+        } else {
+            redelivered(message.clone())
+        });
+        assert_eq!(session.read().bytes, puback(1), "round {round}");
+        // The acknowledgement is lost with the connection and the process.
+        let folder = running.kill();
+        assert_eq!(waiting(folder.path()), 1, "round {round}");
+        running = Simrelay::in_folder(folder, &flags);
+        session = come(&broker, RESUMED);
+    }
+    // Without the flag it is another message, with whatever words.
+    session.send(&message);
+    session.read();
+    assert_eq!(waiting(running.folder.path()), 2);
 }

@@ -1,23 +1,72 @@
 //! A file of JSON lines that is begun anew when it is full.
 
 use super::Outcome;
+use std::collections::HashSet;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
-pub(super) async fn send(file: PathBuf, most_bytes: u64, keep: u32, lines: Vec<String>) -> Outcome {
-    let number = lines.len();
-    let shown = file.display().to_string();
-    let written = tokio::task::spawn_blocking(move || write(&file, most_bytes, keep, &lines)).await;
-    match written {
-        Ok(Ok(())) => Outcome::Delivered(format!("{number} line(s) written to {shown}")),
-        Ok(Err(error)) => Outcome::later(format!("{shown}: {error}")),
-        Err(error) => Outcome::later(error.to_string()),
+/// A notification's number and its line.
+pub(super) type Line = (i64, String);
+
+/// The files that this process has written to. What an earlier one was writing when it was killed may be in the
+/// file and still in the queue.
+#[derive(Debug, Clone, Default)]
+pub(super) struct LogFiles(Arc<Mutex<HashSet<PathBuf>>>);
+
+impl LogFiles {
+    pub(super) async fn send(&self, file: PathBuf, most_bytes: u64, keep: u32, lines: Vec<Line>) -> Outcome {
+        let (number, shown) = (lines.len(), file.display().to_string());
+        let known = self
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains(&file);
+        let path = file.clone();
+        let written = tokio::task::spawn_blocking(move || {
+            let missing = if known { lines } else { not_yet_in(&path, lines)? };
+            write(&path, most_bytes, keep, &missing)
+        });
+        match written.await {
+            Ok(Ok(())) => {
+                self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(file);
+                Outcome::Delivered(format!("{number} line(s) written to {shown}"))
+            }
+            Ok(Err(error)) => {
+                // It may have been written in part.
+                self.0
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .remove(&file);
+                Outcome::later(format!("{shown}: {error}"))
+            }
+            Err(error) => Outcome::later(error.to_string()),
+        }
     }
 }
 
+/// The lines that the file does not hold. A line that was cut off by a crash gets an end, and does not count.
+fn not_yet_in(file: &Path, lines: Vec<Line>) -> io::Result<Vec<Line>> {
+    let bytes = match fs::read(file) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(lines),
+        Err(error) => return Err(error),
+    };
+    let text = String::from_utf8_lossy(&bytes);
+    if !text.is_empty() && !text.ends_with('\n') {
+        OpenOptions::new().append(true).open(file)?.write_all(b"\n")?;
+    }
+    let id = |line: &str| serde_json::from_str::<serde_json::Value>(line).ok()?["id"].as_i64();
+    let there: HashSet<_> = text.lines().filter_map(id).collect();
+    Ok(lines.into_iter().filter(|(id, _)| !there.contains(id)).collect())
+}
+
 /// On disk when it returns.
-fn write(file: &Path, most_bytes: u64, keep: u32, lines: &[String]) -> io::Result<()> {
+fn write(file: &Path, most_bytes: u64, keep: u32, lines: &[Line]) -> io::Result<()> {
+    if lines.is_empty() {
+        return Ok(());
+    }
     if fs::metadata(file).is_ok_and(|metadata| metadata.len() >= most_bytes) {
         rotate(file, keep)?;
     }
@@ -25,8 +74,7 @@ fn write(file: &Path, most_bytes: u64, keep: u32, lines: &[String]) -> io::Resul
         fs::create_dir_all(folder)?;
     }
     let mut opened = OpenOptions::new().create(true).append(true).open(file)?;
-    let mut text = lines.join("\n");
-    text.push('\n');
+    let text: String = lines.iter().flat_map(|(_, line)| [line.as_str(), "\n"]).collect();
     opened.write_all(text.as_bytes())?;
     opened.sync_data()
 }
@@ -55,7 +103,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("deep/n.log");
         for number in 0..6 {
-            write(&file, 1, 2, &[format!("{{\"n\":{number}}}")]).unwrap();
+            write(&file, 1, 2, &[(number, format!("{{\"n\":{number}}}"))]).unwrap();
         }
         let read = |name: &str| fs::read_to_string(folder.path().join("deep").join(name)).unwrap();
         assert_eq!(read("n.log"), "{\"n\":5}\n");
@@ -64,7 +112,23 @@ mod tests {
             ("{\"n\":4}\n".into(), "{\"n\":3}\n".into())
         );
         assert_eq!(fs::read_dir(folder.path().join("deep")).unwrap().count(), 3);
-        write(&file, 1, 0, &["x".into()]).unwrap();
+        write(&file, 1, 0, &[(7, "x".into())]).unwrap();
         assert_eq!(read("n.log"), "x\n");
+    }
+
+    #[test]
+    fn what_a_killed_process_had_written_is_not_written_again_and_its_torn_line_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("n.log");
+        fs::write(&file, "{\"id\":1}\n{\"id\":2}\n{\"id\":3,\"te").unwrap();
+        let lines = (2..=4).map(|id| (id, format!("{{\"id\":{id}}}"))).collect();
+        let missing = not_yet_in(&file, lines).unwrap();
+        assert_eq!(missing.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [3, 4]);
+        write(&file, 1000, 2, &missing).unwrap();
+        let text = fs::read_to_string(&file).unwrap();
+        assert_eq!(
+            text,
+            "{\"id\":1}\n{\"id\":2}\n{\"id\":3,\"te\n{\"id\":3}\n{\"id\":4}\n"
+        );
     }
 }

@@ -71,6 +71,7 @@ pub struct Sender {
     http: reqwest::Client,
     pool: SqlitePool,
     data: PathBuf,
+    logs: log::LogFiles,
 }
 
 impl Sender {
@@ -88,7 +89,12 @@ impl Sender {
             .user_agent(concat!("simrelay/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| TrustError::Client(error.to_string()))?;
-        Ok(Self { http, pool, data })
+        Ok(Self {
+            http,
+            pool,
+            data,
+            logs: log::LogFiles::default(),
+        })
     }
 
     /// Hands over notifications, all or none: more than one only to services that take batches. Times in mails,
@@ -104,7 +110,11 @@ impl Sender {
                         keep,
                     },
                     all,
-                ) => log::send(self.data.join(file), *most_bytes, *keep, lines(all, zone)).await,
+                ) => {
+                    self.logs
+                        .send(self.data.join(file), *most_bytes, *keep, lines(all, zone))
+                        .await
+                }
                 (Service::Database { .. }, all) => database::send(&self.pool, all).await,
                 (Service::Slack { webhook_url }, [one, ..]) => {
                     slack::send(&self.http, webhook_url, one).await
@@ -138,18 +148,18 @@ fn values(notification: &Ready, zone: &TimeZone) -> Values {
         .with("id", job.id)
 }
 
-fn lines(notifications: &[Ready], zone: &TimeZone) -> Vec<String> {
+fn lines(notifications: &[Ready], zone: &TimeZone) -> Vec<log::Line> {
     let line = |Ready { job, text }: &Ready| {
         let moment = Timestamp::from_millisecond(job.created).unwrap_or_default();
         let local = moment.to_zoned_datetime(zone.clone());
-        serde_json::json!({
+        let line = serde_json::json!({
             "time": local.strftime("%Y-%m-%dT%H:%M:%S%.3f%:z").to_string(),
             "id": job.id,
             "topic": job.topic,
             "route": job.route,
             "text": text,
-        })
-        .to_string()
+        });
+        (job.id, line.to_string())
     };
     notifications.iter().map(line).collect()
 }
