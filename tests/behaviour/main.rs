@@ -18,6 +18,7 @@ mod keep_alive;
 mod library;
 mod load;
 mod login;
+mod mail;
 mod notifications;
 mod refusals;
 mod streams;
