@@ -20,6 +20,7 @@ mod keep_alive;
 mod library;
 mod load;
 mod login;
+mod mail;
 mod notifications;
 mod package;
 mod refusals;
