@@ -101,7 +101,8 @@ fn mosquitto(folder: &Path, port: u16) -> Running {
     let file = folder.join("mosquitto.conf");
     std::fs::write(
         &file,
-        format!("listener {port} 127.0.0.1\nallow_anonymous true\n"),
+        // As in deploy/security.
+        format!("listener {port} 127.0.0.1\nallow_anonymous true\nset_tcp_nodelay true\n"),
     )
     .unwrap();
     let program = if Path::new("/usr/sbin/mosquitto").exists() {

@@ -20,7 +20,7 @@ use crate::site_broker::{SiteBroker, Step, Trouble};
 const CONNECT_WITHIN: Duration = Duration::from_secs(20);
 /// Pauses between attempts, doubled each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// A connection that lasted so long was a good one.
 const STABLE: Duration = Duration::from_secs(10);
 /// Requests that wait inside the MQTT client.

@@ -10,10 +10,13 @@ use clap::Args;
 
 use crate::bridge::Topic;
 use crate::doctor::{self, Diagnosis, Finding, Port, Rehearsal};
-use crate::settings::{Listen, NotifierBroker, Settings};
+use crate::settings::{Listen, NotifierBroker, NotifierSettings, Settings};
+use crate::site_broker::{Password, SiteBroker};
 
 /// Where the services of the package have their settings.
 const SETTINGS: &str = "/etc/simrelay/simrelay.env";
+/// Where the notifier finds its password at the broker.
+const NOTIFIERS_PASSWORD: &str = "SIMRELAY_NOTIFIER_BROKER_PASSWORD";
 /// Set in the environment of the second run.
 const APPLIED: &str = "SIMRELAY_DOCTOR_SETTINGS_APPLIED";
 
@@ -41,14 +44,26 @@ pub async fn doctor(command: &DoctorArgs, settings: &Settings) -> Diagnosis {
         Listen::On(address) => Some(address),
         Listen::Off => None,
     };
-    let mut findings = match settings.bridge.site_broker(embedded) {
-        Ok(broker) => doctor::broker(&broker, rehearsal.as_ref()).await,
-        Err(error) => vec![Finding::bad(
-            "broker",
-            error.to_string(),
-            "see --bridge-broker and --bridge-broker-ca",
-        )],
-    };
+    let mut findings = Vec::new();
+    let notifiers = notifiers_broker(settings);
+    if settings.bridge.listen != Listen::Off || notifiers.is_none() {
+        let broker = settings
+            .bridge
+            .site_broker(embedded)
+            .map_err(|error| error.to_string());
+        findings.extend(
+            look_at(
+                broker,
+                rehearsal.as_ref(),
+                "--bridge-broker and --bridge-broker-ca",
+            )
+            .await,
+        );
+    }
+    if let Some(broker) = notifiers {
+        let found = look_at(broker, None, "--notifier-broker and its other settings").await;
+        findings.extend(found.into_iter().map(|finding| finding.of("notifier")));
+    }
     if let Listen::On(address) = settings.bridge.listen {
         findings.push(doctor::bridge(address, settings.bridge.tls_cert.is_some()).await);
     }
@@ -62,6 +77,42 @@ pub async fn doctor(command: &DoctorArgs, settings: &Settings) -> Diagnosis {
         findings.push(doctor::port(Port { step, address, unit }).await);
     }
     Diagnosis(findings)
+}
+
+async fn look_at(
+    broker: Result<SiteBroker, String>,
+    rehearsal: Option<&Rehearsal>,
+    flags: &str,
+) -> Vec<Finding> {
+    match broker {
+        Ok(broker) => doctor::broker(&broker, rehearsal).await,
+        Err(error) => vec![Finding::bad("broker", error, format!("see {flags}"))],
+    }
+}
+
+/// The notifier has its own address of the broker, and its own login, which may be wrong.
+fn notifiers_broker(settings: &Settings) -> Option<Result<SiteBroker, String>> {
+    let Some(NotifierBroker::At(destination)) = &settings.notifier.notifier_broker else {
+        return None;
+    };
+    Some(notifiers_login(&settings.notifier).and_then(|login| {
+        let ca = settings.notifier.notifier_broker_ca.as_deref();
+        SiteBroker::new(destination.clone(), login, ca).map_err(|error| error.to_string())
+    }))
+}
+
+fn notifiers_login(settings: &NotifierSettings) -> Result<Option<(String, Password)>, String> {
+    let Some(user) = &settings.notifier_broker_user else {
+        return Ok(None);
+    };
+    let text = match &settings.notifier_broker_password_file {
+        Some(file) => {
+            std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?
+        }
+        None => std::env::var(NOTIFIERS_PASSWORD).unwrap_or_default(),
+    };
+    let Ok(password) = text.trim_end_matches(['\r', '\n']).parse();
+    Ok(Some((user.clone(), password)))
 }
 
 /// The notifier's file. Where there is none and none was named, there is no notifier.

@@ -234,7 +234,7 @@ fn show(one: &Listed) -> String {
         ("reason", one.reason.clone().unwrap_or_else(|| "-".to_owned())),
         (
             "payload",
-            payload.map_or_else(|| "-".to_owned(), |text| text.into_owned()),
+            payload.map_or_else(|| "-".to_owned(), std::borrow::Cow::into_owned),
         ),
         ("text", one.text.clone().unwrap_or_else(|| "-".to_owned())),
     ];

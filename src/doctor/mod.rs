@@ -55,6 +55,13 @@ impl Finding {
         Self::new(step, Verdict::Note, what, advice)
     }
 
+    /// The same, said of this service.
+    #[must_use]
+    pub fn of(mut self, service: &str) -> Self {
+        self.what = format!("{service}: {}", self.what);
+        self
+    }
+
     fn new(step: &'static str, verdict: Verdict, what: impl Into<String>, advice: impl Into<String>) -> Self {
         Self {
             step,

@@ -62,8 +62,7 @@ async fn look_at(destination: &Destination) -> Option<Finding> {
     let (host, port) = match endpoint(&destination.service) {
         Ok(endpoint) => endpoint?,
         Err(problem) => {
-            let advice =
-                "put it into /etc/simrelay/simrelay.env (no file: the environment) and restart the notifier";
+            let advice = "put it into /etc/simrelay/simrelay.env, or into the environment where there is no such file, and restart the notifier";
             return Some(Finding::bad(
                 step,
                 format!("destination {name:?}: {problem}"),

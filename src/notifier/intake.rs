@@ -6,8 +6,7 @@ use super::queue::{self, NewJob, Queue};
 use super::template::{TemplateError, Values};
 use super::topic_filter::TopicFilter;
 use jiff::Timestamp;
-use rumqttc::AsyncClient;
-use rumqttc::mqttbytes::v5::Publish;
+use rumqttc::{AsyncClient, ManualAck};
 use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
 use std::collections::{BTreeSet, HashSet};
@@ -24,10 +23,19 @@ const DISK_PAUSE: Duration = Duration::from_secs(1);
 /// What comes from the broker.
 #[derive(Debug)]
 pub(super) enum Arrival {
-    /// A message, and who can acknowledge it.
-    Message(Message, AsyncClient, Publish),
+    /// A message.
+    Message(Box<Delivery>),
     /// The broker has certainly seen the acknowledgements of these packet ids.
     Settled(Vec<u16>),
+}
+
+/// A message, and how to tell the broker that it is on disk.
+#[derive(Debug)]
+pub(super) struct Delivery {
+    pub(super) message: Message,
+    pub(super) client: AsyncClient,
+    /// None for quality of service 0.
+    pub(super) acknowledgement: Option<ManualAck>,
 }
 
 /// A message as the notifier sees it.
@@ -69,9 +77,15 @@ impl Intake {
             }
             self.wake.send_modify(|number| *number += 1);
             for arrival in batch.drain(..) {
-                if let Arrival::Message(_, client, publish) = arrival {
+                if let Arrival::Message(delivery) = arrival
+                    && let Delivery {
+                        client,
+                        acknowledgement: Some(acknowledgement),
+                        ..
+                    } = *delivery
+                {
                     // On a connection that is gone the broker sends it again, and it is recognised.
-                    let _ = client.ack(&publish).await;
+                    let _ = client.manual_ack(acknowledgement).await;
                 }
             }
         }
@@ -85,7 +99,8 @@ impl Intake {
         let known = known.keys().map(TopicFilter::subscription_id).collect();
         for arrival in batch {
             match arrival {
-                Arrival::Message(message, ..) => {
+                Arrival::Message(delivery) => {
+                    let message = &delivery.message;
                     take_message(
                         &mut transaction,
                         notifications,
@@ -158,7 +173,7 @@ async fn take_message<'n>(
     for route in wanted {
         match repeats(connection, route, message).await? {
             Some(repeats) => {
-                tally.queued += enqueue(connection, notifications, route, message, repeats).await?
+                tally.queued += enqueue(connection, notifications, route, message, repeats).await?;
             }
             None => tally.collapsed += 1,
         }

@@ -3,7 +3,7 @@
 use super::backoff::{Backoff, chance};
 use super::broker::BrokerAccess;
 use super::configuration::Notifications;
-use super::intake::{Arrival, Message};
+use super::intake::{Arrival, Delivery, Message};
 use super::subscriptions::Subscriptions;
 use jiff::Timestamp;
 use rumqttc::mqttbytes::QoS;
@@ -100,7 +100,11 @@ impl Subscriber {
             }
             Event::Incoming(Packet::SubAck(suback)) => refusals(&suback.return_codes),
             Event::Incoming(Packet::Publish(publish)) => {
-                let arrival = Arrival::Message(message(&publish), client.clone(), publish);
+                let arrival = Arrival::Message(Box::new(Delivery {
+                    message: message(&publish),
+                    client: client.clone(),
+                    acknowledgement: client.prepare_ack(&publish),
+                }));
                 // The intake ends after this task only.
                 let _ = self.arrivals.send(arrival).await;
             }

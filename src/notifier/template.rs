@@ -177,7 +177,7 @@ fn environment(markup: Markup) -> &'static Environment<'static> {
     static PLAIN: OnceLock<Environment<'static>> = OnceLock::new();
     static SLACK: OnceLock<Environment<'static>> = OnceLock::new();
     match markup {
-        Markup::Plain => PLAIN.get_or_init(|| strict(|text| text.to_owned())),
+        Markup::Plain => PLAIN.get_or_init(|| strict(str::to_owned)),
         Markup::Slack => SLACK.get_or_init(|| strict(escape_for_slack)),
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::site::*;
 use serde_json::{Value, json};
+use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
@@ -504,4 +505,135 @@ fn each_service_runs_alone_and_all_run_together() {
     assert!([200, 202].contains(&notify(&all, "x").0));
     all.signal("TERM");
     assert!(all.wait().success());
+}
+
+#[test]
+fn a_broker_with_tls_and_a_ca_of_its_own() {
+    let authority = Authority::new("site");
+    let mosquitto = Mosquitto::tls(&authority);
+    let folder = folder();
+    std::fs::write(folder.path().join("ca.pem"), authority.pem()).unwrap();
+    let without = bridge_in(tempfile::tempdir().unwrap(), &mosquitto.tls_url(), &[]);
+    let lost = without.wait_for("refusal", |line| line["event"] == "broker_lost");
+    assert!(
+        lost["reason"].as_str().unwrap().contains("UnknownIssuer"),
+        "{lost}"
+    );
+    let bridge = bridge_in(folder, &mosquitto.tls_url(), &["--bridge-broker-ca", "ca.pem"]);
+    let mut watcher = mosquitto.watch();
+    bridge.wait_for("connection to the broker", |line| {
+        line["event"] == "broker_connected"
+    });
+    assert_eq!(notify(&bridge, "x").0, 200);
+    watcher.expect("notify/slack", "x");
+}
+
+#[test]
+fn one_connection_to_the_broker_serves_all_callers() {
+    let mosquitto = Mosquitto::plain();
+    let mut watcher = mosquitto.watch();
+    let bridge = bridge_to(&mosquitto.url(), &[]);
+    std::thread::scope(|scope| {
+        for caller in 0..10 {
+            let bridge = &bridge;
+            scope.spawn(move || {
+                for n in 0..30 {
+                    assert_eq!(notify(bridge, &format!("{caller}-{n}")).0, 200);
+                }
+            });
+        }
+    });
+    // Each caller's notices in the order in which it sent them.
+    let mut next = [0; 10];
+    for _ in 0..300 {
+        let (_, text) = watcher.next();
+        let (caller, n) = text.split_once('-').unwrap();
+        let expected = &mut next[caller.parse::<usize>().unwrap()];
+        assert_eq!(n.parse::<i32>().unwrap(), *expected, "{text}");
+        *expected += 1;
+    }
+    let log = mosquitto.log();
+    assert_eq!(log.matches(" as simrelay-bridge-").count(), 1, "{log}");
+}
+
+#[test]
+fn whatever_was_answered_arrives_over_kills_in_the_midst_of_it() {
+    let mosquitto = Mosquitto::plain();
+    let mut watcher = mosquitto.watch();
+    let mut data = folder();
+    let mut promised = Vec::new();
+    let mut received = HashMap::new();
+    for life in 0..6 {
+        let bridge = bridge_in(data, &mosquitto.url(), &[]);
+        let address = bridge.bridge();
+        let senders: Vec<_> = (0..4)
+            .map(|sender| {
+                std::thread::spawn(move || send_until_it_ends(address, &format!("{life}-{sender}")))
+            })
+            .collect();
+        // Long enough to be in the midst of it, different each time.
+        for _ in 0..20 + life * 15 {
+            count(&mut received, watcher.next().1);
+        }
+        let hangs = life % 2 == 1;
+        if hangs {
+            mosquitto.signal("STOP");
+            let file = bridge.folder.path().join("data/simrelay.sqlite");
+            wait_until("promises on disk", || (tokio_test(rows(&file)) > 3).then_some(()));
+        }
+        data = bridge.kill();
+        promised.extend(senders.into_iter().flat_map(|sender| sender.join().unwrap()));
+        if hangs {
+            mosquitto.signal("CONT");
+        }
+    }
+    let bridge = bridge_in(data, &mosquitto.url(), &[]);
+    wait_until_drained(&bridge);
+    assert!([200, 202].contains(&notify(&bridge, "the-last").0));
+    while let Some(text) = Some(watcher.next().1).filter(|text| text != "the-last") {
+        count(&mut received, text);
+    }
+    let of = |status: u16| promised.iter().filter(|(found, _)| *found == status).count();
+    assert!(of(200) > 100 && of(202) > 6, "{} and {}", of(200), of(202));
+    let missing: Vec<_> = promised
+        .iter()
+        .filter(|(_, text)| !received.contains_key(text))
+        .collect();
+    assert!(
+        missing.is_empty(),
+        "{} of {} are missing: {missing:?}",
+        missing.len(),
+        promised.len()
+    );
+    // Twice comes only what was under way at one of the six kills.
+    let twice = received.values().filter(|times| **times > 1).count();
+    assert!(twice <= 6 * 8, "{twice} came twice");
+}
+
+fn count(received: &mut HashMap<String, u32>, text: String) {
+    *received.entry(text).or_default() += 1;
+}
+
+/// Sends notice after notice; those that were answered with 200 or 202, when nobody answers any more.
+fn send_until_it_ends(address: SocketAddr, name: &str) -> Vec<(u16, String)> {
+    let mut promised = Vec::new();
+    for n in 0.. {
+        let text = format!("{name}-{n}");
+        let Some(status) = try_to_notify(address, &text) else {
+            break;
+        };
+        assert!([200, 202].contains(&status), "{status}");
+        promised.push((status, text));
+    }
+    promised
+}
+
+fn try_to_notify(address: SocketAddr, text: &str) -> Option<u16> {
+    let mut stream = TcpStream::connect_timeout(&address, SOON).ok()?;
+    stream.set_read_timeout(Some(SOON)).ok()?;
+    let head = format!("GET /notify?message={text} HTTP/1.1\r\nHost: pi\r\nConnection: close\r\n\r\n");
+    stream.write_all(head.as_bytes()).ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    answer.split(' ').nth(1)?.parse().ok()
 }

@@ -126,6 +126,47 @@ fn each_failure_is_named_with_what_to_do() {
 }
 
 #[test]
+fn the_notifiers_own_login_is_tried_and_its_routes_are_read() {
+    let mosquitto = Mosquitto::with_password("simrelay", "right-word");
+    let bridge = [
+        "--bridge-broker-user",
+        "simrelay",
+        "--bridge-broker-password",
+        "right-word",
+    ];
+    let url = mosquitto.url();
+    let wrong = ["--notifier-broker", &url, "--notifier-broker-user", "simrelay"];
+    fails_at(
+        &url,
+        &[&bridge[..], &wrong[..]].concat(),
+        "login",
+        "password_file",
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let word = folder.path().join("word");
+    std::fs::write(&word, "right-word\n").unwrap();
+    let routes = folder.path().join("routes.json");
+    std::fs::write(
+        &routes,
+        include_str!("../../notifications.json").replace("SLACK_WEBHOOK_URL", "NOT_SET_HERE"),
+    )
+    .unwrap();
+    let right = ["--notifier-broker-password-file", word.to_str().unwrap()];
+    let file = ["--notifications", routes.to_str().unwrap()];
+    let flags = [&bridge[..], &wrong[..], &right[..], &file[..]].concat();
+    let (_, diagnosis) = examine(&url, &flags);
+    assert_eq!(step(&diagnosis, "login")["result"], "ok", "{diagnosis:#}");
+    assert_eq!(step(&diagnosis, "routes")["result"], "ok", "{diagnosis:#}");
+    assert_eq!(diagnosis["failed"], "slack", "{diagnosis:#}");
+    assert!(
+        step(&diagnosis, "slack")["found"]
+            .as_str()
+            .unwrap()
+            .contains("NOT_SET_HERE")
+    );
+}
+
+#[test]
 fn a_port_that_hangs_or_speaks_something_else_is_told_apart() {
     // It takes connections and says nothing.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -26,6 +26,7 @@ mod library;
 mod load;
 mod local_ports;
 mod login;
+mod mail;
 mod notifications;
 mod package;
 mod platform_version;

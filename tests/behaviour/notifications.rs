@@ -210,8 +210,10 @@ fn a_notifier_that_is_killed_again_and_again_loses_nothing_and_writes_nothing_tw
     });
     all.sort_unstable();
     assert_eq!(all, (0..(ROUNDS * EACH) as i64).collect::<Vec<_>>());
-    let list = run(&folder, &["notifications", "list"]).stdout;
-    assert!(list.contains("nothing waits"), "{list}");
+    wait_until("empty queue", || {
+        let list = run(&folder, &["notifications", "list"]).stdout;
+        list.contains("nothing waits").then_some(())
+    });
 }
 
 #[test]

@@ -9,11 +9,11 @@ fn problems(file: &Value) -> Vec<String> {
     }
 }
 
-fn with_destination(destination: Value) -> Value {
+fn with_destination(destination: &Value) -> Value {
     json!({ "destinations": { "d": destination } })
 }
 
-fn with_route(route: Value) -> Value {
+fn with_route(route: &Value) -> Value {
     json!({ "destinations": { "slack": { "type": "slack", "webhookUrl": { "env": "X" } } }, "routes": [route] })
 }
 
@@ -92,18 +92,18 @@ fn what_is_wrong_with_a_route_is_said_with_its_place_and_what_to_do() {
         (json!(7), "routes[0]: 7 is not an object"),
     ];
     for (route, words) in cases {
-        let said = problems(&with_route(route.clone())).join("\n");
+        let said = problems(&with_route(&route)).join("\n");
         assert!(said.contains(words), "{words}: {said}");
     }
     let twice = json!({ "topics": "a", "to": "slack" });
-    let mut file = with_route(twice.clone());
+    let mut file = with_route(&twice);
     file["routes"] = json!([twice, twice]);
     assert!(problems(&file)[0].contains("given twice"));
 }
 
 #[test]
 fn what_is_wrong_with_a_destination_is_said_and_no_secret_is_quoted() {
-    let mail = |more: Value| {
+    let mail = |more: &Value| {
         let mut mail =
             json!({ "type": "mail", "host": "h", "from": "a@example.com", "recipients": ["b@example.com"] });
         for (key, value) in more.as_object().unwrap() {
@@ -130,19 +130,19 @@ fn what_is_wrong_with_a_destination_is_said_and_no_secret_is_quoted() {
             "destinations.d.target: the field is missing",
         ),
         (
-            mail(json!({ "from": "nobody" })),
+            mail(&json!({ "from": "nobody" })),
             "\"nobody\" is not a mail address",
         ),
         (
-            mail(json!({ "username": "u" })),
+            mail(&json!({ "username": "u" })),
             "there is a username, but no password",
         ),
         (
-            mail(json!({ "username": "u", "password": "p", "security": "none" })),
+            mail(&json!({ "username": "u", "password": "p", "security": "none" })),
             "could be read on the way",
         ),
         (
-            mail(json!({ "subject": "{{ message }}" })),
+            mail(&json!({ "subject": "{{ message }}" })),
             "\"message\" in the template",
         ),
         (
@@ -175,12 +175,12 @@ fn what_is_wrong_with_a_destination_is_said_and_no_secret_is_quoted() {
         ),
     ];
     for (destination, words) in cases {
-        let said = problems(&with_destination(destination.clone())).join("\n");
+        let said = problems(&with_destination(&destination)).join("\n");
         assert!(said.contains(words), "{words}: {said}");
         assert!(!said.contains("12345"), "{said}");
     }
     // The destination is wrong, but it is there.
-    let mut file = with_destination(json!({ "type": "slack" }));
+    let mut file = with_destination(&json!({ "type": "slack" }));
     file["routes"] = json!([{ "topics": "a", "to": "d" }]);
     assert_eq!(problems(&file).len(), 1, "{:?}", problems(&file));
 }
@@ -188,7 +188,7 @@ fn what_is_wrong_with_a_destination_is_said_and_no_secret_is_quoted() {
 #[test]
 fn a_secret_in_the_file_is_allowed_and_noted() {
     let parsed = parse(&with_destination(
-        json!({ "type": "slack", "webhookUrl": "https://x" }),
+        &json!({ "type": "slack", "webhookUrl": "https://x" }),
     ))
     .unwrap();
     assert!(

@@ -19,8 +19,10 @@ use sqlx::SqlitePool;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// How long a service may take for one notification.
+/// How long a service may take for one answer.
 const LIMIT: Duration = Duration::from_secs(20);
+/// How long an attempt may take, of however many answers.
+const LIMIT_OF_ALL: Duration = Duration::from_secs(40);
 
 /// A notification that is ready to go.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,10 +130,10 @@ impl Sender {
                 }
             }
         };
-        // Each has its own limits; this one is for what they forget.
-        match tokio::time::timeout(LIMIT * 3, attempt).await {
+        // A mail takes many answers.
+        match tokio::time::timeout(LIMIT_OF_ALL, attempt).await {
             Ok(outcome) => outcome,
-            Err(_) => Outcome::later(format!("no end within {} s", (LIMIT * 3).as_secs())),
+            Err(_) => Outcome::later(format!("no end within {} s", LIMIT_OF_ALL.as_secs())),
         }
     }
 }
