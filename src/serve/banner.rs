@@ -16,6 +16,7 @@ pub(super) struct Banner<'a> {
     pub(super) relay: &'a Relay,
     pub(super) api: Option<SocketAddr>,
     pub(super) broker: Option<SocketAddr>,
+    pub(super) notifies: bool,
 }
 
 impl Banner<'_> {
@@ -84,6 +85,14 @@ impl fmt::Display for Banner<'_> {
         }
         if let Some(address) = self.broker {
             writeln!(f, "  broker  {address}: embedded, memory only, for a first try")?;
+        }
+        if self.notifies {
+            let (file, _) = self.settings.notifier.notifications();
+            writeln!(
+                f,
+                "  notifier as {} says: simrelay notifications --help",
+                file.display()
+            )?;
         }
         self.try_next(f)
     }

@@ -124,6 +124,7 @@ pub async fn run(settings: &Settings, format: LogFormat) -> Result<(), StartErro
         relay: &relay,
         api: api.as_ref().map(|(address, _)| *address),
         broker,
+        notifies: notifier.is_some(),
     }
     .show(format);
     signals.until_shutdown(&store).await;
