@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::credential::{CredentialType, CredentialsId};
+use crate::sim::Sim;
 use crate::store::{CredentialStore, FileStore, Snapshot, Store, StoreError};
 
 /// What there is to say about a configuration that can be used.
@@ -48,7 +50,9 @@ pub async fn check(path: &Path, certs: &Path) -> Result<Report, StoreError> {
     let snapshot = store.snapshot();
     notes.extend(lonely_sims(&snapshot));
     notes.extend(idle_groups(&snapshot));
-    let problems = unusable_credentials(&snapshot, &CredentialStore::new(certs)).await;
+    let credentials = CredentialStore::new(certs);
+    notes.extend(shared_devices(&snapshot, &credentials).await);
+    let problems = unusable_credentials(&snapshot, &credentials).await;
     let summary = format!(
         "{}: {} groups, {} with an entry point, {} SIMs",
         path.display(),
@@ -90,6 +94,33 @@ fn idle_groups(snapshot: &Snapshot) -> impl Iterator<Item = String> {
             group.group_id
         ))
     })
+}
+
+/// Several SIMs that are one device at a Google-style registry, which keeps one connection a device.
+async fn shared_devices(snapshot: &Snapshot, store: &CredentialStore) -> Vec<String> {
+    let mut notes = Vec::new();
+    for group in snapshot.groups() {
+        let Some(entry_point) = &group.beam else { continue };
+        let members = |sim: &&Arc<Sim>| sim.group_id.as_ref() == Some(&group.group_id);
+        let sims = snapshot.sims().iter().filter(members).count();
+        for (id, kind) in entry_point.shared_credentials() {
+            if kind != CredentialType::GoogleIot || sims < 2 {
+                continue;
+            }
+            // What is wrong with a credential is a problem, and told as one.
+            let Ok(credential) = store.of_type(&id, kind).await else {
+                continue;
+            };
+            let device = credential.values.get("deviceId").unwrap_or_default();
+            if !device.contains("#{") {
+                notes.push(format!(
+                    "group {}: its {sims} SIMs are all the device {device:?} of credential {id}, and push each other out: put #{{imsi}} into the deviceId or into $credentialsId",
+                    group.group_id
+                ));
+            }
+        }
+    }
+    notes
 }
 
 /// Credentials whose ids are known without a SIM, and those of the SIMs that are there.
@@ -215,6 +246,38 @@ mod tests {
             report.notes,
             ["group a: mqtt://beam.soracom.io:1883: username has no effect because useAzureIoT is true"]
         );
+    }
+
+    #[tokio::test]
+    async fn sims_that_would_be_one_device_of_a_registry_are_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let entry = json!({ "SoracomBeam": { "mqtt://beam.soracom.io:1883": {
+            "destination": "mqtts://b", "useGoogleIoT": true, "googleIoTCredential": { "$credentialsId": "r" } } } });
+        let sim = |n: u8| {
+            json!({ "simId": format!("898110000000000001{n}"), "imsi": format!("44010300000000{n}"),
+                    "groupId": "g", "addresses": [format!("10.0.0.{n}")] })
+        };
+        let file =
+            json!({ "groups": [{ "groupId": "g", "configuration": entry }], "sims": [sim(1), sim(2)] });
+        let path = folder.path().join("f.json");
+        fs::write(&path, file.to_string()).unwrap();
+        fs::create_dir(folder.path().join("r")).unwrap();
+        let key = rcgen::KeyPair::generate().unwrap().serialize_pem();
+        for (device, notes) in [("meter", 1), ("meter-#{imsi}", 0)] {
+            let record = json!({ "type": "googleIoT-credentials", "credentials": {
+                "projectId": "p", "region": "r", "registryId": "g", "deviceId": device,
+                "algorithm": "ES256", "privateKey": key } });
+            fs::write(folder.path().join("r/credential.json"), record.to_string()).unwrap();
+            let report = check(&path, folder.path()).await.unwrap();
+            assert!(report.is_good(), "{report}");
+            assert_eq!(report.notes.len(), notes, "{report}");
+            if let [note] = &report.notes[..] {
+                assert!(
+                    note.starts_with("group g: its 2 SIMs are all the device \"meter\""),
+                    "{note}"
+                );
+            }
+        }
     }
 
     #[tokio::test]

@@ -299,7 +299,9 @@ impl Refusal {
 /// The device has no part in the login here, so it is not told to change it.
 fn platform_advice(platform: Platform, code: u8) -> &'static str {
     match (code, platform) {
-        (1 | 0x84, Platform::GoogleIot | Platform::AzureIot) => "set the device to MQTT 3.1.1",
+        (1 | 0x84, Platform::GoogleIot | Platform::AzureIot) => {
+            "set the device to MQTT 3.1.1, or for one of MQTT 3.1 version to \"201509\" in the group's entry point"
+        }
         (1 | 0x84, Platform::PubNub) => "set the device to MQTT 3.1 or 3.1.1",
         (_, Platform::PubNub) => "check pubKey and subKey of the credential",
         (_, Platform::GoogleIot) => {

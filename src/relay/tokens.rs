@@ -54,11 +54,14 @@ impl Token {
     /// closes; `id` spreads a fleet that came all at once.
     fn stage(&self, id: u64, left: Duration) -> Stage {
         const SPREAD: u32 = 240;
-        let close = self.lifetime / 60 + self.lifetime / 15 / SPREAD * (id % u64::from(SPREAD)) as u32;
+        let spread = self.lifetime / 15 / SPREAD * (id % u64::from(SPREAD)) as u32;
+        // Tokens are looked at every second, so the shortest margins are some seconds.
+        let close = (self.lifetime / 60).max(Duration::from_secs(2)) + spread;
+        let announce = (self.lifetime / 6).max(close + Duration::from_secs(2));
         match left {
             Duration::ZERO => Stage::Over,
             left if left <= close => Stage::Closing,
-            left if left <= self.lifetime / 6 => Stage::Announced,
+            left if left <= announce => Stage::Announced,
             _ => Stage::Good,
         }
     }
@@ -178,6 +181,19 @@ mod tests {
         let half = closing(3420);
         assert!((110..=130).contains(&half), "{half}");
         assert_eq!(half + closing(3541), 240);
+    }
+
+    #[test]
+    fn the_shortest_token_has_time_for_each_stage() {
+        let tokens = Tokens::default();
+        let (now, at) = (1_800_000_000, Instant::now());
+        let ten = Duration::from_secs(10);
+        tokens.enter(239, Token::new(now + 10, ten));
+        let all: Vec<_> = (0..=10)
+            .flat_map(|seconds| stages(&tokens, now + seconds, at + Duration::from_secs(seconds)))
+            .map(|(_, stage)| stage)
+            .collect();
+        assert_eq!(all, [Stage::Announced, Stage::Closing, Stage::Over]);
     }
 
     #[test]

@@ -57,6 +57,22 @@ fn the_hub_sees_its_device_with_a_token_as_microsofts_own_library_makes_it() {
 }
 
 #[test]
+fn a_device_of_mqtt_31_reaches_the_hub_with_version_201509() {
+    let hub = Cloud::called(HUB, 8883);
+    let mut entry = entry();
+    entry["version"] = "201509".into();
+    let relay = hub.relay(&Configuration::of(&entry));
+    relay.store(
+        "hub",
+        KIND,
+        &json!({ "sharedAccessKeyName": "device", "sharedAccessKey": KEY }),
+    );
+    let sent = Connect::new(Version::V31, "meter-7").will(Will::new("t", "gone"));
+    let arrived = hub.arrived(relay.device(1), &sent.bytes(), CONNACK_311);
+    strict(&arrived, &Connect::new(Version::V311, "meter-7"), "meter-7");
+}
+
+#[test]
 fn a_keep_alive_that_the_hub_does_not_take_is_refused_before_it_is_dialled() {
     let (hub, relay) = stage();
     for (version, connack) in [(Version::V311, 5), (Version::V5, 0x87)] {
