@@ -43,6 +43,8 @@ impl Program {
         // Read on, so that the program can go on writing.
         std::thread::spawn(move || lines.for_each(drop));
         let token = std::fs::read_to_string(folder.join("data/admin-token")).unwrap();
+        // What the client below wants; another test may have installed it already.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         Self {
             child,
             api: api.expect("it says where the API listens"),

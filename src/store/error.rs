@@ -157,7 +157,11 @@ pub enum ChangeError {
 }
 
 fn missing(ids: &[CredentialsId]) -> String {
-    let one = |id| format!("there is no credential {id}: store it first, with POST /v1/credentials/{id}");
+    let one = |id| {
+        format!(
+            "there is no credential {id}: store it first, with POST /v1/credentials/{id} or as PEM files in its folder"
+        )
+    };
     ids.iter().map(one).collect::<Vec<_>>().join("; ")
 }
 
