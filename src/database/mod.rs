@@ -1,7 +1,7 @@
 //! The SQLite file of the data folder: opened, brought to today's schema. Who owns a table writes its SQL.
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{AssertSqlSafe, Row, SqlitePool};
+use sqlx::{AssertSqlSafe, Row, SqliteConnection, SqlitePool};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -74,13 +74,16 @@ async fn migrate(pool: &SqlitePool, path: &Path) -> Result<(), DatabaseError> {
         source,
     };
     let known = STEPS.len() as i64;
-    // At once for writing: two services of one folder may start together.
-    let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
-    let row = sqlx::query("PRAGMA user_version")
-        .fetch_one(&mut *transaction)
+    // Most often there is nothing to do, and then nobody who writes is in the way.
+    if version(&mut *pool.acquire().await.map_err(failed)?)
         .await
-        .map_err(failed)?;
-    let found: i64 = row.try_get(0).map_err(failed)?;
+        .map_err(failed)?
+        == known
+    {
+        return Ok(());
+    }
+    let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
+    let found = version(&mut transaction).await.map_err(failed)?;
     if found > known {
         return Err(DatabaseError::Newer {
             path: path.to_owned(),
@@ -94,12 +97,18 @@ async fn migrate(pool: &SqlitePool, path: &Path) -> Result<(), DatabaseError> {
             .await
             .map_err(failed)?;
     }
-    let version = AssertSqlSafe(format!("PRAGMA user_version = {known}"));
-    sqlx::query(version)
+    let done = AssertSqlSafe(format!("PRAGMA user_version = {known}"));
+    sqlx::query(done)
         .execute(&mut *transaction)
         .await
         .map_err(failed)?;
     transaction.commit().await.map_err(failed)
+}
+
+/// How many steps the file has behind it.
+async fn version(connection: &mut SqliteConnection) -> Result<i64, sqlx::Error> {
+    let row = sqlx::query("PRAGMA user_version").fetch_one(connection).await?;
+    row.try_get(0)
 }
 
 #[cfg(test)]
@@ -114,6 +123,15 @@ mod tests {
         let pool = open(&data).await.unwrap();
         let row = sqlx::query("PRAGMA user_version").fetch_one(&pool).await.unwrap();
         assert_eq!(row.get::<i64, _>(0), STEPS.len() as i64);
+    }
+
+    #[tokio::test]
+    async fn a_database_can_be_opened_while_another_process_writes() {
+        let folder = tempfile::tempdir().unwrap();
+        let pool = open(folder.path()).await.unwrap();
+        let writing = pool.begin_with("BEGIN IMMEDIATE").await.unwrap();
+        open(folder.path()).await.unwrap().close().await;
+        writing.commit().await.unwrap();
     }
 
     #[tokio::test]

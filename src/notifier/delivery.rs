@@ -23,7 +23,9 @@ const RETRY_OWN: Backoff = Backoff {
     longest: Duration::from_secs(900),
 };
 /// From this attempt on a notification that fails waits for itself, and others go first: the fault may be its own.
-const OTHERS_FIRST: u32 = 5;
+const OTHERS_FIRST: u32 = 3;
+/// After so many failures in a row it was the destination's: when it is back, nothing waits for itself any longer.
+const OUTAGE: u32 = 5;
 /// How often the queue is looked at for what an operator has changed, and a secret for whether it is there now.
 const LOOK: Duration = Duration::from_secs(2);
 
@@ -154,6 +156,11 @@ impl Delivery {
                     notifications = ready.len(),
                     "delivered: {words}"
                 );
+                if health.failures >= OUTAGE {
+                    self.queue
+                        .release(&self.name, Timestamp::now().as_millisecond())
+                        .await?;
+                }
                 if health.failures > 0 {
                     tracing::info!(
                         event = "destination_back",

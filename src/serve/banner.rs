@@ -18,6 +18,7 @@ pub(super) struct Banner<'a> {
     pub(super) api: Option<SocketAddr>,
     pub(super) broker: Option<SocketAddr>,
     pub(super) bridge: Option<&'a Running>,
+    pub(super) notifies: bool,
 }
 
 impl Banner<'_> {
@@ -91,6 +92,14 @@ impl fmt::Display for Banner<'_> {
         if let Some(running) = self.bridge {
             let (url, broker) = (running.bridge().url(), running.broker());
             writeln!(f, "  bridge  {url}/notify?message=hello: HTTP to {broker}")?;
+        }
+        if self.notifies {
+            let (file, _) = self.settings.notifier.notifications();
+            writeln!(
+                f,
+                "  notifier as {} says: simrelay notifications --help",
+                file.display()
+            )?;
         }
         self.try_next(f)
     }

@@ -159,6 +159,7 @@ pub async fn run(settings: &Settings, format: LogFormat) -> Result<(), StartErro
         api: api.as_ref().map(|(address, _)| *address),
         broker,
         bridge: bridge.as_ref(),
+        notifies: notifier.is_some(),
     }
     .show(format);
     let mut vitals = vitals(&pool, &relay, bridge.as_ref());

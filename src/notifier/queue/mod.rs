@@ -135,6 +135,19 @@ impl Queue {
         Ok(())
     }
 
+    /// Lets everything of a destination be tried again from `now` on.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub async fn release(&self, destination: &str, now: i64) -> Result<(), sqlx::Error> {
+        sqlx::query("UPDATE notification SET due = ?2 WHERE destination = ?1 AND died IS NULL AND due > ?2")
+            .bind(destination)
+            .bind(now)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
     /// Makes it a dead letter.
     ///
     /// # Errors

@@ -64,6 +64,14 @@ async fn what_failed_waits_and_what_is_dead_comes_back_only_when_somebody_says_s
     queue.postpone(&jobs[0], 500, "503").await.unwrap();
     queue.bury(&jobs[1], 0, "404").await.unwrap();
     assert!(texts(&queue, "a", 499, false).await.is_empty());
+    queue.release("b", 0).await.unwrap();
+    assert!(texts(&queue, "a", 499, false).await.is_empty());
+    queue.release("a", 499).await.unwrap();
+    assert_eq!(
+        texts(&queue, "a", 499, false).await,
+        ["1"],
+        "the destination is back"
+    );
     let again = queue.next("a", 500, false, 10).await.unwrap();
     assert_eq!((again.len(), again[0].attempts), (1, 1));
     assert_eq!(
