@@ -20,6 +20,13 @@ const KEEP_ALIVE: u16 = 30;
 #[derive(Clone)]
 pub struct Password(Zeroizing<String>);
 
+impl Password {
+    /// The password itself.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 impl FromStr for Password {
     type Err = std::convert::Infallible;
 

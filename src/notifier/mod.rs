@@ -10,7 +10,7 @@
 //! |---|---|
 //! | [`configuration`] | `notifications.json`: destinations, routes, alarms |
 //! | `subscriber`, `subscriptions`, `session`, `broker` | the MQTT session |
-//! | `intake` | messages into the queue, then acknowledgements |
+//! | `intake`, `recall` | messages into the queue, each once, then acknowledgements |
 //! | [`queue`] | what waits, what is dead; bounds |
 //! | `delivery` | one task a destination: pace, quiet hours, retries |
 //! | [`send`] | the services |
@@ -26,6 +26,7 @@ mod intake;
 pub mod pace;
 pub mod queue;
 pub mod quiet_hours;
+mod recall;
 pub mod secret;
 pub mod send;
 mod session;

@@ -29,7 +29,7 @@ impl Running {
         embedded: Option<SocketAddr>,
         pool: &SqlitePool,
     ) -> Result<Option<Self>, StartError> {
-        let Some(bridge) = settings.bridge.settings() else {
+        let Some(bridge) = settings.bridge.settings()? else {
             return Ok(None);
         };
         let broker = settings.bridge.site_broker(embedded)?;

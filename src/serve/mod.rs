@@ -89,6 +89,9 @@ pub enum StartError {
     /// The HTTP bridge cannot start.
     #[error(transparent)]
     Bridge(#[from] crate::bridge::BridgeError),
+    /// A key of the bridge is too short.
+    #[error("SIMRELAY_BRIDGE_KEY (--bridge-key): {0}")]
+    Key(#[from] crate::bridge::InvalidKey),
     /// The bridge's broker cannot be tried.
     #[error(transparent)]
     SiteBroker(#[from] SiteBrokerError),

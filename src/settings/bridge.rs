@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::Listen;
-use crate::bridge::{ApiKey, BridgeSettings, Network, Rate, TlsFiles};
+use crate::bridge::{ApiKey, BridgeSettings, InvalidKey, Network, Rate, TlsFiles};
 use crate::entrypoint::{Destination, Host, Scheme};
 use crate::site_broker::{Password, SiteBroker, SiteBrokerError};
 
@@ -77,7 +77,7 @@ pub struct BridgeArgs {
         value_name = "KEY",
         global = true
     )]
-    pub keys: Vec<ApiKey>,
+    pub keys: Vec<Password>,
 
     /// Networks that may call, separated by commas: 192.168.1.0/24, an address, lan for all private ones
     #[arg(
@@ -145,22 +145,26 @@ pub struct BridgeArgs {
 }
 
 impl BridgeArgs {
-    /// What the bridge needs, if it runs at all.
-    #[must_use]
-    pub fn settings(&self) -> Option<BridgeSettings> {
+    /// What the bridge needs, if it runs at all. Keys are checked only here, as the command line quotes what it
+    /// refuses.
+    ///
+    /// # Errors
+    /// [`InvalidKey`] says what a key has to be.
+    pub fn settings(&self) -> Result<Option<BridgeSettings>, InvalidKey> {
         let Listen::On(listen) = self.listen else {
-            return None;
+            return Ok(None);
         };
+        let keys = self.keys.iter().map(|key| key.as_str().parse::<ApiKey>());
         let tls = self.tls_cert.clone().zip(self.tls_key.clone());
-        Some(BridgeSettings {
+        Ok(Some(BridgeSettings {
             listen,
-            keys: self.keys.clone(),
+            keys: keys.collect::<Result<_, _>>()?,
             allow: self.allow.clone(),
             proxies: self.proxies.clone(),
             rate: self.rate,
             is_open: self.is_open,
             tls: tls.map(|(cert, key)| TlsFiles { cert, key }),
-        })
+        }))
     }
 
     /// The broker that messages go to; `embedded` runs in this process.

@@ -319,6 +319,21 @@ fn other_machines_are_not_served_without_key_or_list() {
 }
 
 #[test]
+fn a_key_that_is_too_short_is_refused_without_being_shown() {
+    let said = run(
+        folder().path(),
+        &["bridge", "--bridge-key", "0123,0123456789abcdef"],
+    );
+    assert_eq!(said.code, Some(1));
+    assert!(
+        said.stderr.contains("SIMRELAY_BRIDGE_KEY") && said.stderr.contains("16 characters"),
+        "{}",
+        said.stderr
+    );
+    assert!(!said.stderr.contains("0123"), "{}", said.stderr);
+}
+
+#[test]
 fn a_key_is_asked_for_and_never_logged() {
     let mosquitto = Mosquitto::plain();
     let bridge = bridge_to(&mosquitto.url(), &["--bridge-key", KEY]);

@@ -594,3 +594,25 @@ fn an_acknowledged_message_is_on_disk_and_its_redelivery_is_recognised_after_a_k
     session.read();
     assert_eq!(waiting(running.folder.path()), 2);
 }
+
+#[cfg(feature = "embedded-broker")]
+#[test]
+fn a_device_behind_the_relay_reaches_people_through_the_embedded_broker() {
+    let flags = ["--relay-listen", "127.0.0.1:0", "--broker-listen", "127.0.0.1:0"];
+    let running = Simrelay::in_folder(tempfile::tempdir().unwrap(), &flags);
+    running.wait_for("connection to the broker", |line| {
+        line["event"] == "notifier_connected"
+    });
+    let tell = |message: &str| {
+        let flags = ["-q", "1", "-t", "stock/low", "-m", message];
+        mosquitto_pub("127.0.0.1", running.relay(), &flags).unwrap();
+    };
+    // This broker does not say when the notifier is subscribed.
+    wait_until("first line in the log", || {
+        tell("A棚");
+        (!logged(running.folder.path()).is_empty()).then_some(())
+    });
+    let before = logged(running.folder.path()).len();
+    tell("B棚");
+    assert!(wait_for_log(running.folder.path(), before + 1).contains(&"🚨 B棚".to_owned()));
+}

@@ -20,6 +20,8 @@ fn run(program: &str, arguments: &[&str]) -> String {
             "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         )
         .env("DEBIAN_FRONTEND", "noninteractive")
+        // Wherever it is called from.
+        .current_dir("/")
         .output()
         .unwrap();
     let text =

@@ -129,6 +129,22 @@ fn level_2_asks_for_a_password_and_knows_its_networks() {
 }
 
 #[test]
+fn level_3_does_not_start_with_the_key_of_the_file() {
+    let file = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/deploy/security/3-internet/simrelay.env"
+    );
+    let settings = std::fs::read_to_string(file).unwrap();
+    let key = settings
+        .lines()
+        .find_map(|line| line.strip_prefix("SIMRELAY_BRIDGE_KEY="));
+    let folder = tempfile::tempdir().unwrap();
+    let said = run(folder.path(), &["bridge", "--bridge-key", key.unwrap()]);
+    assert_eq!(said.code, Some(1));
+    assert!(said.stderr.contains("16 characters"), "{}", said.stderr);
+}
+
+#[test]
 fn level_3_speaks_tls_only_and_wants_password_and_key_and_patience() {
     let site = Site::of_level("3-internet");
     let ca = site.bridge.folder.path().join("ca.pem");

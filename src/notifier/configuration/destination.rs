@@ -1,14 +1,14 @@
 //! Destinations of `notifications.json`.
 
 use super::document::{one_of, strings, zone};
+use super::quiet::quiet_windows;
 use super::{Destination, Mail, MailSecurity, Service, Webhook};
 use crate::entrypoint::Problem;
 use crate::entrypoint::reader::{Object, Path};
 use crate::notifier::pace::Pace;
-use crate::notifier::quiet_hours::{QuietHours, QuietWindow};
+use crate::notifier::quiet_hours::QuietHours;
 use crate::notifier::secret::Secret;
 use crate::notifier::template::{Subject, Template};
-use jiff::civil::{Time, Weekday};
 use jiff::tz::TimeZone;
 use lettre::message::Mailbox;
 use serde_json::Value;
@@ -16,16 +16,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 const KINDS: [&str; 6] = ["slack", "line", "mail", "webhook", "log", "database"];
-const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
-const WEEK: [Weekday; 7] = [
-    Weekday::Monday,
-    Weekday::Tuesday,
-    Weekday::Wednesday,
-    Weekday::Thursday,
-    Weekday::Friday,
-    Weekday::Saturday,
-    Weekday::Sunday,
-];
 /// Fields that every destination may have.
 const ALL: [&str; 7] = [
     "type",
@@ -281,55 +271,4 @@ fn pace(fields: &mut Object<'_, '_>, kind: &str) -> Option<Pace> {
             .and_then(|burst| u32::try_from(burst).ok())
             .unwrap_or(usual.1),
     })
-}
-
-fn quiet_windows(value: &Value, path: &Path<'_>, problems: &mut Vec<Problem>) -> Vec<QuietWindow> {
-    let Some(values) = value.as_array() else {
-        problems.push(path.problem(r#"give an array, as in [{"from": "22:00", "to": "07:00"}]"#));
-        return Vec::new();
-    };
-    let each = values.iter().enumerate();
-    each.filter_map(|(index, value)| quiet_window(value, &path.index(index), problems))
-        .collect()
-}
-
-fn quiet_window(value: &Value, path: &Path<'_>, problems: &mut Vec<Problem>) -> Option<QuietWindow> {
-    let mut window = Object::new(value, path, problems)?;
-    window.refuse_unknown(&["days", "from", "to"]);
-    let names = strings(&mut window, "days");
-    let mut days = Vec::new();
-    for name in &names {
-        match DAYS.iter().position(|day| day == name) {
-            Some(at) => days.push(WEEK[at]),
-            None => window.refuse(
-                "days",
-                format!("{name:?} is not a day; days are {}", DAYS.join(", ")),
-            ),
-        }
-    }
-    let from = window.required_string("from");
-    let from = window.parsed("from", from, clock);
-    let to = window.required_string("to");
-    let to = window.parsed("to", to, clock);
-    Some(QuietWindow {
-        days: if names.is_empty() { WEEK.to_vec() } else { days },
-        from: from?,
-        to: to?,
-    })
-}
-
-/// `HH:MM`; 24:00 is the midnight at the end of a day.
-fn clock(text: &str) -> Result<Time, String> {
-    let wrong = || format!("{text:?} is not a time from 00:00 to 24:00");
-    let (hour, minute) = text.split_once(':').ok_or_else(wrong)?;
-    let two = |digits: &str| digits.len() == 2 && digits.bytes().all(|byte| byte.is_ascii_digit());
-    if !two(hour) || !two(minute) {
-        return Err(wrong());
-    }
-    let hour = if text == "24:00" {
-        0
-    } else {
-        hour.parse().map_err(|_| wrong())?
-    };
-    Time::new(hour, minute.parse().map_err(|_| wrong())?, 0, 0).map_err(|_| wrong())
 }

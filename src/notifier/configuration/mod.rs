@@ -3,6 +3,7 @@
 mod destination;
 mod document;
 mod file;
+mod quiet;
 mod route;
 
 pub use document::parse;
