@@ -609,7 +609,7 @@ fn whatever_was_answered_arrives_over_kills_in_the_midst_of_it() {
         count(&mut received, text);
     }
     let of = |status: u16| promised.iter().filter(|(found, _)| *found == status).count();
-    assert!(of(200) > 100 && of(202) > 6, "{} and {}", of(200), of(202));
+    assert!(of(200) > 100 && of(202) >= 3, "{} and {}", of(200), of(202));
     let missing: Vec<_> = promised
         .iter()
         .filter(|(_, text)| !received.contains_key(text))
