@@ -10,7 +10,8 @@
 //! |---|---|
 //! | [`configuration`] | `notifications.json`: destinations, routes, alarms |
 //! | `subscriber`, `subscriptions`, `session`, `broker` | the MQTT session |
-//! | `intake`, `recall` | messages into the queue, each once, then acknowledgements |
+//! | `intake`, `message`, `recall` | messages into the queue, each once, then acknowledgements |
+//! | `expiry` | how long a notification is of use |
 //! | [`queue`] | what waits, what is dead; bounds |
 //! | `delivery` | one task a destination: pace, quiet hours, retries |
 //! | [`send`] | the services |
@@ -22,7 +23,9 @@ mod broker;
 pub mod configuration;
 mod counters;
 mod delivery;
+mod expiry;
 mod intake;
+mod message;
 pub mod pace;
 pub mod queue;
 pub mod quiet_hours;

@@ -3,7 +3,8 @@
 use super::backoff::{Backoff, chance};
 use super::broker::BrokerAccess;
 use super::configuration::Notifications;
-use super::intake::{Arrival, Delivery, Message};
+use super::intake::{Arrival, Delivery};
+use super::message::Message;
 use super::subscriptions::Subscriptions;
 use jiff::Timestamp;
 use rumqttc::mqttbytes::QoS;
