@@ -14,7 +14,7 @@
 //! | `streams` | what is done to the bytes of both directions, by platform version |
 //! | `outbox` | what a socket did not take yet |
 //! | `registry` | who is connected, seen from outside |
-//! | `tokens` | whose login ends when, and the closing ahead of it |
+//! | `tokens`, `token_watch` | whose login ends when, and the closing ahead of it |
 //! | `service` | the relay as a whole: started, watched, shut down |
 //! | `journal` | what is written down of a connection: log line, log book, tally |
 //! | `books` | usage and log book written every second |
@@ -42,6 +42,7 @@ mod seen;
 mod service;
 mod streams;
 mod tally;
+mod token_watch;
 mod tokens;
 mod wheel;
 mod worker;
