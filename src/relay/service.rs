@@ -1,6 +1,6 @@
 //! The relay as a whole: started, watched, shut down.
 
-use super::books::Bookkeeper;
+use super::bookkeeper::Bookkeeper;
 use super::context::Context;
 use super::registry::Registry;
 use super::{Administrative, Books, Pulse, listen, token_watch, worker};
