@@ -9,7 +9,7 @@
 //! | part | what it does |
 //! |---|---|
 //! | [`configuration`] | `notifications.json`: destinations, routes, alarms |
-//! | `subscriber`, `subscriptions`, `session`, `broker` | the MQTT session |
+//! | `subscriber`, `subscriptions`, `session` | the MQTT session |
 //! | `intake`, `message`, `recall` | messages into the queue, each once, then acknowledgements |
 //! | `expiry` | how long a notification is of use |
 //! | [`queue`] | what waits, what is dead; bounds |
@@ -19,7 +19,6 @@
 //! | [`template`], [`topic_filter`], [`secret`], [`pace`], [`quiet_hours`], [`backoff`] | what the others stand on |
 
 pub mod backoff;
-mod broker;
 pub mod configuration;
 mod counters;
 mod delivery;
@@ -38,12 +37,11 @@ mod subscriber;
 mod subscriptions;
 pub mod template;
 pub mod topic_filter;
-mod trust;
 
-pub use broker::BrokerAccess;
 pub use counters::{Counters, Delivery as DeliveryCounters};
-pub use trust::TrustError;
+pub use send::NoHttpsClient;
 
+use crate::site_broker::SiteBroker;
 use configuration::{Notifications, NotificationsFile};
 use counters::add;
 use delivery::Delivery;
@@ -83,16 +81,18 @@ pub struct Notifier {
 }
 
 impl Notifier {
-    /// Starts it on the present runtime: it goes on when the broker or a service cannot be reached.
+    /// Starts it on the present runtime: it goes on when the broker or a service cannot be reached. The broker keeps
+    /// messages for `client_id`.
     ///
     /// # Errors
-    /// TLS cannot be set up.
+    /// No service could be spoken to.
     pub fn start(
         file: NotificationsFile,
-        access: BrokerAccess,
+        broker: SiteBroker,
+        client_id: String,
         pool: SqlitePool,
         data: PathBuf,
-    ) -> Result<Self, TrustError> {
+    ) -> Result<Self, NoHttpsClient> {
         let notifications = file.current();
         let (stop, stopped) = watch::channel(false);
         let (wake, woken) = watch::channel(0);
@@ -109,7 +109,8 @@ impl Notifier {
             wake: wake.clone(),
         };
         let subscriber = Subscriber {
-            access,
+            broker,
+            client_id,
             subscriptions: Subscriptions::new(pool),
             notifications: notifications.clone(),
             arrivals,
