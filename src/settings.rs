@@ -4,7 +4,7 @@ mod bridge;
 mod notifier;
 
 pub use bridge::BridgeArgs;
-pub use notifier::{NotifierBroker, NotifierSettings};
+pub use notifier::{NotifierBroker, NotifierBrokerError, NotifierSettings};
 
 use crate::upstream::Detour;
 use clap::Args;

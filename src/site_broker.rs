@@ -2,9 +2,11 @@
 
 use std::fmt;
 use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rumqttc::{ConnectReturnCode, ConnectionError, MqttOptions, StateError};
 use zeroize::Zeroizing;
@@ -15,6 +17,8 @@ use crate::upstream::{Deadlines, TlsCredential, Upstream, UpstreamError};
 
 /// Seconds between signs of life.
 const KEEP_ALIVE: u16 = 30;
+/// How long the way to the broker and its CONNACK may take.
+const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 
 /// A password. Not shown by `Debug`, wiped from memory.
 #[derive(Clone)]
@@ -24,6 +28,12 @@ impl Password {
     /// The password itself.
     pub(crate) fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl From<Zeroizing<String>> for Password {
+    fn from(text: Zeroizing<String>) -> Self {
+        Self(text)
     }
 }
 
@@ -75,6 +85,9 @@ pub struct SiteBroker {
 }
 
 impl SiteBroker {
+    /// Where the embedded broker usually is.
+    pub const USUAL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1884);
+
     /// The broker at `destination`. `ca` is a PEM file that is trusted beside the system's CAs.
     ///
     /// # Errors
@@ -112,7 +125,9 @@ impl SiteBroker {
     pub fn options(&self, client_id: &str) -> MqttOptions {
         let host = self.destination.host.to_string();
         let mut options = MqttOptions::new(client_id, (host, self.destination.port));
-        options.set_keep_alive(KEEP_ALIVE);
+        options
+            .set_keep_alive(KEEP_ALIVE)
+            .set_connect_timeout(CONNECT_WITHIN);
         if let Some((username, password)) = &self.login {
             options.set_credentials(username.clone(), password.0.as_bytes().to_vec());
         }
@@ -140,7 +155,7 @@ impl SiteBroker {
                             Step::Reach
                         },
                         what: error.to_string(),
-                        advice: error.advice(),
+                        advice: advice(error),
                     },
                     None => Trouble::lost(error.to_string()),
                 }
@@ -220,6 +235,16 @@ impl Trouble {
             what,
             advice: "see the broker's own log",
         }
+    }
+}
+
+/// What the site can do about it, where that is not what a group's admin can do.
+fn advice(error: &UpstreamError) -> &'static str {
+    match error {
+        UpstreamError::Tls { reason, .. } if reason.contains("UnknownIssuer") => {
+            "the broker's certificate comes from a CA that is not trusted: give the file of that CA"
+        }
+        other => other.advice(),
     }
 }
 

@@ -14,64 +14,12 @@ use utoipa_axum::routes;
 
 use super::auth::Caller;
 use super::body::JsonObject;
+use super::credential_refusal::CredentialRefusal;
 use super::error::Refusal;
 use super::segments::Segments;
 use super::{ApiError, ApiState};
-use crate::credential::{
-    self, Credential, CredentialProblem, CredentialType, CredentialsId, InvalidCredentialsId,
-};
-use crate::store::{CredentialChangeError, CredentialRemovalError, InUse, StoredCredential};
-
-/// Why a credential was not taken, or not deleted.
-#[derive(Debug, thiserror::Error)]
-pub enum CredentialRefusal {
-    /// The name cannot be one.
-    #[error(transparent)]
-    Id(#[from] InvalidCredentialsId),
-    /// What is wrong with the values.
-    #[error("{}", joined(.0))]
-    Invalid(Vec<CredentialProblem>),
-    /// A type that is not known here.
-    #[error("type: {0}; allowed are {list}", list = CredentialType::ALL.map(CredentialType::name).join(", "))]
-    Type(String),
-    /// It was not deleted.
-    #[error(transparent)]
-    Removal(#[from] CredentialRemovalError),
-    /// The store refused.
-    #[error(transparent)]
-    Change(#[from] CredentialChangeError),
-}
-
-fn joined(problems: &[CredentialProblem]) -> String {
-    let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
-    texts.join("; ")
-}
-
-impl CredentialRefusal {
-    /// Status and code of the answer.
-    pub(super) fn status_and_code(&self) -> (StatusCode, &'static str) {
-        match self {
-            Self::Id(_) => (StatusCode::BAD_REQUEST, "InvalidCredentialsId"),
-            Self::Invalid(_) | Self::Type(_) => (StatusCode::BAD_REQUEST, "InvalidCredential"),
-            Self::Removal(CredentialRemovalError::InUse { .. }) => (StatusCode::CONFLICT, "CredentialInUse"),
-            Self::Removal(CredentialRemovalError::Change(error)) | Self::Change(error) => {
-                change_status(error)
-            }
-        }
-    }
-}
-
-fn change_status(error: &CredentialChangeError) -> (StatusCode, &'static str) {
-    match error {
-        CredentialChangeError::Exists(_) => (StatusCode::CONFLICT, "CredentialExists"),
-        CredentialChangeError::Missing(_) => (StatusCode::NOT_FOUND, "NoSuchCredential"),
-        CredentialChangeError::File { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
-            (StatusCode::INSUFFICIENT_STORAGE, "DiskFull")
-        }
-        CredentialChangeError::File { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "WriteFailed"),
-        CredentialChangeError::Interrupted => (StatusCode::SERVICE_UNAVAILABLE, "Interrupted"),
-    }
-}
+use crate::credential::{self, Credential, CredentialProblem, CredentialType, CredentialsId};
+use crate::store::{InUse, StoredCredential};
 
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()

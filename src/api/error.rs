@@ -9,7 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::auth::AuthRefusal;
-use super::credentials::CredentialRefusal;
+use super::credential_refusal::CredentialRefusal;
 use crate::logbook::LogBookError;
 use crate::store::ChangeError;
 use crate::usage::LedgerError;

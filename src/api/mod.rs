@@ -7,6 +7,7 @@ mod auth;
 mod body;
 mod changes;
 mod connections;
+mod credential_refusal;
 mod credentials;
 mod error;
 mod files;
@@ -25,6 +26,7 @@ mod segments;
 mod serving;
 mod session_events;
 mod shapes;
+mod sim_answer;
 mod sim_body;
 mod sims;
 mod stats;
@@ -40,7 +42,7 @@ pub use auth::{
     AdminToken, Auth, AuthFileError, AuthKey, AuthKeys, AuthRefusal, NewAuthKey, Operator, Session,
     TokenRefusal,
 };
-pub use credentials::CredentialRefusal;
+pub use credential_refusal::CredentialRefusal;
 pub use error::ApiError;
 pub use health::Readiness;
 pub use routes::router;

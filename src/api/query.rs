@@ -6,7 +6,7 @@ use utoipa::IntoParams;
 
 use super::identity::Identity;
 use super::paging::{Asked, Listed, PageQuery};
-use super::sims::show_page;
+use super::sim_answer::show_page;
 use super::{ApiError, ApiState, shapes};
 use crate::sim::{GroupId, Sim};
 use crate::store::Snapshot;

@@ -1,7 +1,5 @@
 //! SIMs, and the same as subscribers.
 
-use std::sync::Arc;
-
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -15,10 +13,10 @@ use super::body::{self, Input, OptionalInput, Tag};
 use super::changes::change;
 use super::error::Refusal;
 use super::identity::{ByImsi, BySimId, Identity};
-use super::paging::{Asked, Listed, Page, PageQuery, TagQuery, USUAL, non_empty};
-use super::previous::Previous;
+use super::paging::{Asked, Listed, PageQuery, TagQuery, USUAL, non_empty};
 use super::segments::Segments;
 use super::shapes::{Sim, Subscriber};
+use super::sim_answer::{show, show_page};
 use super::sim_body::{self, GroupOfSim, Lock, Modem, NewSim};
 use super::twin::twin;
 use super::{ApiError, ApiState, query, session_events};
@@ -94,20 +92,6 @@ async fn list<I: Identity>(
     let sims =
         I::behind(&snapshot, last.as_ref()).filter(|sim| matches(&sim.tags) && filters.query.matches(sim));
     show_page::<I>(&state, asked.page(sims, limit, |sim| I::key(sim))).await
-}
-
-/// SIMs as they are answered.
-pub(super) async fn show_page<I: Identity>(
-    state: &ApiState,
-    page: Page<&Arc<sim::Sim>>,
-) -> Result<Listed<I::Shape>, ApiError> {
-    let previous = Previous::of(state, &page.elements).await;
-    Ok(page.show(|sim| I::show(state, sim, previous.session(sim))))
-}
-
-async fn show<I: Identity>(state: &ApiState, sim: &Arc<sim::Sim>) -> Json<I::Shape> {
-    let previous = Previous::of(state, &[sim]).await;
-    Json(I::show(state, sim, previous.session(sim)))
 }
 
 /// A new SIM. Numbers that are not given are chosen from those that no network uses.

@@ -8,7 +8,7 @@ use rumqttc::{
     AsyncClient, ConnectionError, Event, EventLoop, Incoming, PubAckReason, PublishNotice,
     PublishNoticeError, PublishOptions, PublishResult,
 };
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
 use super::Message;
 use super::journal::Number;
@@ -16,8 +16,6 @@ use super::outbox::{Next, Outbox};
 use crate::private_file;
 use crate::site_broker::{SiteBroker, Step, Trouble};
 
-/// How long the way to the broker and its CONNACK may take.
-const CONNECT_WITHIN: Duration = Duration::from_secs(20);
 /// Pauses between attempts, doubled each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -71,10 +69,9 @@ async fn connection(broker: &SiteBroker, outbox: &Outbox) -> Trouble {
     let mut options = broker.options(&format!("simrelay-bridge-{id}"));
     options.set_clean_start(true);
     let (client, mut events) = AsyncClient::builder(options).capacity(CAPACITY).build();
-    let largest = match timeout(CONNECT_WITHIN, connack(&mut events)).await {
-        Ok(Ok(largest)) => largest,
-        Ok(Err(error)) => return broker.explain(&error),
-        Err(elapsed) => return broker.explain(&ConnectionError::Timeout(elapsed)),
+    let largest = match connack(&mut events).await {
+        Ok(largest) => largest,
+        Err(error) => return broker.explain(&error),
     };
     tracing::info!(event = "broker_connected", broker = %broker.destination(), waiting = outbox.len(), "the bridge has its broker");
     outbox.connected();

@@ -10,13 +10,11 @@ use clap::Args;
 
 use crate::bridge::Topic;
 use crate::doctor::{self, Diagnosis, Finding, Port, Rehearsal};
-use crate::settings::{Listen, NotifierBroker, NotifierSettings, Settings};
-use crate::site_broker::{Password, SiteBroker};
+use crate::settings::{Listen, NotifierBroker, Settings};
+use crate::site_broker::SiteBroker;
 
 /// Where the services of the package have their settings.
 const SETTINGS: &str = "/etc/simrelay/simrelay.env";
-/// Where the notifier finds its password at the broker.
-const NOTIFIERS_PASSWORD: &str = "SIMRELAY_NOTIFIER_BROKER_PASSWORD";
 /// Set in the environment of the second run.
 const APPLIED: &str = "SIMRELAY_DOCTOR_SETTINGS_APPLIED";
 
@@ -95,24 +93,8 @@ fn notifiers_broker(settings: &Settings) -> Option<Result<SiteBroker, String>> {
     let Some(NotifierBroker::At(destination)) = &settings.notifier.notifier_broker else {
         return None;
     };
-    Some(notifiers_login(&settings.notifier).and_then(|login| {
-        let ca = settings.notifier.notifier_broker_ca.as_deref();
-        SiteBroker::new(destination.clone(), login, ca).map_err(|error| error.to_string())
-    }))
-}
-
-fn notifiers_login(settings: &NotifierSettings) -> Result<Option<(String, Password)>, String> {
-    let Some(user) = &settings.notifier_broker_user else {
-        return Ok(None);
-    };
-    let text = match &settings.notifier_broker_password_file {
-        Some(file) => {
-            std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?
-        }
-        None => std::env::var(NOTIFIERS_PASSWORD).unwrap_or_default(),
-    };
-    let Ok(password) = text.trim_end_matches(['\r', '\n']).parse();
-    Ok(Some((user.clone(), password)))
+    let broker = settings.notifier.site_broker(destination.clone());
+    Some(broker.map_err(|error| error.to_string()))
 }
 
 /// The notifier's file. Where there is none and none was named, there is no notifier.

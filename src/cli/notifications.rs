@@ -1,7 +1,7 @@
 //! `simrelay notifications`: what waits, what is dead, and whether a destination can be reached.
 
 use crate::database::{self, DatabaseError};
-use crate::notifier::TrustError;
+use crate::notifier::NoHttpsClient;
 use crate::notifier::configuration::{Notifications, NotificationsFile};
 use crate::notifier::queue::{Job, Listed, Queue, Selection};
 use crate::notifier::send::{Outcome, Ready, Sender};
@@ -92,9 +92,9 @@ pub enum NotificationsError {
     /// It cannot be read or written.
     #[error("the notifications in the database cannot be used: {0}")]
     Sqlite(#[from] sqlx::Error),
-    /// TLS cannot be set up.
+    /// No service can be spoken to.
     #[error(transparent)]
-    Trust(#[from] TrustError),
+    Https(#[from] NoHttpsClient),
     /// There is no such notification.
     #[error("there is no notification {0}; `simrelay notifications list` shows those that are there")]
     Missing(i64),

@@ -1,7 +1,7 @@
 //! The URL of the broker that an entry point forwards to.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU16;
 use std::str::FromStr;
 
@@ -73,6 +73,17 @@ impl Destination {
             return false;
         };
         name.contains(".iot.") && (name.ends_with(".amazonaws.com") || name.ends_with(".amazonaws.com.cn"))
+    }
+}
+
+/// A broker without TLS.
+impl From<SocketAddr> for Destination {
+    fn from(address: SocketAddr) -> Self {
+        Self {
+            scheme: Scheme::Mqtt,
+            host: Host::Ip(address.ip()),
+            port: address.port(),
+        }
     }
 }
 

@@ -3,7 +3,8 @@
 use super::backoff::{Backoff, chance};
 use super::configuration::{Destination, Notifications};
 use super::counters::Counters;
-use super::intake::{self, Message};
+use super::intake;
+use super::message::Message;
 use super::pace::Bucket;
 use super::queue::{Job, Queue};
 use super::send::{Outcome, Ready, Sender};

@@ -2,8 +2,11 @@
 
 use super::configuration::{Notifications, Route};
 use super::counters::{Counters, add};
+use super::expiry::expires;
+use super::message::Message;
 use super::queue::{self, NewJob, Queue};
 use super::recall::{came_before, repeats, settle};
+use super::silence;
 use super::template::{TemplateError, Values};
 use super::topic_filter::TopicFilter;
 use jiff::Timestamp;
@@ -35,22 +38,6 @@ pub(super) struct Delivery {
     pub(super) client: AsyncClient,
     /// None for quality of service 0.
     pub(super) acknowledgement: Option<ManualAck>,
-}
-
-/// A message as the notifier sees it.
-#[derive(Debug, Clone)]
-pub(super) struct Message {
-    pub(super) topic: String,
-    pub(super) payload: Vec<u8>,
-    /// 0 for quality of service 0.
-    pub(super) packet_id: u16,
-    /// It may have come before.
-    pub(super) duplicate: bool,
-    /// The broker had kept it.
-    pub(super) retained: bool,
-    /// The subscriptions that it came through, if the broker says.
-    pub(super) subscriptions: Vec<usize>,
-    pub(super) time: Timestamp,
 }
 
 /// Takes arrivals into the queue.
@@ -114,7 +101,7 @@ impl Intake {
             }
         }
         for alarm in heard {
-            super::silence::heard(&mut transaction, alarm, Timestamp::now().as_millisecond()).await?;
+            silence::heard(&mut transaction, alarm, Timestamp::now().as_millisecond()).await?;
         }
         transaction.commit().await?;
         tally.add_to(&self.counters);
@@ -252,19 +239,6 @@ fn with_repeats(text: String, repeats: u32) -> String {
         0 => text,
         _ => format!("{text} (+{repeats})"),
     }
-}
-
-/// When a notification of `time` is of no use. What quiet hours hold back gets its time to live behind them.
-pub(super) fn expires(destination: &super::configuration::Destination, urgent: bool, time: Timestamp) -> i64 {
-    let quiet = destination.quiet.until(time).filter(|_| !urgent);
-    quiet
-        .unwrap_or(time)
-        .as_millisecond()
-        .saturating_add(millis(destination.time_to_live))
-}
-
-pub(super) fn millis(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

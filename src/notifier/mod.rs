@@ -9,8 +9,9 @@
 //! | part | what it does |
 //! |---|---|
 //! | [`configuration`] | `notifications.json`: destinations, routes, alarms |
-//! | `subscriber`, `subscriptions`, `session`, `broker` | the MQTT session |
-//! | `intake`, `recall` | messages into the queue, each once, then acknowledgements |
+//! | `subscriber`, `subscriptions`, `session` | the MQTT session |
+//! | `intake`, `message`, `recall` | messages into the queue, each once, then acknowledgements |
+//! | `expiry` | how long a notification is of use |
 //! | [`queue`] | what waits, what is dead; bounds |
 //! | `delivery` | one task a destination: pace, quiet hours, retries |
 //! | [`send`] | the services |
@@ -18,11 +19,12 @@
 //! | [`template`], [`topic_filter`], [`secret`], [`pace`], [`quiet_hours`], [`backoff`] | what the others stand on |
 
 pub mod backoff;
-mod broker;
 pub mod configuration;
 mod counters;
 mod delivery;
+mod expiry;
 mod intake;
+mod message;
 pub mod pace;
 pub mod queue;
 pub mod quiet_hours;
@@ -35,12 +37,11 @@ mod subscriber;
 mod subscriptions;
 pub mod template;
 pub mod topic_filter;
-mod trust;
 
-pub use broker::BrokerAccess;
 pub use counters::{Counters, Delivery as DeliveryCounters};
-pub use trust::TrustError;
+pub use send::NoHttpsClient;
 
+use crate::site_broker::SiteBroker;
 use configuration::{Notifications, NotificationsFile};
 use counters::add;
 use delivery::Delivery;
@@ -80,16 +81,18 @@ pub struct Notifier {
 }
 
 impl Notifier {
-    /// Starts it on the present runtime: it goes on when the broker or a service cannot be reached.
+    /// Starts it on the present runtime: it goes on when the broker or a service cannot be reached. The broker keeps
+    /// messages for `client_id`.
     ///
     /// # Errors
-    /// TLS cannot be set up.
+    /// No service could be spoken to.
     pub fn start(
         file: NotificationsFile,
-        access: BrokerAccess,
+        broker: SiteBroker,
+        client_id: String,
         pool: SqlitePool,
         data: PathBuf,
-    ) -> Result<Self, TrustError> {
+    ) -> Result<Self, NoHttpsClient> {
         let notifications = file.current();
         let (stop, stopped) = watch::channel(false);
         let (wake, woken) = watch::channel(0);
@@ -106,7 +109,8 @@ impl Notifier {
             wake: wake.clone(),
         };
         let subscriber = Subscriber {
-            access,
+            broker,
+            client_id,
             subscriptions: Subscriptions::new(pool),
             notifications: notifications.clone(),
             arrivals,

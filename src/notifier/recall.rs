@@ -1,7 +1,8 @@
 //! What is remembered of messages, so that none is told twice: redeliveries of the broker, and repeats of a route.
 
 use super::configuration::{Collapse, Route, Sameness};
-use super::intake::{Message, millis};
+use super::expiry::millis;
+use super::message::Message;
 use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
 use std::hash::{DefaultHasher, Hash, Hasher};

@@ -1,18 +1,40 @@
-//! The client's half of the MQTT session (MQTT 5, 4.1): it is always empty, as the notifier publishes nothing and
-//! receives with quality of service 1 at most. Which messages came already is known to the database.
+//! The notifier's MQTT session. The broker keeps its half while the notifier is away. The client's half (MQTT 5, 4.1)
+//! is always empty, as the notifier publishes nothing and receives with quality of service 1 at most. Which messages
+//! came already is known to the database.
 
-use rumqttc::{PersistedAckMode, PersistedSession, SessionStore, SessionStoreError, SessionStoreKey};
+use crate::site_broker::SiteBroker;
+use rumqttc::{
+    AckMode, MqttOptions, PersistedAckMode, PersistedSession, SessionStore, SessionStoreError,
+    SessionStoreKey,
+};
 use std::future::Future;
 use std::pin::Pin;
 
 type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, SessionStoreError>> + Send + 'a>>;
 
-/// Says so to the MQTT library, which otherwise would not trust a session that only the broker remembers.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct EmptySession {
-    /// How long the broker is to keep its half, in seconds.
-    pub(super) expiry: u32,
+/// How long the broker keeps the session while the notifier is away, in seconds: a week.
+const EXPIRY: u32 = 7 * 24 * 60 * 60;
+/// Messages that the broker may have on their way to the queue.
+const RECEIVE_MAXIMUM: u16 = 500;
+/// The largest packet in bytes that the broker may send: a notification is for people to read.
+const MAX_PACKET: u32 = 1024 * 1024;
+
+/// For one connection: nothing is acknowledged by itself, and the session is the one of the last time.
+pub(super) fn options(broker: &SiteBroker, client_id: &str) -> MqttOptions {
+    let mut options = broker.options(client_id);
+    options
+        .set_clean_start(false)
+        .set_session_store(EmptySession)
+        .set_session_expiry_interval(Some(EXPIRY))
+        .set_receive_maximum(Some(RECEIVE_MAXIMUM))
+        .set_max_packet_size(Some(MAX_PACKET))
+        .set_ack_mode(AckMode::Manual);
+    options
 }
+
+/// Tells the MQTT library that its half is empty, which otherwise would not trust a session that only the broker remembers.
+#[derive(Debug, Clone, Copy)]
+struct EmptySession;
 
 impl SessionStore for EmptySession {
     fn load<'a>(&'a self, key: &'a SessionStoreKey) -> Answer<'a, Option<PersistedSession>> {
@@ -20,7 +42,7 @@ impl SessionStore for EmptySession {
             format_version: 1,
             client_id: key.client_id().to_owned(),
             clean_start: false,
-            session_expiry_interval: Some(self.expiry),
+            session_expiry_interval: Some(EXPIRY),
             outgoing_inflight_upper_limit: None,
             ack_mode: PersistedAckMode::Manual,
             last_pkid: 0,

@@ -2,7 +2,7 @@
 //! speaks again.
 
 use super::configuration::{Notifications, SilenceAlarm};
-use super::intake::expires;
+use super::expiry::expires;
 use super::queue::{self, NewJob, Queue};
 use super::template::Values;
 use jiff::Timestamp;

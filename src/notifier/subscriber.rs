@@ -1,15 +1,16 @@
 //! The notifier's connection to the broker: a session that the broker keeps while the notifier is away.
 
 use super::backoff::{Backoff, chance};
-use super::broker::BrokerAccess;
 use super::configuration::Notifications;
-use super::intake::{Arrival, Delivery, Message};
+use super::intake::{Arrival, Delivery};
+use super::message::Message;
+use super::session;
 use super::subscriptions::Subscriptions;
+use crate::site_broker::{SiteBroker, Step, Trouble};
 use jiff::Timestamp;
 use rumqttc::mqttbytes::QoS;
 use rumqttc::mqttbytes::v5::{
-    ConnectReturnCode, DisconnectReasonCode, Packet, Publish, RetainForwardRule, SubscribeProperties,
-    SubscribeReasonCode,
+    DisconnectReasonCode, Packet, Publish, RetainForwardRule, SubscribeProperties, SubscribeReasonCode,
 };
 use rumqttc::{AsyncClient, ConnectionError, Event, EventLoop, Outgoing, StateError, SubscribeFilterInput};
 use std::sync::Arc;
@@ -27,7 +28,8 @@ const STABLE: Duration = Duration::from_secs(10);
 /// Keeps the connection to the broker.
 #[derive(Debug)]
 pub(super) struct Subscriber {
-    pub(super) access: BrokerAccess,
+    pub(super) broker: SiteBroker,
+    pub(super) client_id: String,
     pub(super) subscriptions: Subscriptions,
     pub(super) notifications: watch::Receiver<Arc<Notifications>>,
     pub(super) arrivals: mpsc::Sender<Arrival>,
@@ -60,8 +62,8 @@ impl Subscriber {
                 failures + 1
             };
             let wait = RETRY.wait(failures, chance());
-            tracing::warn!(event = "notifier_disconnected", broker = %self.access, "{}; next attempt in {:.1} s",
-                reason(&end), wait.as_secs_f32());
+            tracing::warn!(event = "notifier_disconnected", broker = %self.broker.destination(), "{}; next attempt in {:.1} s",
+                reason(&self.broker, &end), wait.as_secs_f32());
             tokio::select! {
                 _ = tokio::time::sleep(wait) => {}
                 _ = self.stop.changed() => {}
@@ -72,7 +74,8 @@ impl Subscriber {
     /// One connection, with a client of its own: nothing of an earlier one is sent on a later one.
     async fn connection(&mut self) -> ConnectionError {
         // Unbounded, so that an acknowledgement never waits for the loop that waits for the intake.
-        let (client, mut events) = AsyncClient::builder(self.access.options()).unbounded().build();
+        let options = session::options(&self.broker, &self.client_id);
+        let (client, mut events) = AsyncClient::builder(options).unbounded().build();
         let mut acknowledgements = Acknowledgements::default();
         loop {
             let event = tokio::select! {
@@ -95,7 +98,7 @@ impl Subscriber {
             Event::Incoming(Packet::ConnAck(connack)) => {
                 self.connected.send_replace(true);
                 let subscriptions = self.subscribe(client).await;
-                tracing::info!(event = "notifier_connected", broker = %self.access, subscriptions,
+                tracing::info!(event = "notifier_connected", broker = %self.broker.destination(), subscriptions,
                     session_present = connack.session_present, "the notifier listens");
             }
             Event::Incoming(Packet::SubAck(suback)) => refusals(&suback.return_codes),
@@ -194,25 +197,21 @@ fn refusals(codes: &[SubscribeReasonCode]) {
 }
 
 /// What happened and what to do.
-fn reason(error: &ConnectionError) -> String {
-    let advice = match error {
-        ConnectionError::ConnectionRefused(
-            ConnectReturnCode::BadUserNamePassword | ConnectReturnCode::NotAuthorized,
-        ) => "give user and password with --notifier-broker-user and SIMRELAY_NOTIFIER_BROKER_PASSWORD",
-        ConnectionError::ConnectionRefused(
-            ConnectReturnCode::RefusedProtocolVersion | ConnectReturnCode::UnsupportedProtocolVersion,
-        ) => "the notifier speaks MQTT 5; use a broker that does, as Mosquitto 1.6 and later",
-        ConnectionError::MqttState(StateError::ServerDisconnect {
-            reason_code: DisconnectReasonCode::SessionTakenOver,
-            ..
-        }) => "another notifier uses the same client id; give each its own with --notifier-client-id",
-        ConnectionError::Io(_) | ConnectionError::Timeout(_) => {
-            "check --notifier-broker and that the broker runs there"
-        }
-        ConnectionError::Tls(_) => {
-            "check that the broker speaks TLS on that port, and its CA with --notifier-broker-ca"
-        }
-        _ => return format!("the broker cannot be listened to: {error}"),
+fn reason(broker: &SiteBroker, error: &ConnectionError) -> String {
+    if let ConnectionError::MqttState(StateError::ServerDisconnect {
+        reason_code: DisconnectReasonCode::SessionTakenOver,
+        ..
+    }) = error
+    {
+        return "another notifier uses the same client id; give each its own with --notifier-client-id"
+            .to_owned();
+    }
+    let Trouble { step, what, advice } = broker.explain(error);
+    let settings = match step {
+        Step::Name => " (--notifier-broker)",
+        Step::Reach => " (--notifier-broker, --notifier-broker-ca)",
+        Step::Login => " (--notifier-broker-user, SIMRELAY_NOTIFIER_BROKER_PASSWORD)",
+        Step::Open => "",
     };
-    format!("the broker cannot be listened to: {error}; {advice}")
+    format!("the broker cannot be listened to: {what}; {advice}{settings}")
 }

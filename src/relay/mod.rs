@@ -14,16 +14,17 @@
 //! | `streams` | what is done to the bytes of both directions, by platform version |
 //! | `outbox` | what a socket did not take yet |
 //! | `registry` | who is connected, seen from outside |
-//! | `tokens` | whose login ends when, and the closing ahead of it |
+//! | `tokens`, `token_watch` | whose login ends when, and the closing ahead of it |
 //! | `service` | the relay as a whole: started, watched, shut down |
 //! | `journal` | what is written down of a connection: log line, log book, tally |
-//! | `books` | usage and log book written every second |
+//! | `books`, `bookkeeper` | where usage and log entries go; the task that writes them every second |
 //! | `pulse` | a sign of life of every thread, for the watchdog |
 //! | `tally` | numbers since the start |
 //! | `farewell` | the last packet to a device, and a close that lets it arrive |
 //! | `refusal`, `ending` | why a connection did not come about, why it is over; in words for the log |
 
 mod admission;
+mod bookkeeper;
 mod books;
 mod caller;
 mod carry;
@@ -42,6 +43,7 @@ mod seen;
 mod service;
 mod streams;
 mod tally;
+mod token_watch;
 mod tokens;
 mod wheel;
 mod worker;

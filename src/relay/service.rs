@@ -1,9 +1,9 @@
 //! The relay as a whole: started, watched, shut down.
 
-use super::books::Bookkeeper;
+use super::bookkeeper::Bookkeeper;
 use super::context::Context;
 use super::registry::Registry;
-use super::{Administrative, Books, Pulse, listen, tokens, worker};
+use super::{Administrative, Books, Pulse, listen, token_watch, worker};
 use crate::sessions::Sessions;
 use crate::store::{CredentialStore, Store};
 use crate::upstream::Upstream;
@@ -118,7 +118,7 @@ impl Relay {
         let watcher = tokio::spawn(async move {
             tokio::join!(
                 close_what_lost_its_ground(&watched, store),
-                tokens::watch(&watched)
+                token_watch::watch(&watched)
             );
         });
         let bookkeeper = Bookkeeper::new(Arc::clone(&registry), settings.usage_interval.get() as u64);

@@ -1,13 +1,11 @@
 //! Connections whose login ends: the tokens of Azure IoT Hub and of Google-style registries.
 //!
 //! A broker cuts a connection whose token is over, without a word and in the midst of a packet. The relay is ahead of
-//! it: it says so in the log, then closes between two packets, and the next CONNECT gets a new token.
+//! it: it says so in the log, then closes between two packets, and the next CONNECT gets a new token (`token_watch`).
 
-use super::{Administrative, Registry, journal};
-use crate::clock;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 /// A token of a connection.
 #[derive(Debug, Clone, Copy)]
@@ -20,9 +18,9 @@ pub(super) struct Token {
     stage: Stage,
 }
 
-/// What was done about a token.
+/// What is to be done about a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Stage {
+pub(super) enum Stage {
     /// It is good for long.
     Good,
     /// The log says that it ends.
@@ -99,7 +97,7 @@ impl Tokens {
     }
 
     /// The tokens that came to another stage, with the time that they are good yet.
-    fn advance(&self, now: u64, at: Instant) -> HashMap<u64, (Stage, Duration)> {
+    pub(super) fn advance(&self, now: u64, at: Instant) -> HashMap<u64, (Stage, Duration)> {
         let mut changed = HashMap::new();
         for (id, token) in self.lock().iter_mut() {
             let left = token.left(now, at);
@@ -110,24 +108,6 @@ impl Tokens {
             }
         }
         changed
-    }
-}
-
-/// Looks at every token each second, until the task is ended.
-pub(super) async fn watch(registry: &Registry) {
-    loop {
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        let now = clock::seconds(SystemTime::now());
-        let changed = registry.tokens().advance(now, Instant::now());
-        if changed.is_empty() {
-            continue;
-        }
-        registry.for_each(|connection| match changed.get(&connection.id) {
-            Some((Stage::Announced, left)) => journal::token_ends(connection, *left),
-            Some((Stage::Closing, _)) => connection.close(Administrative::TokenEnds),
-            Some((Stage::Over, _)) => connection.close(Administrative::TokenOver),
-            Some((Stage::Good, _)) | None => {}
-        });
     }
 }
 

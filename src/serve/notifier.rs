@@ -3,22 +3,16 @@
 use super::systemd::{self, Vitals};
 use super::{Signals, StartError};
 use crate::database;
-use crate::entrypoint::{Destination, Host, Scheme};
+use crate::entrypoint::Destination;
 use crate::notifier::configuration::NotificationsFile;
-use crate::notifier::secret::Secret;
-use crate::notifier::{BrokerAccess, FIRST_RUN, Notifier};
-use crate::settings::{LogFormat, NotifierBroker, NotifierSettings, Settings};
+use crate::notifier::{FIRST_RUN, Notifier};
+use crate::settings::{LogFormat, NotifierBroker, NotifierBrokerError, Settings};
+use crate::site_broker::SiteBroker;
 use sqlx::SqlitePool;
 use std::io::Write;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
-use zeroize::Zeroizing;
-
-/// The variable with the password at the broker; no flag, as anybody on the machine can read those.
-const PASSWORD: &str = "SIMRELAY_NOTIFIER_BROKER_PASSWORD";
-/// Where the embedded broker usually is.
-const USUAL_BROKER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1884);
 
 /// Why the notifier could not start.
 #[derive(Debug, thiserror::Error)]
@@ -26,15 +20,12 @@ pub enum NotifierError {
     /// Its file cannot be used.
     #[error(transparent)]
     File(#[from] crate::store::StoreError),
-    /// TLS cannot be set up.
+    /// No service can be spoken to.
     #[error(transparent)]
-    Trust(#[from] crate::notifier::TrustError),
-    /// The password at the broker is not there.
-    #[error("the password at the notifier's broker: {0}")]
-    Password(#[from] crate::notifier::secret::MissingSecret),
-    /// A password without a user.
-    #[error("there is a password for the notifier's broker, but no user name; give --notifier-broker-user")]
-    NoUser,
+    Https(#[from] crate::notifier::NoHttpsClient),
+    /// Its broker cannot be tried.
+    #[error(transparent)]
+    Broker(#[from] NotifierBrokerError),
     /// It was switched off and asked for at once.
     #[error("--notifier-broker is off, and nothing else was to be run; give the URL of a broker")]
     Off,
@@ -57,7 +48,7 @@ pub async fn notifier(settings: &Settings, format: LogFormat) -> Result<(), Star
     let broker = match &settings.notifier.notifier_broker {
         Some(NotifierBroker::Off) => return Err(NotifierError::Off.into()),
         Some(NotifierBroker::At(destination)) => destination.clone(),
-        None => at(USUAL_BROKER),
+        None => SiteBroker::USUAL.into(),
     };
     let pool = database::open(&settings.data).await?;
     let (path, given) = settings.notifier.notifications();
@@ -99,7 +90,7 @@ pub(super) fn beside(
     let broker = match (&settings.notifier.notifier_broker, embedded) {
         (Some(NotifierBroker::Off), _) => return Ok(None),
         (Some(NotifierBroker::At(destination)), _) => destination.clone(),
-        (None, Some(address)) => at(address),
+        (None, Some(address)) => address.into(),
         (None, None) => {
             tracing::info!(
                 "without the embedded broker the notifier needs --notifier-broker; it does not run"
@@ -125,40 +116,10 @@ fn start(
     pool: SqlitePool,
 ) -> Result<Notifier, NotifierError> {
     let file = NotificationsFile::open(path)?;
-    let NotifierSettings {
-        notifier_broker_ca,
-        notifier_client_id,
-        ..
-    } = &settings.notifier;
-    let login = login(&settings.notifier)?;
-    let access = BrokerAccess::new(
-        broker,
-        notifier_client_id.clone(),
-        login,
-        notifier_broker_ca.as_deref(),
-    )?;
-    Ok(Notifier::start(file, access, pool, settings.data.clone())?)
-}
-
-fn login(settings: &NotifierSettings) -> Result<Option<(String, Zeroizing<String>)>, NotifierError> {
-    let secret = match &settings.notifier_broker_password_file {
-        Some(path) => Some(Secret::File(path.clone())),
-        None => std::env::var_os(PASSWORD).map(|_| Secret::Environment(PASSWORD.to_owned())),
-    };
-    let password = secret.map(|secret| secret.read()).transpose()?;
-    match (&settings.notifier_broker_user, password) {
-        (None, None) => Ok(None),
-        (None, Some(_)) => Err(NotifierError::NoUser),
-        (Some(user), password) => Ok(Some((user.clone(), password.unwrap_or_default()))),
-    }
-}
-
-fn at(address: SocketAddr) -> Destination {
-    Destination {
-        scheme: Scheme::Mqtt,
-        host: Host::Ip(address.ip()),
-        port: address.port(),
-    }
+    let client_id = settings.notifier.notifier_client_id.clone();
+    let broker = settings.notifier.site_broker(broker)?;
+    let data = settings.data.clone();
+    Ok(Notifier::start(file, broker, client_id, pool, data)?)
 }
 
 fn write_first_run(path: &Path) -> Result<(), NotifierError> {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use super::Listen;
 use crate::bridge::{ApiKey, BridgeSettings, InvalidKey, Network, Rate, TlsFiles};
-use crate::entrypoint::{Destination, Host, Scheme};
+use crate::entrypoint::Destination;
 use crate::site_broker::{Password, SiteBroker, SiteBrokerError};
 
 /// Settings of the HTTP bridge.
@@ -172,19 +172,9 @@ impl BridgeArgs {
     /// # Errors
     /// [`SiteBrokerError`] names the CA file.
     pub fn site_broker(&self, embedded: Option<SocketAddr>) -> Result<SiteBroker, SiteBrokerError> {
-        let destination = self.broker.clone().unwrap_or_else(|| match embedded {
-            Some(address) => plain(address),
-            None => plain(SocketAddr::from(([127, 0, 0, 1], 1884))),
-        });
+        let usual = || embedded.unwrap_or(SiteBroker::USUAL).into();
+        let destination = self.broker.clone().unwrap_or_else(usual);
         let login = self.username.clone().zip(self.password.clone());
         SiteBroker::new(destination, login, self.ca.as_deref())
-    }
-}
-
-fn plain(address: SocketAddr) -> Destination {
-    Destination {
-        scheme: Scheme::Mqtt,
-        host: Host::Ip(address.ip()),
-        port: address.port(),
     }
 }

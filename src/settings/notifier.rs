@@ -1,9 +1,28 @@
 //! Settings of the notifier.
 
 use crate::entrypoint::Destination;
+use crate::notifier::secret::{MissingSecret, Secret};
+use crate::site_broker::{Password, SiteBroker, SiteBrokerError};
 use clap::Args;
 use std::path::PathBuf;
 use std::str::FromStr;
+
+/// The variable with the password at the broker; no flag, as anybody on the machine can read those.
+const PASSWORD: &str = "SIMRELAY_NOTIFIER_BROKER_PASSWORD";
+
+/// Why the notifier's broker cannot be tried.
+#[derive(Debug, thiserror::Error)]
+pub enum NotifierBrokerError {
+    /// The password is not there.
+    #[error("the password at the notifier's broker: {0}")]
+    Password(#[from] MissingSecret),
+    /// A password without a user.
+    #[error("there is a password for the notifier's broker, but no user name; give --notifier-broker-user")]
+    NoUser,
+    /// Its address and its CA do not do.
+    #[error("the notifier's broker: {0}; see --notifier-broker and --notifier-broker-ca")]
+    Broker(#[from] SiteBrokerError),
+}
 
 /// The broker that the notifier listens to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,6 +100,28 @@ impl NotifierSettings {
         match &self.notifications {
             Some(path) => (path.clone(), true),
             None => (PathBuf::from("notifications.json"), false),
+        }
+    }
+
+    /// The broker at `destination`, with the notifier's login and CA.
+    ///
+    /// # Errors
+    /// [`NotifierBrokerError`] says what is missing.
+    pub fn site_broker(&self, destination: Destination) -> Result<SiteBroker, NotifierBrokerError> {
+        let ca = self.notifier_broker_ca.as_deref();
+        Ok(SiteBroker::new(destination, self.login()?, ca)?)
+    }
+
+    fn login(&self) -> Result<Option<(String, Password)>, NotifierBrokerError> {
+        let secret = match &self.notifier_broker_password_file {
+            Some(path) => Some(Secret::File(path.clone())),
+            None => std::env::var_os(PASSWORD).map(|_| Secret::Environment(PASSWORD.to_owned())),
+        };
+        let password = secret.map(|secret| secret.read()).transpose()?;
+        match (&self.notifier_broker_user, password) {
+            (None, None) => Ok(None),
+            (None, Some(_)) => Err(NotifierBrokerError::NoUser),
+            (Some(user), password) => Ok(Some((user.clone(), password.unwrap_or_default().into()))),
         }
     }
 }

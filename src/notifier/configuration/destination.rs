@@ -1,6 +1,6 @@
 //! Destinations of `notifications.json`.
 
-use super::document::{one_of, strings, zone};
+use super::field::{one_of, strings, zone};
 use super::quiet::quiet_windows;
 use super::{Destination, Mail, MailSecurity, Service, Webhook};
 use crate::entrypoint::Problem;

@@ -2,6 +2,7 @@
 
 mod destination;
 mod document;
+mod field;
 mod file;
 mod quiet;
 mod route;

@@ -1,6 +1,6 @@
 //! Quiet hours of `notifications.json`.
 
-use super::document::strings;
+use super::field::strings;
 use crate::entrypoint::Problem;
 use crate::entrypoint::reader::{Object, Path};
 use crate::notifier::quiet_hours::QuietWindow;

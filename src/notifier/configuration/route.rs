@@ -1,6 +1,6 @@
 //! Routes and alarms of `notifications.json`.
 
-use super::document::{one_of, strings};
+use super::field::{one_of, strings};
 use super::{Collapse, Route, Sameness, SilenceAlarm};
 use crate::entrypoint::reader::{Object, Path};
 use crate::entrypoint::{Problem, unknown};

@@ -1,10 +1,17 @@
-//! What an HTTP answer means for a notification.
+//! The client for services that speak HTTP, and what their answers mean for a notification.
 
-use super::Outcome;
+use super::{LIMIT, Outcome};
+use crate::upstream::system_roots;
 use jiff::Timestamp;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
-use reqwest::{RequestBuilder, StatusCode};
+use reqwest::{Client, RequestBuilder, StatusCode};
+use rustls::ClientConfig;
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
+
+/// How long the way to a service may take.
+const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 
 /// The longest wait that a service may ask for. A notification expires by itself.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
@@ -12,6 +19,36 @@ const LONGEST: Duration = Duration::from_secs(24 * 3600);
 const SHOWN: usize = 300;
 /// How much of an answer is read.
 const READ: usize = 16 * 1024;
+
+/// There is no client for HTTPS.
+#[derive(Debug, thiserror::Error)]
+#[error("no HTTPS client can be made: {0}")]
+pub struct NoHttpsClient(String);
+
+impl NoHttpsClient {
+    fn because(error: impl fmt::Display) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// A client that trusts the machine's trust store.
+pub(super) fn client() -> Result<Client, NoHttpsClient> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let tls = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(NoHttpsClient::because)?
+        .with_root_certificates(system_roots())
+        .with_no_client_auth();
+    Client::builder()
+        .tls_backend_preconfigured(tls)
+        .timeout(LIMIT)
+        .connect_timeout(CONNECT_WITHIN)
+        // A secret URL is for the one it was made for.
+        .redirect(reqwest::redirect::Policy::none())
+        .user_agent(concat!("simrelay/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .map_err(NoHttpsClient::because)
+}
 
 /// Sends a request and understands the answer.
 pub(super) async fn attempt(request: RequestBuilder) -> Outcome {

@@ -8,11 +8,12 @@ mod mail;
 mod slack;
 mod webhook;
 
+pub use http::NoHttpsClient;
+
 use super::configuration::{Destination, Service};
 use super::queue::Job;
 use super::secret::MissingSecret;
 use super::template::Values;
-use super::trust::{self, TrustError};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use sqlx::SqlitePool;
@@ -80,19 +81,10 @@ impl Sender {
     /// Log files and rows go to the folder `data` and its database.
     ///
     /// # Errors
-    /// TLS cannot be set up.
-    pub fn new(pool: SqlitePool, data: PathBuf) -> Result<Self, TrustError> {
-        let http = reqwest::Client::builder()
-            .tls_backend_preconfigured(trust::client_config(None)?)
-            .timeout(LIMIT)
-            .connect_timeout(Duration::from_secs(10))
-            // A secret URL is for the one it was made for.
-            .redirect(reqwest::redirect::Policy::none())
-            .user_agent(concat!("simrelay/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|error| TrustError::Client(error.to_string()))?;
+    /// There is no client for HTTPS.
+    pub fn new(pool: SqlitePool, data: PathBuf) -> Result<Self, NoHttpsClient> {
         Ok(Self {
-            http,
+            http: http::client()?,
             pool,
             data,
             logs: log::LogFiles::default(),

@@ -1,0 +1,19 @@
+//! A message, between the broker and the queue.
+
+use jiff::Timestamp;
+
+/// A message as the notifier sees it.
+#[derive(Debug, Clone)]
+pub(super) struct Message {
+    pub(super) topic: String,
+    pub(super) payload: Vec<u8>,
+    /// 0 for quality of service 0.
+    pub(super) packet_id: u16,
+    /// It may have come before.
+    pub(super) duplicate: bool,
+    /// The broker had kept it.
+    pub(super) retained: bool,
+    /// The subscriptions that it came through, if the broker says.
+    pub(super) subscriptions: Vec<usize>,
+    pub(super) time: Timestamp,
+}

@@ -1,0 +1,140 @@
+//! The books are kept: usage into the ledger and the log, refusals into the log book, all of it into the tally.
+//! Once a second, by one task, so that each delta is taken once.
+
+use super::books::{Books, now_millis};
+use super::registry::Registry;
+use crate::usage::{Pending, UsageLines};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+/// How much a kill may lose.
+const FLUSH_EVERY: Duration = Duration::from_secs(1);
+/// How often what is too old is removed from the log book.
+const PRUNE_LOG_EVERY: Duration = Duration::from_secs(60);
+/// How often what is too old is removed from the ledger.
+const PRUNE_LEDGER_EVERY: Duration = Duration::from_secs(60 * 60);
+/// How often a failure that lasts is logged.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
+
+/// The task that keeps the books.
+#[derive(Debug)]
+pub(super) struct Bookkeeper {
+    registry: Arc<Registry>,
+    books: Books,
+    /// Seconds between two usage lines.
+    lines_every: u64,
+    lines: UsageLines,
+    pending: Pending,
+    ledger_complaint: Complaint,
+    logbook_complaint: Complaint,
+}
+
+impl Bookkeeper {
+    pub(super) fn new(registry: Arc<Registry>, lines_every: u64) -> Self {
+        Self {
+            books: registry.books().clone(),
+            registry,
+            lines_every,
+            lines: UsageLines::default(),
+            pending: Pending::default(),
+            ledger_complaint: Complaint::default(),
+            logbook_complaint: Complaint::default(),
+        }
+    }
+
+    /// Keeps the books until `stop` is dropped; gives itself back for [`Self::close`]. A round that has begun
+    /// is ended first: it is never cut off between its commit and the news of it.
+    pub(super) async fn keep(mut self, mut stop: oneshot::Receiver<()>) -> Self {
+        let every = |period| {
+            let mut ticks = interval(period);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            ticks
+        };
+        let mut flush = every(FLUSH_EVERY);
+        let mut log = every(Duration::from_secs(self.lines_every));
+        let mut prune_log = every(PRUNE_LOG_EVERY);
+        let mut prune_ledger = every(PRUNE_LEDGER_EVERY);
+        // The first tick comes at once.
+        log.tick().await;
+        loop {
+            tokio::select! {
+                _ = &mut stop => return self,
+                _ = flush.tick() => self.round().await,
+                _ = log.tick() => {
+                    self.count();
+                    self.lines.log(self.lines_every);
+                }
+                _ = prune_log.tick() => complain(self.books.logbook.prune(now_millis()).await),
+                _ = prune_ledger.tick() => complain(self.books.ledger.prune(now_millis() / 1000).await),
+            }
+        }
+    }
+
+    /// The last round, when no connection is left.
+    pub(super) async fn close(mut self) {
+        self.round().await;
+        self.lines.log(0);
+        if !self.pending.is_empty() {
+            let requests = self.pending.requests();
+            tracing::error!(
+                requests,
+                "the ledger could not be written, these requests are missing in it"
+            );
+        }
+    }
+
+    /// Takes what was counted since the last time, and enters it everywhere.
+    fn count(&mut self) {
+        self.registry.report();
+        let now = now_millis() / 1000;
+        for (key, counts) in self.books.meter.take() {
+            self.books.tally.counted(key.group(), counts);
+            self.lines.add(&key, &counts);
+            self.pending.add(now, key, counts);
+        }
+    }
+
+    async fn round(&mut self) {
+        self.count();
+        if !self.pending.is_empty() {
+            let started = Instant::now();
+            let written = self.books.ledger.write(&self.pending).await;
+            self.books.tally.flushed(started.elapsed(), written.is_err());
+            if written.is_ok() {
+                self.pending = Pending::default();
+            }
+            self.ledger_complaint.about(written.err());
+        }
+        let written = self.books.logbook.flush().await;
+        self.logbook_complaint.about(written.err());
+    }
+}
+
+fn complain(pruned: Result<(), impl std::fmt::Display>) {
+    if let Err(error) = pruned {
+        tracing::warn!("old entries could not be removed from {error}");
+    }
+}
+
+/// Tells of a failure when it begins, once a minute while it lasts, and when it is over.
+#[derive(Debug, Default)]
+struct Complaint(Option<Instant>);
+
+impl Complaint {
+    fn about(&mut self, error: Option<impl std::fmt::Display>) {
+        match (error, self.0) {
+            (None, None) => {}
+            (None, Some(_)) => {
+                tracing::info!("the database can be written again");
+                self.0 = None;
+            }
+            (Some(_), Some(told)) if told.elapsed() < COMPLAIN_EVERY => {}
+            (Some(error), _) => {
+                tracing::error!("cannot write to {error}; it is tried again every second");
+                self.0 = Some(Instant::now());
+            }
+        }
+    }
+}
