@@ -12,6 +12,7 @@
 //! |---|---|---|
 //! | 0 | [`mqtt`] | the wire: framing, CONNECT and CONNACK patched, topics spliced; sans-io, knows no SIM |
 //! | 0 | [`sim`] | who is calling: identifiers, SIMs, SIM sessions |
+//! | 0 | [`descriptors`] | how many files and sockets may be open |
 //! | 0 | [`clock`] | whether the system clock can be right |
 //! | 0 | [`credential`] | what a credential is, with its secrets hidden |
 //! | 0 | [`private_file`] | files that only their owner reads, replaced whole |
@@ -40,6 +41,7 @@ pub mod cli;
 pub mod clock;
 pub mod credential;
 pub mod database;
+pub mod descriptors;
 pub mod doctor;
 pub mod entrypoint;
 pub mod explain;

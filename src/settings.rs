@@ -1,9 +1,11 @@
 //! Settings: flags and environment variables of the same names.
 
 mod bridge;
+mod limits;
 mod notifier;
 
 pub use bridge::BridgeArgs;
+pub use limits::LimitArgs;
 pub use notifier::{NotifierBroker, NotifierSettings};
 
 use crate::upstream::Detour;
@@ -186,6 +188,9 @@ pub struct Settings {
     )]
     pub grace: u64,
 
+    /// What devices may take of the relay.
+    #[command(flatten)]
+    pub limits: LimitArgs,
     /// The HTTP bridge.
     #[command(flatten)]
     pub bridge: BridgeArgs,

@@ -31,7 +31,10 @@ struct Api {
 impl Api {
     async fn with(file: &str) -> Self {
         let (sessions, _) = Sessions::new();
-        Self::serving(file, |_, books| Arc::new(Registry::new(1, books, sessions))).await
+        Self::serving(file, |_, books| {
+            Arc::new(Registry::new(1, crate::relay::Limits::of(1024), books, sessions))
+        })
+        .await
     }
 
     /// The API over a store of its own, and over the registry that `registry` makes for that store.

@@ -15,6 +15,8 @@ pub(super) struct Banner<'a> {
     pub(super) settings: &'a Settings,
     pub(super) store: &'a Arc<FileStore>,
     pub(super) relay: &'a Relay,
+    /// Files and sockets that may be open.
+    pub(super) descriptors: u64,
     pub(super) api: Option<SocketAddr>,
     pub(super) broker: Option<SocketAddr>,
     pub(super) bridge: Option<&'a Running>,
@@ -37,6 +39,18 @@ impl Banner<'_> {
                 tracing::info!(event = "listening", service, %address, "listening");
             }
         }
+        let limits = self.relay.registry().limits();
+        tracing::info!(
+            event = "limits",
+            open_files = self.descriptors,
+            connections = limits.connections,
+            connections_per_sim = limits.per_sim,
+            handshakes = limits.handshakes,
+            handshakes_per_sim = limits.handshakes_per_sim,
+            strangers = limits.strangers,
+            rate_per_sim = limits.rate,
+            "limits in force"
+        );
         tracing::info!(event = "ready", version = env!("CARGO_PKG_VERSION"), "ready");
     }
 
@@ -77,6 +91,12 @@ impl fmt::Display for Banner<'_> {
         for address in self.relay.addresses() {
             writeln!(f, "  relay   {address}: devices connect here with plain MQTT")?;
         }
+        let limits = self.relay.registry().limits();
+        writeln!(
+            f,
+            "  limits  {} connections, {} a SIM; {} open files",
+            limits.connections, limits.per_sim, self.descriptors
+        )?;
         if let Some(address) = self.api {
             let token = AdminToken::path(&self.settings.data);
             writeln!(

@@ -10,6 +10,7 @@ pub use notifier::{NotifierError, notifier};
 use crate::api::{self, ApiState, Auth, Readiness};
 use crate::clock::{self, ClockBehind};
 use crate::database;
+use crate::descriptors;
 use crate::relay::{Books, Relay, RelaySettings};
 use crate::serve::banner::Banner;
 use crate::serve::bridge::Running;
@@ -128,6 +129,7 @@ pub async fn run(settings: &Settings, format: LogFormat) -> Result<(), StartErro
             "{behind}: no tokens are made until it is set"
         );
     }
+    let descriptors = descriptors::raise();
     let mut signals = Signals::catch().map_err(StartError::Signals)?;
     // First, as the configuration of a first run leads to it.
     let broker = start_broker(settings).await?;
@@ -138,7 +140,9 @@ pub async fn run(settings: &Settings, format: LogFormat) -> Result<(), StartErro
     let books = Books::new(&pool);
     let history = History::new(pool.clone());
     let (sessions, keeping) = start_history(settings, &history).await?;
-    let relay = start_relay(settings, &store, &credentials, books, sessions)?;
+    // The embedded broker has an end of each connection, too.
+    let share = broker.map_or(descriptors, |_| descriptors / 3 * 2);
+    let relay = start_relay(settings, &store, &credentials, books, sessions, share)?;
     let (stop_api, api_stopped) = oneshot::channel::<()>();
     let readiness = Readiness::starting(pool.clone());
     let api = start_api(
@@ -168,6 +172,7 @@ pub async fn run(settings: &Settings, format: LogFormat) -> Result<(), StartErro
         settings,
         store: &store,
         relay: &relay,
+        descriptors,
         api: api.as_ref().map(|(address, _)| *address),
         broker,
         bridge: bridge.as_ref(),
@@ -258,10 +263,21 @@ fn start_relay(
     credentials: &Arc<CredentialStore>,
     books: Books,
     sessions: Arc<Sessions>,
+    descriptors: u64,
 ) -> Result<Relay, StartError> {
+    let limits = settings.limits.limits(descriptors);
+    if limits.connections as u64 > descriptors / 2 {
+        tracing::warn!(
+            connections = limits.connections,
+            open_files = descriptors,
+            advice = "raise the limit of open files (LimitNOFILE= of the service), or lower --relay-max-connections",
+            "a connection takes two of the open files, so there cannot be as many as may be"
+        );
+    }
     let relay = RelaySettings {
         listen: settings.relay_addresses(),
         workers: settings.workers(),
+        limits,
         usage_interval: settings.usage_interval,
         token_lifetime: Duration::from_secs(settings.token_lifetime),
         grace: Duration::from_secs(settings.grace),
