@@ -101,7 +101,8 @@ impl fmt::Display for Banner<'_> {
             let token = AdminToken::path(&self.settings.data);
             writeln!(
                 f,
-                "  api     http://{address}/v1/groups: its token is in {}",
+                "  api     {}://{address}/v1/groups: its token is in {}",
+                self.settings.api.scheme(),
                 token.display()
             )?;
         }

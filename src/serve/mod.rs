@@ -15,8 +15,9 @@ use crate::relay::{Books, Relay, RelaySettings};
 use crate::serve::banner::Banner;
 use crate::serve::bridge::Running;
 use crate::serve::systemd::Vitals;
+use crate::server_tls::{Certificate, TlsError};
 use crate::sessions::{History, Sessions};
-use crate::settings::{Listen, LogFormat, Settings};
+use crate::settings::{Listen, LogFormat, PlainApi, Settings};
 use crate::site_broker::SiteBrokerError;
 use crate::store::{CredentialStore, FileStore, References, Store};
 use crate::upstream::{Deadlines, LocalAddresses, Upstream};
@@ -30,6 +31,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
 
 pub use bridge::bridge;
 
@@ -77,6 +79,12 @@ pub enum StartError {
     /// The credential store cannot be put right after a crash.
     #[error(transparent)]
     Credentials(#[from] crate::store::CredentialChangeError),
+    /// The admin API would be plain HTTP for other machines.
+    #[error(transparent)]
+    PlainApi(#[from] PlainApi),
+    /// The certificate of the admin API cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The admin API cannot listen.
     #[error(
         "cannot listen on {address} for the admin API: {source}; choose another address with --api-listen, or off"
@@ -248,7 +256,7 @@ async fn start_history(
     settings: &Settings,
     history: &History,
 ) -> Result<(Arc<Sessions>, JoinHandle<()>), StartError> {
-    if settings.api_listen == Listen::Off {
+    if settings.api.listen == Listen::Off {
         return Ok((Sessions::off(), tokio::spawn(async {})));
     }
     history.close_left_open().await.map_err(StartError::History)?;
@@ -321,15 +329,16 @@ async fn start_api(
     readiness: Readiness,
     stopped: oneshot::Receiver<()>,
 ) -> Result<Option<(SocketAddr, JoinHandle<()>)>, StartError> {
-    let Listen::On(address) = settings.api_listen else {
+    let Some(address) = settings.api.address()? else {
         return Ok(None);
     };
+    let certificate = settings.api.tls().map(Certificate::open).transpose()?;
     let auth = Arc::new(Auth::open(&settings.data)?);
     let failed = |source| StartError::Api { address, source };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
-    if !address.ip().is_loopback() {
-        tracing::warn!(%address, "the admin API is plain HTTP: its token can be read on the way to a non-loopback address");
+    if certificate.is_none() && !address.ip().is_loopback() {
+        tracing::warn!(%address, "the admin API is plain HTTP, as --api-allow-plain says: its token can be read on the way");
     }
     let state = ApiState {
         store: Arc::clone(store) as Arc<dyn Store>,
@@ -341,10 +350,16 @@ async fn start_api(
         references: References::new(Arc::clone(store) as Arc<dyn Store>, Arc::clone(credentials)),
         auth,
     };
+    let tls = certificate
+        .as_ref()
+        .map(|certificate| TlsAcceptor::from(certificate.config()));
+    if let Some(certificate) = certificate {
+        tokio::spawn(certificate.watch());
+    }
     let serving = tokio::spawn(async move {
         // The sender is dropped when the program shuts down.
         let shutdown = async move { drop(stopped.await) };
-        api::serve(listener, state, shutdown).await;
+        api::serve(listener, tls, state, shutdown).await;
     });
     Ok(Some((address, serving)))
 }

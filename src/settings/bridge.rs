@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::Listen;
-use crate::bridge::{ApiKey, BridgeSettings, Network, Rate, TlsFiles};
+use crate::bridge::{ApiKey, BridgeSettings, Network, Rate};
 use crate::entrypoint::{Destination, Host, Scheme};
+use crate::server_tls::TlsFiles;
 use crate::site_broker::{Password, SiteBroker, SiteBrokerError};
 
 /// Settings of the HTTP bridge.
