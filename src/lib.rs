@@ -12,10 +12,12 @@
 //! |---|---|---|
 //! | 0 | [`mqtt`] | the wire: framing, CONNECT and CONNACK patched, topics spliced; sans-io, knows no SIM |
 //! | 0 | [`sim`] | who is calling: identifiers, SIMs, SIM sessions |
+//! | 0 | [`descriptors`] | how many files and sockets may be open |
 //! | 0 | [`clock`] | whether the system clock can be right |
 //! | 0 | [`credential`] | what a credential is, with its secrets hidden |
 //! | 0 | [`private_file`] | files that only their owner reads, replaced whole |
 //! | 0 | [`database`] | the SQLite file of the data folder: opened, migrated |
+//! | 1 | [`server_tls`] | the certificate that an HTTP service of ours shows |
 //! | 1 | [`entrypoint`] | the Beam object: JSON checked into an `EntryPoint`; placeholders and topics |
 //! | 1 | [`usage`] | what is counted for the bill; the ledger |
 //! | 1 | [`logbook`] | what went wrong, per SIM |
@@ -40,6 +42,7 @@ pub mod cli;
 pub mod clock;
 pub mod credential;
 pub mod database;
+pub mod descriptors;
 pub mod doctor;
 pub mod entrypoint;
 pub mod explain;
@@ -50,6 +53,7 @@ pub mod notifier;
 pub mod private_file;
 pub mod relay;
 pub mod serve;
+pub mod server_tls;
 pub mod sessions;
 pub mod settings;
 pub mod sim;

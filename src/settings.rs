@@ -1,9 +1,13 @@
 //! Settings: flags and environment variables of the same names.
 
+mod api;
 mod bridge;
+mod limits;
 mod notifier;
 
+pub use api::{ApiArgs, PlainApi};
 pub use bridge::BridgeArgs;
+pub use limits::LimitArgs;
 pub use notifier::{NotifierBroker, NotifierBrokerError, NotifierSettings};
 
 use crate::upstream::Detour;
@@ -85,16 +89,6 @@ pub struct Settings {
         global = true
     )]
     pub upstream_bind: Vec<IpAddr>,
-
-    /// Admin API, or off
-    #[arg(
-        long,
-        env = "SIMRELAY_API_LISTEN",
-        default_value = "127.0.0.1:8090",
-        value_name = "ADDRESS",
-        global = true
-    )]
-    pub api_listen: Listen,
 
     /// Embedded broker (loopback only), or off
     #[arg(
@@ -186,6 +180,12 @@ pub struct Settings {
     )]
     pub grace: u64,
 
+    /// The admin API.
+    #[command(flatten)]
+    pub api: ApiArgs,
+    /// What devices may take of the relay.
+    #[command(flatten)]
+    pub limits: LimitArgs,
     /// The HTTP bridge.
     #[command(flatten)]
     pub bridge: BridgeArgs,

@@ -3,7 +3,7 @@
 use super::bookkeeper::Bookkeeper;
 use super::context::Context;
 use super::registry::Registry;
-use super::{Administrative, Books, Pulse, listen, token_watch, worker};
+use super::{Administrative, Books, Limits, Pulse, listen, token_watch, worker};
 use crate::sessions::Sessions;
 use crate::store::{CredentialStore, Store};
 use crate::upstream::Upstream;
@@ -23,6 +23,8 @@ pub struct RelaySettings {
     pub listen: Vec<SocketAddr>,
     /// Threads of the data plane.
     pub workers: NonZeroUsize,
+    /// How much devices may take.
+    pub limits: Limits,
     /// Seconds between two usage lines of a SIM.
     pub usage_interval: NonZeroUsize,
     /// How long a token lives that is made for Azure IoT Hub or a Google-style registry.
@@ -96,7 +98,7 @@ impl Relay {
                 share.push(listener);
             }
         }
-        let registry = Arc::new(Registry::new(count, books, sessions));
+        let registry = Arc::new(Registry::new(count, settings.limits, books, sessions));
         let (shutdown, down) = watch::channel(false);
         let context = Arc::new(Context {
             store: Arc::clone(&store),

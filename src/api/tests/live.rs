@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::*;
-use crate::relay::{Relay, RelaySettings};
+use crate::relay::{Limits, Relay, RelaySettings};
 use crate::store::CredentialStore;
 use crate::upstream::{Deadlines, Upstream};
 
@@ -46,6 +46,7 @@ impl Site {
                 token_lifetime: Duration::from_secs(3600),
                 listen: vec!["127.0.0.1:0".parse().unwrap()],
                 workers: std::num::NonZeroUsize::MIN,
+                limits: Limits::of(1024),
                 usage_interval: std::num::NonZeroUsize::MIN,
                 grace: Duration::from_secs(1),
             };
