@@ -170,7 +170,19 @@ pub struct Settings {
     )]
     pub connect_to: Vec<Detour>,
 
-    /// Seconds that open connections may take to close on SIGTERM
+    /// Seconds over which open connections are closed on SIGTERM, one after the other, so that a fleet does not come
+    /// back all at once
+    #[arg(
+        long,
+        env = "SIMRELAY_DRAIN",
+        default_value = "2",
+        value_parser = clap::value_parser!(u64).range(0..=3600),
+        value_name = "SECONDS",
+        global = true
+    )]
+    pub drain: u64,
+
+    /// Seconds that the last of them may then take
     #[arg(
         long,
         env = "SIMRELAY_GRACE",

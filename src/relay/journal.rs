@@ -90,6 +90,7 @@ pub(super) fn closed(books: &Books, connection: &Connection, ending: &Ending) {
         ($level:ident) => {
             line!($level, "closed", who, {
                 reason = %ending,
+                advice = ending.advice(),
                 duration,
                 device_up = counts.device_up,
                 broker_up = counts.broker_up,

@@ -57,6 +57,7 @@ pub use admission::{Admission, IDLE_WITHOUT_KEEP_ALIVE, IdleRule, idle_rule};
 pub use books::Books;
 pub use ending::{Administrative, Ending};
 pub use limits::{Limits, OverLimit};
+pub use listen::ListenOn;
 pub use pulse::Pulse;
 pub use refusal::Refusal;
 pub use registry::{Connection, Registry};

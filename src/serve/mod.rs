@@ -11,7 +11,7 @@ use crate::api::{self, ApiState, Auth, Readiness};
 use crate::clock::{self, ClockBehind};
 use crate::database;
 use crate::descriptors;
-use crate::relay::{Books, Relay, RelaySettings};
+use crate::relay::{Books, ListenOn, Relay, RelaySettings};
 use crate::serve::banner::Banner;
 use crate::serve::bridge::Running;
 use crate::serve::systemd::Vitals;
@@ -123,6 +123,11 @@ pub enum StartError {
     /// The notifier cannot start.
     #[error(transparent)]
     Notifier(#[from] NotifierError),
+    /// What systemd handed over is no listening TCP socket.
+    #[error(
+        "systemd handed over a socket that cannot be used for devices: {0}; a socket unit of the relay has ListenStream= with a port and nothing else"
+    )]
+    Inherited(std::io::Error),
     /// Signals cannot be caught.
     #[error("cannot catch signals: {0}")]
     Signals(std::io::Error),
@@ -269,6 +274,21 @@ async fn start_history(
     Ok((sessions, tokio::spawn(keeping)))
 }
 
+/// What systemd opened for devices, if it did; else the addresses of the settings.
+fn relay_sockets(settings: &Settings) -> Result<Vec<ListenOn>, StartError> {
+    let inherited = systemd::listeners().map_err(StartError::Inherited)?;
+    if inherited.is_empty() {
+        let addresses = settings.relay_addresses();
+        return Ok(addresses.into_iter().map(ListenOn::Address).collect());
+    }
+    tracing::info!(
+        sockets = inherited.len(),
+        "devices connect to the sockets of the systemd unit; --relay-listen is not used"
+    );
+    let shared = inherited.into_iter().map(Arc::new);
+    Ok(shared.map(ListenOn::Inherited).collect())
+}
+
 fn start_relay(
     settings: &Settings,
     store: &Arc<FileStore>,
@@ -287,11 +307,12 @@ fn start_relay(
         );
     }
     let relay = RelaySettings {
-        listen: settings.relay_addresses(),
+        listen: relay_sockets(settings)?,
         workers: settings.workers(),
         limits,
         usage_interval: settings.usage_interval,
         token_lifetime: Duration::from_secs(settings.token_lifetime),
+        drain: Duration::from_secs(settings.drain),
         grace: Duration::from_secs(settings.grace),
     };
     let store = Arc::clone(store) as Arc<dyn Store>;
