@@ -93,13 +93,21 @@ impl Bookkeeper {
 
     /// Takes what was counted since the last time, and enters it everywhere.
     fn count(&mut self) {
-        self.registry.report();
         let now = now_millis() / 1000;
-        for (key, counts) in self.books.meter.take() {
-            self.books.tally.counted(key.group(), counts);
-            self.lines.add(&key, &counts);
-            self.pending.add(now, key, counts);
-        }
+        let Self {
+            registry,
+            books,
+            lines,
+            pending,
+            ..
+        } = self;
+        registry.report(|| {
+            for (key, counts) in books.meter.take() {
+                books.tally.counted(key.group(), counts);
+                lines.add(&key, &counts);
+                pending.add(now, key, counts);
+            }
+        });
     }
 
     async fn round(&mut self) {

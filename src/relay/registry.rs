@@ -16,6 +16,9 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+/// Connections that report in one go.
+const PART: usize = 1024;
+
 /// Has a connection's task look at the idle rule, where [`Administrative`] has it close.
 const LOOK: u8 = u8::MAX;
 
@@ -312,9 +315,27 @@ impl Registry {
         closed
     }
 
-    /// Hands everything counted so far to the meter.
-    pub fn report(&self) {
-        self.for_each(|connection| connection.report(&self.books.meter));
+    /// Hands everything counted so far to the meter, and calls `some` whenever a part of the connections has:
+    /// a worker waits for a part of its table only.
+    pub fn report(&self, mut some: impl FnMut()) {
+        for worker in 0..self.tables.len() {
+            let mut from = 0;
+            loop {
+                let table = self.table(worker);
+                let end = table.connections.capacity();
+                for key in from..(from + PART).min(end) {
+                    if let Some(connection) = table.connections.get(key) {
+                        connection.report(&self.books.meter);
+                    }
+                }
+                drop(table);
+                some();
+                from += PART;
+                if from >= end {
+                    break;
+                }
+            }
+        }
     }
 }
 

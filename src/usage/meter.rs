@@ -105,28 +105,33 @@ impl UsageLines {
     /// Writes one line for each key that had a request since the last call; the bytes of the others wait
     /// for their next request. `interval` is in seconds.
     pub fn log(&mut self, interval: u64) {
-        let active = |(_, counts): &(UsageKey, Counts)| counts.requests() > 0;
-        let (due, waiting): (Sums, Sums) = std::mem::take(&mut self.0).into_iter().partition(active);
-        self.0 = waiting;
-        for (key, counts) in due {
-            tracing::info!(
-                event = "usage",
-                imsi = %key.imsi(),
-                group = key.group().map(GroupId::as_str),
-                interval,
-                in_mqtt = counts.device_leg(),
-                out_mqtt = if key.tls { 0 } else { counts.broker_leg() },
-                out_mqtts = if key.tls { counts.broker_leg() } else { 0 },
-                device_up = counts.device_up,
-                broker_up = counts.broker_up,
-                broker_down = counts.broker_down,
-                device_down = counts.device_down,
-                bytes_up = counts.bytes_up,
-                bytes_down = counts.bytes_down,
-                "usage"
-            );
-        }
+        self.0.retain(|key, counts| {
+            let waits = counts.requests() == 0;
+            if !waits {
+                line(key, counts, interval);
+            }
+            waits
+        });
     }
+}
+
+fn line(key: &UsageKey, counts: &Counts, interval: u64) {
+    tracing::info!(
+        event = "usage",
+        imsi = %key.imsi(),
+        group = key.group().map(GroupId::as_str),
+        interval,
+        in_mqtt = counts.device_leg(),
+        out_mqtt = if key.tls { 0 } else { counts.broker_leg() },
+        out_mqtts = if key.tls { counts.broker_leg() } else { 0 },
+        device_up = counts.device_up,
+        broker_up = counts.broker_up,
+        broker_down = counts.broker_down,
+        device_down = counts.device_down,
+        bytes_up = counts.bytes_up,
+        bytes_down = counts.bytes_down,
+        "usage"
+    );
 }
 
 #[cfg(test)]
