@@ -2,6 +2,7 @@
 
 mod auth_key;
 mod doctor;
+mod installed;
 mod notifications;
 
 use crate::settings::Settings;
@@ -10,7 +11,8 @@ use std::io::Write;
 use std::path::PathBuf;
 
 pub use auth_key::{AuthKeyError, auth_key};
-pub use doctor::{DoctorArgs, apply_settings_of_services, doctor};
+pub use doctor::{DoctorArgs, doctor};
+pub use installed::{INSTALLED_SETTINGS, apply_settings_of_services, find_data_of_services};
 pub use notifications::{NotificationsCommand, NotificationsError, notifications};
 
 /// A self-hosted cellular MQTT relay in the style of SORACOM Beam.

@@ -3,7 +3,8 @@
 use anyhow::Context;
 use clap::Parser;
 use simrelay::cli::{
-    Cli, Command, apply_settings_of_services, auth_key, doctor, notifications, say, say_error,
+    Cli, Command, apply_settings_of_services, auth_key, doctor, find_data_of_services, notifications, say,
+    say_error,
 };
 use simrelay::serve::StartError;
 use simrelay::settings::{LogFormat, Settings};
@@ -56,10 +57,12 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             Ok(exit_code(diagnosis.is_good()))
         }
         Command::Notifications(command) => {
+            find_data_of_services(&settings)?;
             say(&runtime()?.block_on(notifications(&command, &settings))?)?;
             Ok(ExitCode::SUCCESS)
         }
         Command::AuthKey(command) => {
+            find_data_of_services(&settings)?;
             say(&auth_key(&command, &settings)?)?;
             Ok(ExitCode::SUCCESS)
         }

@@ -1,22 +1,14 @@
 //! `simrelay doctor`.
 
-use std::collections::HashMap;
-use std::io;
-use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 
 use clap::Args;
 
+use super::INSTALLED_SETTINGS;
 use crate::bridge::Topic;
 use crate::doctor::{self, Diagnosis, Finding, Port, Rehearsal};
 use crate::settings::{Listen, NotifierBroker, Settings};
 use crate::site_broker::SiteBroker;
-
-/// Where the services of the package have their settings.
-const SETTINGS: &str = "/etc/simrelay/simrelay.env";
-/// Set in the environment of the second run.
-const APPLIED: &str = "SIMRELAY_DOCTOR_SETTINGS_APPLIED";
 
 /// What the doctor is asked to look at.
 #[derive(Debug, Clone, Args)]
@@ -28,7 +20,7 @@ pub struct DoctorArgs {
     #[arg(long)]
     pub json: bool,
     /// The settings of the services, NAME=value a line; what the environment sets already stays
-    #[arg(long, value_name = "FILE", default_value = SETTINGS)]
+    #[arg(long, value_name = "FILE", default_value = INSTALLED_SETTINGS)]
     pub settings: PathBuf,
 }
 
@@ -115,67 +107,4 @@ async fn notifier(command: &DoctorArgs, settings: &Settings) -> Vec<Finding> {
         )];
     }
     doctor::notifications(&file, command.topic.as_ref().map(Topic::as_str)).await
-}
-
-/// Runs this program again with the settings of the services, if there are any; returns if not. So that the
-/// doctor sees what the services see.
-///
-/// # Errors
-/// The file is there and cannot be read, or the program cannot be run.
-pub fn apply_settings_of_services(file: &Path) -> io::Result<()> {
-    if std::env::var_os(APPLIED).is_some() || !file.exists() {
-        return Ok(());
-    }
-    let text = std::fs::read_to_string(file).map_err(|error| {
-        io::Error::new(
-            error.kind(),
-            format!("cannot read {}: {error}; try sudo", file.display()),
-        )
-    })?;
-    let missing = assignments(&text)
-        .into_iter()
-        .filter(|(name, _)| std::env::var_os(name).is_none());
-    let error = Command::new(std::env::current_exe()?)
-        .args(std::env::args_os().skip(1))
-        .envs(missing)
-        .env(APPLIED, "1")
-        .exec();
-    Err(error)
-}
-
-/// The lines of an environment file as systemd reads them: comments and quotes are left out.
-fn assignments(text: &str) -> HashMap<String, String> {
-    let line = |line: &str| {
-        let (name, value) = line.trim().split_once('=')?;
-        let value = value.trim();
-        let quoted = ['"', '\'']
-            .into_iter()
-            .find_map(|quote| value.strip_prefix(quote)?.strip_suffix(quote));
-        Some((name.trim().to_owned(), quoted.unwrap_or(value).to_owned()))
-    };
-    let is_comment = |line: &&str| !line.trim_start().starts_with(['#', ';']);
-    text.lines().filter(is_comment).filter_map(line).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_environment_file_is_read_as_systemd_does() {
-        let text = "# A=0\n; B=0\nA=1\n B = two words \nC=\"three 3\"\nD='4'\nE=a=b\nnonsense\nF=\n";
-        let found = assignments(text);
-        let expected = [
-            ("A", "1"),
-            ("B", "two words"),
-            ("C", "three 3"),
-            ("D", "4"),
-            ("E", "a=b"),
-            ("F", ""),
-        ];
-        assert_eq!(found.len(), expected.len());
-        for (name, value) in expected {
-            assert_eq!(found[name], value, "{name}");
-        }
-    }
 }

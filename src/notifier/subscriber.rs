@@ -66,7 +66,8 @@ impl Subscriber {
                 reason(&self.broker, &end), wait.as_secs_f32());
             tokio::select! {
                 _ = tokio::time::sleep(wait) => {}
-                _ = self.stop.changed() => {}
+                // Also when nobody is left who could say stop: then the program is ending.
+                _ = self.stop.changed() => return,
             }
         }
     }
