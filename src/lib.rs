@@ -16,6 +16,7 @@
 //! | 0 | [`credential`] | what a credential is, with its secrets hidden |
 //! | 0 | [`private_file`] | files that only their owner reads, replaced whole |
 //! | 0 | [`database`] | the SQLite file of the data folder: opened, migrated |
+//! | 0 | `report` | numbers of a service, logged when they change |
 //! | 1 | [`entrypoint`] | the Beam object: JSON checked into an `EntryPoint`; placeholders and topics |
 //! | 1 | [`usage`] | what is counted for the bill; the ledger |
 //! | 1 | [`logbook`] | what went wrong, per SIM |
@@ -49,6 +50,7 @@ pub mod mqtt;
 pub mod notifier;
 pub mod private_file;
 pub mod relay;
+mod report;
 pub mod serve;
 pub mod sessions;
 pub mod settings;

@@ -8,8 +8,10 @@
 //! | `outbox` | messages that the broker has not acknowledged, in order |
 //! | `journal` | those of them that callers no longer wait for, on disk |
 //! | `link` | the one MQTT connection |
+//! | `counters` | what became of messages |
 
 mod answer;
+mod counters;
 mod guard;
 mod journal;
 mod key;
@@ -36,12 +38,14 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
+use crate::report;
 use crate::site_broker::SiteBroker;
 use guard::Guard;
 use journal::Journal;
 use routes::Desk;
 use tls::Certificate;
 
+pub use counters::Counters;
 pub use key::{ApiKey, InvalidKey};
 pub use message::Message;
 pub use networks::{InvalidNetwork, Network};
@@ -109,6 +113,7 @@ pub struct Bridge {
     link: JoinHandle<()>,
     watching: Option<JoinHandle<()>>,
     writing: JoinHandle<()>,
+    reporting: JoinHandle<()>,
 }
 
 impl Bridge {
@@ -147,10 +152,17 @@ impl Bridge {
             outbox: outbox.clone(),
             stop,
             writing: tokio::spawn(writing),
+            reporting: tokio::spawn(report::changes("bridge", numbers(outbox.clone()))),
             link: tokio::spawn(link::run(broker, outbox)),
             serving: tokio::spawn(server::serve(listener, acceptor, router, stopped)),
             watching: certificate.map(|certificate| tokio::spawn(certificate.watch())),
         })
+    }
+
+    /// The messages that wait, and what became of the others.
+    #[must_use]
+    pub fn outbox(&self) -> &Outbox {
+        &self.outbox
     }
 
     /// Where callers connect.
@@ -185,12 +197,19 @@ impl Bridge {
         let _ = self.stop.send(true);
         let _ = self.serving.await;
         self.link.abort();
+        self.reporting.abort();
         if let Some(watching) = self.watching {
             watching.abort();
         }
         // With the link and the outbox the last journals go, and the writer ends when all is written.
         let _ = self.link.await;
+        let _ = self.reporting.await;
         drop(self.outbox);
         let _ = timeout(WRITE_WITHIN, self.writing).await;
     }
+}
+
+/// The numbers of the log line.
+fn numbers(outbox: Outbox) -> impl Fn() -> String {
+    move || format!("{}waiting {}", outbox.counters(), outbox.len())
 }

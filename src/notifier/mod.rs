@@ -41,6 +41,7 @@ pub mod topic_filter;
 pub use counters::{Counters, Delivery as DeliveryCounters};
 pub use send::NoHttpsClient;
 
+use crate::report;
 use crate::site_broker::SiteBroker;
 use configuration::{Notifications, NotificationsFile};
 use counters::add;
@@ -66,8 +67,6 @@ pub const FIRST_RUN: &str = include_str!("../../notifications.json");
 const ON_THE_WAY: usize = 1000;
 /// How often bounds and silences are looked at.
 const LOOK: Duration = Duration::from_secs(5);
-/// How often the numbers are logged if they have changed.
-const REPORT: Duration = Duration::from_secs(60);
 
 /// The notifier, running.
 #[derive(Debug)]
@@ -99,6 +98,7 @@ impl Notifier {
         let (arrivals, arriving) = mpsc::channel(ON_THE_WAY);
         let connected = watch::Sender::new(false);
         let counters = Arc::new(Counters::default());
+        let told = Arc::clone(&counters);
         let queue = Queue::new(pool.clone());
         let sender = Sender::new(pool.clone(), data)?;
         let watchman = Watchman {
@@ -143,7 +143,7 @@ impl Notifier {
             others: vec![
                 tokio::spawn(file.watch()),
                 tokio::spawn(watchman.run()),
-                tokio::spawn(report(Arc::clone(&counters))),
+                tokio::spawn(report::changes("notifications", move || told.to_string())),
             ],
             counters,
         })
@@ -261,18 +261,6 @@ impl Watchman {
                 dead = swept.buried,
                 "notifications were too old (timeToLiveHours) or too many (mostWaiting)"
             );
-        }
-    }
-}
-
-async fn report(counters: Arc<Counters>) {
-    let mut before = counters.to_string();
-    loop {
-        tokio::time::sleep(REPORT).await;
-        let now = counters.to_string();
-        if now != before {
-            tracing::info!(event = "notifications", "{now}");
-            before = now;
         }
     }
 }

@@ -7,7 +7,7 @@ mod systemd;
 
 pub use notifier::{NotifierError, notifier};
 
-use crate::api::{self, ApiState, Auth, Readiness};
+use crate::api::{self, ApiState, Auth, Readiness, Services};
 use crate::clock::{self, ClockBehind};
 use crate::database;
 use crate::relay::{Books, Relay, RelaySettings};
@@ -142,19 +142,21 @@ pub async fn run(settings: &Settings, format: LogFormat) -> Result<(), StartErro
     let history = History::new(pool.clone());
     let (sessions, keeping) = start_history(settings, &history).await?;
     let relay = start_relay(settings, &store, &credentials, books, sessions)?;
+    let bridge = Running::start(settings, broker, &pool).await?;
     let (stop_api, api_stopped) = oneshot::channel::<()>();
     let readiness = Readiness::starting(pool.clone());
-    let api = start_api(
-        settings,
-        &store,
-        &credentials,
-        &relay,
-        history,
-        readiness.clone(),
-        api_stopped,
-    )
-    .await?;
-    let bridge = Running::start(settings, broker, &pool).await?;
+    let services = Services {
+        notifier: notifier.as_ref().map(|notifier| Arc::clone(notifier.counters())),
+        bridge: bridge.as_ref().map(|running| running.bridge().outbox().clone()),
+    };
+    let api = match settings.api_listen {
+        Listen::Off => None,
+        Listen::On(address) => {
+            let ready = readiness.clone();
+            let state = api_state(settings, &store, &credentials, &relay, history, ready, services)?;
+            Some(start_api(address, state, api_stopped).await?)
+        }
+    };
     readiness.serving();
     let using = Arc::clone(&credentials);
     tokio::spawn(async move {
@@ -299,27 +301,17 @@ async fn start_broker(_: &Settings) -> Result<Option<SocketAddr>, StartError> {
     Ok(None)
 }
 
-/// The admin API, its address and its task.
-async fn start_api(
+/// What the admin API works with.
+fn api_state(
     settings: &Settings,
     store: &Arc<FileStore>,
     credentials: &Arc<CredentialStore>,
     relay: &Relay,
     history: History,
     readiness: Readiness,
-    stopped: oneshot::Receiver<()>,
-) -> Result<Option<(SocketAddr, JoinHandle<()>)>, StartError> {
-    let Listen::On(address) = settings.api_listen else {
-        return Ok(None);
-    };
-    let auth = Arc::new(Auth::open(&settings.data)?);
-    let failed = |source| StartError::Api { address, source };
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
-    let address = listener.local_addr().map_err(failed)?;
-    if !address.ip().is_loopback() {
-        tracing::warn!(%address, "the admin API is plain HTTP: its token can be read on the way to a non-loopback address");
-    }
-    let state = ApiState {
+    services: Services,
+) -> Result<ApiState, StartError> {
+    Ok(ApiState {
         store: Arc::clone(store) as Arc<dyn Store>,
         registry: Arc::clone(relay.registry()),
         history,
@@ -327,14 +319,29 @@ async fn start_api(
         readiness,
         credentials: Arc::clone(credentials),
         references: References::new(Arc::clone(store) as Arc<dyn Store>, Arc::clone(credentials)),
-        auth,
-    };
+        auth: Arc::new(Auth::open(&settings.data)?),
+        services,
+    })
+}
+
+/// The admin API, its address and its task.
+async fn start_api(
+    address: SocketAddr,
+    state: ApiState,
+    stopped: oneshot::Receiver<()>,
+) -> Result<(SocketAddr, JoinHandle<()>), StartError> {
+    let failed = |source| StartError::Api { address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    if !address.ip().is_loopback() {
+        tracing::warn!(%address, "the admin API is plain HTTP: its token can be read on the way to a non-loopback address");
+    }
     let serving = tokio::spawn(async move {
         // The sender is dropped when the program shuts down.
         let shutdown = async move { drop(stopped.await) };
         api::serve(listener, state, shutdown).await;
     });
-    Ok(Some((address, serving)))
+    Ok((address, serving))
 }
 
 struct Signals {
