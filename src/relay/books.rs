@@ -4,7 +4,6 @@ use super::Tally;
 use crate::logbook::LogBook;
 use crate::usage::{Ledger, Meter};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Where the relay writes down what happened.
 #[derive(Debug, Clone)]
@@ -29,10 +28,4 @@ impl Books {
             meter: Meter::default(),
         }
     }
-}
-
-/// Now, in milliseconds since 1970.
-pub(super) fn now_millis() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
