@@ -16,9 +16,8 @@
 //! | `delivery` | one task a destination: pace, quiet hours, retries |
 //! | [`send`] | the services |
 //! | `silence` | topics that ought to speak |
-//! | [`template`], [`topic_filter`], [`secret`], [`pace`], [`quiet_hours`], [`backoff`] | what the others stand on |
+//! | [`template`], [`topic_filter`], [`secret`], [`pace`], [`quiet_hours`] | what the others stand on |
 
-pub mod backoff;
 pub mod configuration;
 mod counters;
 mod delivery;
