@@ -16,6 +16,7 @@
 //! | 0 | [`credential`] | what a credential is, with its secrets hidden |
 //! | 0 | [`private_file`] | files that only their owner reads, replaced whole |
 //! | 0 | [`database`] | the SQLite file of the data folder: opened, migrated |
+//! | 0 | `alive` | whether a service still does its work |
 //! | 0 | `backoff` | how long to wait before the next attempt |
 //! | 0 | `report` | numbers of a service, logged when they change |
 //! | 1 | [`entrypoint`] | the Beam object: JSON checked into an `EntryPoint`; placeholders and topics |
@@ -34,6 +35,7 @@
 //! | 4 | [`api`] | the admin API |
 //! | 5 | [`serve`], [`cli`], [`settings`], [`logging`] | wiring, signals, the command line, logs |
 
+mod alive;
 pub mod api;
 mod backoff;
 pub mod bridge;

@@ -38,8 +38,8 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
-use crate::report;
 use crate::site_broker::SiteBroker;
+use crate::{alive, report};
 use guard::Guard;
 use journal::Journal;
 use routes::Desk;
@@ -185,10 +185,7 @@ impl Bridge {
             ("link to the broker", self.link.abort_handle()),
             ("writer of the queue", self.writing.abort_handle()),
         ];
-        move || match parts.iter().find(|(_, part)| part.is_finished()) {
-            Some((name, _)) => Err(format!("the bridge's {name} ended")),
-            None => Ok(()),
-        }
+        alive::all_run("bridge", parts)
     }
 
     /// Answers the requests that run, and ends. What the broker has not acknowledged is on disk.

@@ -40,8 +40,8 @@ pub mod topic_filter;
 pub use counters::{Counters, Delivery as DeliveryCounters};
 pub use send::NoHttpsClient;
 
-use crate::report;
 use crate::site_broker::SiteBroker;
+use crate::{alive, report};
 use configuration::{Notifications, NotificationsFile};
 use counters::add;
 use delivery::Delivery;
@@ -161,10 +161,7 @@ impl Notifier {
             ("intake", self.intake.abort_handle()),
             ("deliveries", self.deliveries.abort_handle()),
         ];
-        move || match parts.iter().find(|(_, part)| part.is_finished()) {
-            Some((name, _)) => Err(format!("the notifier's {name} ended")),
-            None => Ok(()),
-        }
+        alive::all_run("notifier", parts)
     }
 
     /// Ends it: the broker is told, what is on its way is written down, an attempt may end within `grace`.
