@@ -12,6 +12,7 @@
 //! |---|---|---|
 //! | 0 | [`mqtt`] | the wire: framing, CONNECT and CONNACK patched, topics spliced; sans-io, knows no SIM |
 //! | 0 | [`sim`] | who is calling: identifiers, SIMs, SIM sessions |
+//! | 0 | [`descriptors`] | how many files and sockets may be open |
 //! | 0 | [`clock`] | whether the system clock can be right |
 //! | 0 | [`credential`] | what a credential is, with its secrets hidden |
 //! | 0 | [`private_file`] | files that only their owner reads, replaced whole |
@@ -19,6 +20,7 @@
 //! | 0 | `alive` | whether a service still does its work |
 //! | 0 | `backoff` | how long to wait before the next attempt |
 //! | 0 | `report` | numbers of a service, logged when they change |
+//! | 1 | [`server_tls`] | the certificate that an HTTP service of ours shows |
 //! | 1 | [`entrypoint`] | the Beam object: JSON checked into an `EntryPoint`; placeholders and topics |
 //! | 1 | [`usage`] | what is counted for the bill; the ledger |
 //! | 1 | [`logbook`] | what went wrong, per SIM |
@@ -45,6 +47,7 @@ pub mod cli;
 pub mod clock;
 pub mod credential;
 pub mod database;
+pub mod descriptors;
 pub mod doctor;
 pub mod entrypoint;
 pub mod explain;
@@ -56,6 +59,7 @@ pub mod private_file;
 pub mod relay;
 mod report;
 pub mod serve;
+pub mod server_tls;
 pub mod sessions;
 pub mod settings;
 pub mod sim;

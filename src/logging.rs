@@ -16,6 +16,9 @@ const GATHER: Duration = Duration::from_millis(20);
 /// The most that waits if nobody reads the log; lines past it are dropped and counted.
 const MAX_WAITING: usize = 16 * 1024 * 1024;
 
+/// The most memory that is kept between two writings, in bytes.
+const KEPT: usize = 64 * 1024;
+
 /// A log level or filter that cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[error("{filter:?} is not a log level or filter: {reason}")]
@@ -67,6 +70,7 @@ impl Queue {
 
     /// Writes until closed and empty.
     fn write_out(&self, to: &mut impl Write) {
+        let mut bytes = Vec::new();
         loop {
             let mut waiting = self.lock();
             while waiting.bytes.is_empty() && !waiting.closed {
@@ -77,10 +81,9 @@ impl Queue {
                 std::thread::sleep(GATHER);
                 waiting = self.lock();
             }
-            let (bytes, dropped) = (
-                std::mem::take(&mut waiting.bytes),
-                std::mem::take(&mut waiting.dropped),
-            );
+            // What was written out last gives its memory to what comes next.
+            std::mem::swap(&mut waiting.bytes, &mut bytes);
+            let dropped = std::mem::take(&mut waiting.dropped);
             let closed = waiting.closed;
             drop(waiting);
             // There is nobody to tell that the log cannot be written.
@@ -94,6 +97,8 @@ impl Queue {
             if closed && bytes.is_empty() {
                 return;
             }
+            bytes.clear();
+            bytes.shrink_to(KEPT);
         }
     }
 }

@@ -1,9 +1,13 @@
 //! Settings: flags and environment variables of the same names.
 
+mod api;
 mod bridge;
+mod limits;
 mod notifier;
 
+pub use api::{ApiArgs, PlainApi};
 pub use bridge::BridgeArgs;
+pub use limits::LimitArgs;
 pub use notifier::{NotifierBroker, NotifierBrokerError, NotifierSettings};
 
 use crate::upstream::Detour;
@@ -86,16 +90,6 @@ pub struct Settings {
     )]
     pub upstream_bind: Vec<IpAddr>,
 
-    /// Admin API, or off
-    #[arg(
-        long,
-        env = "SIMRELAY_API_LISTEN",
-        default_value = "127.0.0.1:8090",
-        value_name = "ADDRESS",
-        global = true
-    )]
-    pub api_listen: Listen,
-
     /// Embedded broker (loopback only), or off
     #[arg(
         long,
@@ -176,7 +170,19 @@ pub struct Settings {
     )]
     pub connect_to: Vec<Detour>,
 
-    /// Seconds that open connections may take to close on SIGTERM
+    /// Seconds over which open connections are closed on SIGTERM, one after the other, so that a fleet does not come
+    /// back all at once
+    #[arg(
+        long,
+        env = "SIMRELAY_DRAIN",
+        default_value = "2",
+        value_parser = clap::value_parser!(u64).range(0..=3600),
+        value_name = "SECONDS",
+        global = true
+    )]
+    pub drain: u64,
+
+    /// Seconds that the last of them may then take
     #[arg(
         long,
         env = "SIMRELAY_GRACE",
@@ -186,6 +192,12 @@ pub struct Settings {
     )]
     pub grace: u64,
 
+    /// The admin API.
+    #[command(flatten)]
+    pub api: ApiArgs,
+    /// What devices may take of the relay.
+    #[command(flatten)]
+    pub limits: LimitArgs,
     /// The HTTP bridge.
     #[command(flatten)]
     pub bridge: BridgeArgs,

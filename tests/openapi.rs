@@ -40,7 +40,7 @@ impl Program {
                 "--api-listen",
                 "127.0.0.1:0",
             ])
-            .args(["--broker-listen", "off"])
+            .args(["--broker-listen", "off", "--bridge-listen", "off"])
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();

@@ -54,6 +54,18 @@ fn render(state: &ApiState) -> String {
     page.gauge("sims", "SIMs in the configuration", snapshot.sims().len());
     page.gauge("groups", "Groups in the configuration", snapshot.groups().len());
     page.gauge("connections", "Connections now", connections.values().sum());
+    let limits = state.registry.limits();
+    page.gauge(
+        "connections_limit",
+        "Connections that there may be",
+        limits.connections,
+    );
+    page.gauge(
+        "handshakes",
+        "Connections being opened now",
+        state.registry.handshakes(),
+    );
+    page.gauge("handshakes_limit", "Those that there may be", limits.handshakes);
     let certificates = state.credentials.expiring();
     page.gauge(
         "credentials_expiring",

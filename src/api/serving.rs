@@ -5,16 +5,22 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{ConnectInfo, Extension};
+use axum::extract::{ConnectInfo, Extension, Request};
+use axum::http::{HeaderName, HeaderValue};
+use axum::middleware::map_request;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 
 use super::{ApiError, ApiState, router};
+
+/// How long a TLS handshake may take.
+const TLS_TIME: Duration = Duration::from_secs(10);
 
 /// How long a request's head may take, and how long a connection may stay open without one.
 const HEAD_TIME: Duration = Duration::from_secs(10);
@@ -25,9 +31,10 @@ const ANSWER_TIME: Duration = Duration::from_secs(30);
 /// How long to wait where the system has no more sockets to give.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// Serves the API until `shutdown` is done and the requests that then run are answered.
+/// Serves the API, with TLS where `tls` is given, until `shutdown` is done and the requests that then run are answered.
 pub async fn serve(
     listener: TcpListener,
+    tls: Option<TlsAcceptor>,
     state: ApiState,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) {
@@ -41,7 +48,7 @@ pub async fn serve(
             () = &mut shutdown => break,
             Some(_) = connections.join_next() => {}
             accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) => drop(connections.spawn(converse(stream, peer, router.clone(), told.clone()))),
+                Ok((stream, peer)) => drop(connections.spawn(admit(stream, peer, tls.clone(), router.clone(), told.clone()))),
                 Err(error) => {
                     tracing::warn!("the admin API cannot take a connection: {error}");
                     tokio::time::sleep(PATIENCE).await;
@@ -53,10 +60,44 @@ pub async fn serve(
     while connections.join_next().await.is_some() {}
 }
 
-async fn converse(stream: TcpStream, peer: SocketAddr, router: Router, mut closing: watch::Receiver<()>) {
+async fn admit(
+    stream: TcpStream,
+    peer: SocketAddr,
+    tls: Option<TlsAcceptor>,
+    router: Router,
+    mut closing: watch::Receiver<()>,
+) {
     // Without it a client that stops reading holds the connection for as long as it likes.
     let _ = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(ANSWER_TIME));
-    let service = TowerToHyperService::new(router.layer(Extension(ConnectInfo(peer))));
+    let router = router.layer(Extension(ConnectInfo(peer)));
+    let Some(tls) = tls else {
+        return converse(stream, router, closing).await;
+    };
+    let handshake = tokio::select! {
+        handshake = tokio::time::timeout(TLS_TIME, tls.accept(stream)) => handshake,
+        _ = closing.changed() => return,
+    };
+    match handshake {
+        Ok(Ok(stream)) => converse(stream, router.layer(map_request(over_tls)), closing).await,
+        Ok(Err(error)) => tracing::debug!(%peer, %error, "a TLS handshake with the admin API failed"),
+        Err(_) => tracing::debug!(%peer, "a TLS handshake with the admin API took too long"),
+    }
+}
+
+/// As a proxy in front of us would say it: links in answers are https then.
+async fn over_tls(mut request: Request) -> Request {
+    let name = HeaderName::from_static("x-forwarded-proto");
+    request
+        .headers_mut()
+        .insert(name, HeaderValue::from_static("https"));
+    request
+}
+
+async fn converse<S>(stream: S, router: Router, mut closing: watch::Receiver<()>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let service = TowerToHyperService::new(router);
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIME)

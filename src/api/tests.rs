@@ -31,7 +31,10 @@ struct Api {
 impl Api {
     async fn with(file: &str) -> Self {
         let (sessions, _) = Sessions::new();
-        Self::serving(file, |_, books| Arc::new(Registry::new(1, books, sessions))).await
+        Self::serving(file, |_, books| {
+            Arc::new(Registry::new(1, crate::relay::Limits::of(1024), books, sessions))
+        })
+        .await
     }
 
     /// The API over a store of its own, and over the registry that `registry` makes for that store.
@@ -62,7 +65,7 @@ impl Api {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        tokio::spawn(serve(listener, state, std::future::pending()));
+        tokio::spawn(serve(listener, None, state, std::future::pending()));
         Self {
             books,
             folder,

@@ -23,7 +23,6 @@ mod rate;
 mod request;
 mod routes;
 mod server;
-mod tls;
 mod topic;
 
 use std::io;
@@ -38,12 +37,12 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
+use crate::server_tls::{Certificate, TlsError, TlsFiles};
 use crate::site_broker::SiteBroker;
 use crate::{alive, report};
 use guard::Guard;
 use journal::Journal;
 use routes::Desk;
-use tls::Certificate;
 
 pub use counters::Counters;
 pub use key::{ApiKey, InvalidKey};
@@ -51,7 +50,6 @@ pub use message::Message;
 pub use networks::{InvalidNetwork, Network};
 pub use outbox::{Outbox, Outcome};
 pub use rate::{InvalidRate, Rate};
-pub use tls::{TlsError, TlsFiles};
 pub use topic::{InvalidTopic, Topic};
 
 /// How long the queue may take to be written when the program shuts down.

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::AuthKeyCommand;
 use crate::api::{AuthFileError, AuthKeys};
-use crate::settings::{Listen, Settings};
+use crate::settings::{ApiArgs, Listen, Settings};
 
 /// Why nothing was done with an auth key.
 #[derive(Debug, thiserror::Error)]
@@ -32,7 +32,7 @@ pub fn auth_key(command: &AuthKeyCommand, settings: &Settings) -> Result<String,
             let profile = json!({
                 "authKeyId": key.auth_key_id,
                 "authKey": key.auth_key.as_str(),
-                "endpoint": endpoint(settings.api_listen),
+                "endpoint": endpoint(&settings.api),
                 "coverageType": "jp",
             });
             Ok(format!("{profile:#}"))
@@ -63,8 +63,8 @@ pub fn auth_key(command: &AuthKeyCommand, settings: &Settings) -> Result<String,
 }
 
 /// Where a client on this machine finds the API.
-fn endpoint(listen: Listen) -> String {
-    let Listen::On(address) = listen else {
+fn endpoint(api: &ApiArgs) -> String {
+    let Listen::On(address) = api.listen else {
         return "http://127.0.0.1:8090".to_owned();
     };
     let ip = match address.ip() {
@@ -72,5 +72,5 @@ fn endpoint(listen: Listen) -> String {
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
         ip => ip,
     };
-    format!("http://{}", SocketAddr::new(ip, address.port()))
+    format!("{}://{}", api.scheme(), SocketAddr::new(ip, address.port()))
 }

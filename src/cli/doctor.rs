@@ -70,7 +70,7 @@ pub async fn doctor(command: &DoctorArgs, settings: &Settings) -> Diagnosis {
         let (step, unit) = ("relay", "simrelay-relay");
         findings.push(doctor::port(Port { step, address, unit }).await);
     }
-    if let Listen::On(address) = settings.api_listen {
+    if let Listen::On(address) = settings.api.listen {
         let (step, unit) = ("api", "simrelay-relay");
         findings.push(doctor::port(Port { step, address, unit }).await);
     }

@@ -20,6 +20,8 @@ pub enum Reason {
     NotAuthorized = 0x87,
     /// 0x88: the broker cannot be reached.
     ServerUnavailable = 0x88,
+    /// 0x89: the relay has no room now.
+    ServerBusy = 0x89,
     /// 0x8B: the relay is shutting down.
     ServerShuttingDown = 0x8B,
     /// 0x8D: nothing came within 1.5 times the keep alive.
@@ -30,6 +32,8 @@ pub enum Reason {
     TopicNameInvalid = 0x90,
     /// 0x95: larger than the relay holds.
     PacketTooLarge = 0x95,
+    /// 0x97: the SIM has as many connections as it may.
+    QuotaExceeded = 0x97,
     /// 0x98: an administrator closed the connection.
     AdministrativeAction = 0x98,
     /// 0xA0: the connection has lasted for as long as it was authorised.
@@ -51,7 +55,10 @@ impl Reason {
             (Version::V5, reason) => Some(reason.code()),
             (_, Self::UnsupportedProtocolVersion) => Some(1),
             (_, Self::ClientIdentifierNotValid) => Some(2),
-            (_, Self::ServerUnavailable | Self::ServerShuttingDown) => Some(3),
+            (
+                _,
+                Self::ServerUnavailable | Self::ServerBusy | Self::ServerShuttingDown | Self::QuotaExceeded,
+            ) => Some(3),
             (_, Self::NotAuthorized | Self::AdministrativeAction) => Some(5),
             _ => None,
         }

@@ -109,6 +109,19 @@ impl<R: TopicRewrite> Uplink<R> {
     /// Works through the input; `true` after a DISCONNECT.
     fn advance(&mut self, run: &mut Run<'_>) -> Result<bool, Violation> {
         loop {
+            if let Some(left) = run.repeat_whole() {
+                let there = run.rest().len();
+                if left > there {
+                    run.pass_on(there);
+                    let (left, packet) = (left - there, PacketType::Publish);
+                    self.state = State::Body { left, packet };
+                    return Ok(false);
+                }
+                // The state is that of a boundary, as it was.
+                run.pass_on(left);
+                run.requests += 1;
+                continue;
+            }
             match &mut self.state {
                 State::Ended => {
                     run.drop_rest();
@@ -136,7 +149,7 @@ impl<R: TopicRewrite> Uplink<R> {
                                 Some(remaining) => run.replace_head(len, header.first, remaining),
                                 None => run.pass_on(len),
                             }
-                            run.remember(&header, at);
+                            run.remember(&header, at, len);
                         }
                         if self.enter_body(run, &header, len) {
                             return Ok(true);
@@ -286,16 +299,29 @@ struct Run<'a> {
     ended: bool,
     requests: u32,
     previous: Option<Previous>,
+    /// Where the last new fixed header begins in `out`.
+    new_header: usize,
     scratch: &'a mut Scratch,
 }
 
-/// The topic of the PUBLISH before, with its length, and what became of it. Most devices publish to one
-/// topic over and over, and what was checked and rewritten once in a run need not be again.
+/// The PUBLISH before and what became of its head. Most devices publish to one topic over and over, and what was
+/// checked and rewritten once in a run need not be again.
 struct Previous {
     /// Where it stands in the input.
     topic: Range<usize>,
     /// Where its replacement stands in `out`, if it has one.
     replacement: Option<Range<usize>>,
+    /// All of its head up to the end of the topic. A PUBLISH that begins with the same bytes is of the same
+    /// kind and length, too.
+    head: Range<usize>,
+    /// Where the new one stands in `out`, if it is another.
+    new_head: Option<Range<usize>>,
+    /// Length of the packet.
+    total: usize,
+    /// Bytes of the packet identifier behind the topic: 2, or 0 with QoS 0.
+    identifier: usize,
+    /// Whether the head has properties behind it, which may have to be rewritten.
+    properties: bool,
 }
 
 impl<'a> Run<'a> {
@@ -307,6 +333,7 @@ impl<'a> Run<'a> {
             ended: false,
             requests: 0,
             previous: None,
+            new_header: 0,
             scratch,
         }
     }
@@ -340,31 +367,70 @@ impl<'a> Run<'a> {
         self.run = self.at;
     }
 
-    /// Keeps the topic of the PUBLISH that began at `start` in mind.
+    /// Keeps the PUBLISH in mind that began at `start` with a head of `len` bytes.
     #[inline]
-    fn remember(&mut self, header: &FixedHeader, start: usize) {
+    fn remember(&mut self, header: &FixedHeader, start: usize, len: usize) {
         if header.packet != PacketType::Publish {
             return;
         }
         let topic_at = start + header.len;
         let end =
             |bytes: &[u8], at: usize| at + 2 + usize::from(u16::from_be_bytes([bytes[at], bytes[at + 1]]));
+        let topic_end = end(self.input, topic_at);
+        let identifier = if header.qos() > 0 { 2 } else { 0 };
         // The head was replaced if the run now begins behind it.
-        let replacement = (self.run == self.at).then(|| {
+        let replaced = self.run == self.at;
+        let replacement = replaced.then(|| {
             let at = self.scratch.out.len() - self.scratch.field.len();
             at..end(&self.scratch.out, at)
         });
         self.previous = Some(Previous {
-            topic: topic_at..end(self.input, topic_at),
+            topic: topic_at..topic_end,
+            new_head: replacement.clone().map(|topic| self.new_header..topic.end),
             replacement,
+            head: start..topic_end,
+            total: header.total(),
+            identifier,
+            properties: start + len > topic_end + identifier,
         });
+    }
+
+    /// Passes the head, up to the end of the topic, of a PUBLISH that begins with the same bytes as the one
+    /// before; gives how much of the packet is left. `None` if it begins otherwise or has properties.
+    #[inline]
+    fn repeat_whole(&mut self) -> Option<usize> {
+        let previous = self.previous.as_ref()?;
+        let rest = &self.input[self.at..];
+        let head = &self.input[previous.head.clone()];
+        let tail =
+            rest.get(head.len()..head.len() + previous.identifier + usize::from(previous.properties))?;
+        if !rest.starts_with(head)
+            || previous.identifier > 0 && tail.starts_with(&[0, 0])
+            || previous.properties && tail.last() != Some(&0)
+        {
+            return None;
+        }
+        let (len, total) = (head.len(), previous.total);
+        if let Some(new_head) = previous.new_head.clone() {
+            let out = &mut self.scratch.out;
+            let before = &self.input[self.run..self.at];
+            out.reserve(before.len() + new_head.len());
+            out.extend_from_slice(before);
+            out.extend_from_within(new_head);
+            self.run = self.at + len;
+        }
+        self.at += len;
+        Some(total - len)
     }
 
     /// Passes a PUBLISH head of `len` bytes whose topic is that of the PUBLISH before; `false` if it is
     /// another, or if the head holds properties.
     #[inline]
     fn repeat(&mut self, header: &FixedHeader, len: usize) -> bool {
-        let Some(Previous { topic, replacement }) = &self.previous else {
+        let Some(Previous {
+            topic, replacement, ..
+        }) = &self.previous
+        else {
             return false;
         };
         if header.packet != PacketType::Publish {
@@ -379,21 +445,45 @@ impl<'a> Run<'a> {
         if *same != input[topic.clone()] || tail.len() > identifier + 1 || tail.starts_with(&[0, 0]) {
             return false;
         }
-        let Some(replacement) = replacement.clone() else {
+        let (start, topic_end) = (self.at, self.at + header.len + topic.len());
+        let (properties, replacement) = (tail.len() > identifier, replacement.clone());
+        let Some(replacement) = replacement else {
             self.at += len;
+            self.begins_now(header, start..topic_end, None, identifier, properties);
             return true;
         };
         let remaining = header.remaining + replacement.len() - topic.len();
         if remaining > MAX_REMAINING {
             return false;
         }
-        let start = self.push_fixed_header(header.first, remaining, replacement.len() + tail.len());
-        debug_assert!(start >= replacement.end);
+        let new = self.push_fixed_header(header.first, remaining, replacement.len() + tail.len());
+        debug_assert!(new >= replacement.end);
         self.scratch.out.extend_from_within(replacement);
+        let new_head = self.new_header..self.scratch.out.len();
         self.scratch.out.extend_from_slice(tail);
         self.at += len;
         self.run = self.at;
+        self.begins_now(header, start..topic_end, Some(new_head), identifier, properties);
         true
+    }
+
+    /// Notes that a PUBLISH of the topic before begins otherwise: most often with another length.
+    #[inline]
+    fn begins_now(
+        &mut self,
+        header: &FixedHeader,
+        head: Range<usize>,
+        new_head: Option<Range<usize>>,
+        identifier: usize,
+        properties: bool,
+    ) {
+        if let Some(previous) = &mut self.previous {
+            previous.head = head;
+            previous.new_head = new_head;
+            previous.total = header.total();
+            previous.identifier = identifier;
+            previous.properties = properties;
+        }
     }
 
     /// Sends the run and a new fixed header behind it; gives the length of `out` then.
@@ -403,6 +493,7 @@ impl<'a> Run<'a> {
         let before = &self.input[self.run..self.at];
         out.reserve(before.len() + 5 + following);
         out.extend_from_slice(before);
+        self.new_header = out.len();
         if remaining < 0x80 {
             out.extend_from_slice(&[first, remaining as u8]);
         } else {
@@ -486,6 +577,17 @@ mod tests {
             .map(|&byte| pass(&mut uplink, &[byte]).2)
             .collect();
         assert_eq!(ends, [false, false, false, true]);
+    }
+
+    #[test]
+    fn what_repeats_is_still_checked() {
+        let packet = |id| [0x32, 6, 0, 1, b't', 0, id, b'x'];
+        let input = [packet(1), packet(2), packet(0), packet(3)].concat();
+        let mut scratch = Scratch::default();
+        let mut uplink = Uplink::new(Version::V311, Unchanged);
+        let passed = uplink.pass(&input, &mut scratch);
+        assert_eq!((passed.bytes, passed.requests), (&input[..16], 2));
+        assert!(passed.violation.is_some());
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! Once a second, by one task, so that each delta is taken once.
 
 use super::books::Books;
+use super::journal;
 use super::registry::Registry;
 use crate::clock::now_millis;
 use crate::usage::{Pending, UsageLines};
@@ -16,6 +17,8 @@ const FLUSH_EVERY: Duration = Duration::from_secs(1);
 const PRUNE_LOG_EVERY: Duration = Duration::from_secs(60);
 /// How often what is too old is removed from the ledger.
 const PRUNE_LEDGER_EVERY: Duration = Duration::from_secs(60 * 60);
+/// How often is told what was refused without a line of its own.
+const SUM_UP_EVERY: Duration = Duration::from_secs(10);
 /// How often a failure that lasts is logged.
 const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
 
@@ -55,6 +58,7 @@ impl Bookkeeper {
         };
         let mut flush = every(FLUSH_EVERY);
         let mut log = every(Duration::from_secs(self.lines_every));
+        let mut sum_up = every(SUM_UP_EVERY);
         let mut prune_log = every(PRUNE_LOG_EVERY);
         let mut prune_ledger = every(PRUNE_LEDGER_EVERY);
         // The first tick comes at once.
@@ -67,6 +71,7 @@ impl Bookkeeper {
                     self.count();
                     self.lines.log(self.lines_every);
                 }
+                _ = sum_up.tick() => journal::refused_more(&self.books),
                 _ = prune_log.tick() => complain(self.books.logbook.prune(now_millis()).await),
                 _ = prune_ledger.tick() => complain(self.books.ledger.prune(now_millis() / 1000).await),
             }
@@ -76,6 +81,7 @@ impl Bookkeeper {
     /// The last round, when no connection is left.
     pub(super) async fn close(mut self) {
         self.round().await;
+        journal::refused_more(&self.books);
         self.lines.log(0);
         if !self.pending.is_empty() {
             let requests = self.pending.requests();

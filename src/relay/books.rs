@@ -1,6 +1,7 @@
 //! Where the relay writes down what happens: usage, refusals, and the tally of all of it.
 
 use super::Tally;
+use super::line_budget::LineBudget;
 use crate::logbook::LogBook;
 use crate::usage::{Ledger, Meter};
 use std::sync::Arc;
@@ -15,6 +16,8 @@ pub struct Books {
     /// Numbers since the start.
     pub tally: Arc<Tally>,
     pub(super) meter: Meter,
+    /// Refusals of late that got a log line.
+    pub(super) lines: Arc<LineBudget>,
 }
 
 impl Books {
@@ -26,6 +29,7 @@ impl Books {
             logbook: Arc::new(LogBook::new(pool.clone())),
             tally: Arc::default(),
             meter: Meter::default(),
+            lines: Arc::default(),
         }
     }
 }

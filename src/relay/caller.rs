@@ -22,6 +22,8 @@ pub(super) struct Caller {
 impl Caller {
     /// All that is known when a connection is accepted: the SIM of its address.
     pub(super) fn at(peer: SocketAddr, snapshot: &Snapshot) -> Self {
+        // An IPv4 device on an IPv6 socket is the device of its IPv4 address, in the log too.
+        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         Self {
             peer,
             version: None,

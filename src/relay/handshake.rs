@@ -6,6 +6,7 @@ use super::carry::Carry;
 use super::context::Context;
 use super::device::{Device, Failed};
 use super::farewell::farewell;
+use super::gate::Place;
 use super::registry::{Connection, Seat};
 use super::seen::Seen;
 use super::streams::AsSent;
@@ -50,22 +51,23 @@ pub(super) enum ByVersion {
 /// Lets a device in, or tells it why not.
 pub(super) async fn open(
     stream: TcpStream,
-    peer: SocketAddr,
+    mut caller: Caller,
+    mut place: Place,
     context: &Context,
     worker: usize,
 ) -> Option<Opened> {
-    // An IPv4 device on an IPv6 socket is the device of its IPv4 address, in the log too.
-    let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-    let mut caller = Caller::at(peer, &context.store.snapshot());
     let mut device = Device::new(stream);
     let mut shutdown = context.shutdown.clone();
     let established = tokio::select! {
         biased;
-        established = establish(&mut device, &mut caller, context) => established,
+        established = establish(&mut device, &mut caller, &mut place, context) => established,
         _ = shutdown.wait_for(|down| *down) => Err((Refusal::Shutdown, None)),
     };
     match established {
-        Ok(accepted) => Some(accepted.enter(device, peer, context, worker)),
+        Ok(accepted) => {
+            place.take();
+            Some(accepted.enter(device, caller.peer, context, worker))
+        }
         Err((refusal, answer)) => {
             journal::refused(context.registry.books(), &caller, &refusal);
             let own = || {
@@ -138,7 +140,12 @@ impl Accepted {
 /// A refusal, and the broker's own packet where it is the broker that refuses.
 type Refused = (Refusal, Option<Vec<u8>>);
 
-async fn establish(device: &mut Device, caller: &mut Caller, context: &Context) -> Result<Accepted, Refused> {
+async fn establish(
+    device: &mut Device,
+    caller: &mut Caller,
+    place: &mut Place,
+    context: &Context,
+) -> Result<Accepted, Refused> {
     let none = |refusal: Refusal| (refusal, None);
     let packet = timeout(CONNECT_WITHIN, device.read_connect(caller))
         .await
@@ -165,6 +172,8 @@ async fn establish(device: &mut Device, caller: &mut Caller, context: &Context) 
     let admission =
         Admission::find(&snapshot, caller.peer.ip(), connect.version, connect.keep_alive).map_err(none)?;
     drop(snapshot);
+    let claimed = place.claim(&admission.sim.imsi);
+    claimed.map_err(|over| none(over.into()))?;
     caller.destination = Some(admission.entry_point.destination.clone());
     let reached = device.while_waiting(reach(&admission, &connect, context)).await;
     let reached = reached.map_err(none)?.map_err(none)?;

@@ -9,7 +9,7 @@ use crate::clock::now_millis;
 use crate::entrypoint::Destination;
 use crate::logbook::{Entry, Level, Source, shortened};
 use crate::mqtt::Version;
-use crate::sim::{GroupId, Sim};
+use crate::sim::{GroupId, Imsi, Sim};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -91,6 +91,7 @@ pub(super) fn closed(books: &Books, connection: &Connection, ending: &Ending) {
         ($level:ident) => {
             line!($level, "closed", who, {
                 reason = %ending,
+                advice = ending.advice(),
                 duration,
                 device_up = counts.device_up,
                 broker_up = counts.broker_up,
@@ -145,11 +146,14 @@ fn level_of(ending: &Ending) -> Option<Level> {
 pub(super) fn refused(books: &Books, caller: &Caller, refusal: &Refusal) {
     let who = Who::from(caller);
     let code = refusal.code(caller.version);
-    line!(warn, "refused", who, {
-        code,
-        reason = %refusal,
-        advice = refusal.advice(),
-    } "connection refused");
+    let about = who.sim.map(|sim| &sim.imsi);
+    if books.lines.may_say(about, refusal.kind()) {
+        line!(warn, "refused", who, {
+            code,
+            reason = %refusal,
+            advice = refusal.advice(),
+        } "connection refused");
+    }
     books.tally.refused(who.group(), refusal);
     let source = match who.sim {
         Some(sim) => Source::Sim(sim.imsi.clone()),
@@ -173,6 +177,21 @@ pub(super) fn refused(books: &Books, caller: &Caller, refusal: &Refusal) {
         .logbook
         .queue()
         .push(source, |source| entry(source, level, &what(), &who));
+}
+
+/// What was refused beyond the lines that were written about it.
+pub(super) fn refused_more(books: &Books) {
+    for (about, kinds) in books.lines.take_unsaid() {
+        tracing::warn!(
+            event = "refused_more",
+            imsi = about.as_ref().map(Imsi::as_str),
+            count = kinds.values().sum::<u64>(),
+            kinds = ?kinds,
+            advice = "see the lines before, and /metrics",
+            "{} had more connections refused than are logged one by one",
+            if about.is_some() { "this SIM" } else { "addresses that belong to no SIM" },
+        );
+    }
 }
 
 /// An entry of the log book. What is not known is left out.

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `listen` | sockets that several threads share |
 //! | `worker` | a thread, its listeners and its connections |
+//! | `limits`, `gate` | how much devices may take, together and each; who may come in now |
 //! | `admission` | may this SIM connect, where to and how: no I/O |
 //! | `device`, `caller` | a device that is connecting, and what is known about it |
 //! | `context` | what every connection needs |
@@ -17,6 +18,7 @@
 //! | `tokens`, `token_watch` | whose login ends when, and the closing ahead of it |
 //! | `service` | the relay as a whole: started, watched, shut down |
 //! | `journal` | what is written down of a connection: log line, log book, tally |
+//! | `line_budget` | which refusals get a log line of their own |
 //! | `books`, `bookkeeper` | where usage and log entries go; the task that writes them every second |
 //! | `pulse` | a sign of life of every thread, for the watchdog |
 //! | `tally` | numbers since the start |
@@ -32,8 +34,11 @@ mod context;
 mod device;
 mod ending;
 mod farewell;
+mod gate;
 mod handshake;
 mod journal;
+mod limits;
+mod line_budget;
 mod listen;
 mod outbox;
 mod pulse;
@@ -51,6 +56,8 @@ mod worker;
 pub use admission::{Admission, IDLE_WITHOUT_KEEP_ALIVE, IdleRule, idle_rule};
 pub use books::Books;
 pub use ending::{Administrative, Ending};
+pub use limits::{Limits, OverLimit};
+pub use listen::ListenOn;
 pub use pulse::Pulse;
 pub use refusal::Refusal;
 pub use registry::{Connection, Registry};

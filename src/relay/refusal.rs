@@ -1,5 +1,6 @@
 //! Why a device was not let in, in words that help the person who has to mend it.
 
+use super::limits::OverLimit;
 use crate::entrypoint::{Destination, Platform, PlatformError};
 use crate::mqtt::{Connack, ConnectError, Reason, Version, Violation};
 use crate::sim::{GroupId, Imei, ImeiLock, Imsi, SimStatus};
@@ -11,6 +12,9 @@ use std::time::Duration;
 /// Why no connection came about.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
+    /// A limit of the relay is reached.
+    #[error("{0}")]
+    OverLimit(#[from] OverLimit),
     /// The device said nothing, or not all of its CONNECT, in time.
     #[error("no complete CONNECT within {} s", limit.as_secs())]
     NoConnect {
@@ -142,6 +146,7 @@ impl Refusal {
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
+            Self::OverLimit(over) => over.kind(),
             Self::NoConnect { .. } => "no_connect",
             Self::DeviceLeft => "device_left",
             Self::NotConnect(_) => "not_connect",
@@ -190,6 +195,8 @@ impl Refusal {
             Self::DeviceLeft | Self::NoConnect { .. } | Self::NotConnect(_) | Self::ByBroker { .. } => {
                 return None;
             }
+            Self::OverLimit(OverLimit::OfSim { .. }) => Reason::QuotaExceeded,
+            Self::OverLimit(_) => Reason::ServerBusy,
             Self::ConnectTooLarge { .. } => Reason::PacketTooLarge,
             Self::Connect(ConnectError::Protocol { .. }) | Self::TooNew(_) => {
                 Reason::UnsupportedProtocolVersion
@@ -223,6 +230,7 @@ impl Refusal {
     #[must_use]
     pub fn advice(&self) -> &'static str {
         match self {
+            Self::OverLimit(over) => over.advice(),
             Self::NoConnect { .. } => {
                 "something else than an MQTT client connects here, or the link is too slow for a CONNECT"
             }

@@ -1,9 +1,10 @@
 //! Who is connected, seen from outside of the connections' own tasks.
 
 use super::admission::idle_rule;
+use super::gate::Gate;
 use super::tokens::{Token, Tokens};
 use super::wheel::{Entry, Wheel};
-use super::{Administrative, Admission, Books};
+use super::{Administrative, Admission, Books, Limits};
 use crate::entrypoint::{MQTT_ENTRY_POINT, Scheme};
 use crate::mqtt::Version;
 use crate::sessions::Sessions;
@@ -162,19 +163,21 @@ pub struct Registry {
     books: Books,
     sessions: Arc<Sessions>,
     tokens: Tokens,
+    gate: Arc<Gate>,
     next_id: AtomicU64,
 }
 
 impl Registry {
     /// Tables for so many workers.
     #[must_use]
-    pub fn new(workers: usize, books: Books, sessions: Arc<Sessions>) -> Self {
+    pub fn new(workers: usize, limits: Limits, books: Books, sessions: Arc<Sessions>) -> Self {
         let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self {
             tables: (0..workers).map(|_| Mutex::default()).collect(),
             books,
             sessions,
             tokens: Tokens::default(),
+            gate: Gate::new(limits),
             // From the time of the start on: an id of an earlier run must not name a connection of this one.
             next_id: AtomicU64::new((started.as_millis() as u64) << 20),
         }
@@ -184,6 +187,23 @@ impl Registry {
     #[must_use]
     pub fn books(&self) -> &Books {
         &self.books
+    }
+
+    /// Who may come in now.
+    pub(super) fn gate(&self) -> &Arc<Gate> {
+        &self.gate
+    }
+
+    /// How much devices may take.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        self.gate.limits()
+    }
+
+    /// Connections being opened now.
+    #[must_use]
+    pub fn handshakes(&self) -> usize {
+        self.gate.handshakes()
     }
 
     /// An id that no other connection has had.
@@ -207,7 +227,7 @@ impl Registry {
         self.tables[worker].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Enters a connection; it is out again when the seat is dropped.
+    /// Enters a connection whose place was taken; it is out again when the seat is dropped.
     pub(super) fn enter(
         self: &Arc<Self>,
         worker: usize,
@@ -326,6 +346,7 @@ impl Drop for Seat {
             if connection.admission.entry_point.platform().is_some() {
                 self.registry.tokens.forget(connection.id);
             }
+            self.registry.gate.leave(&connection.admission.sim.imsi);
             self.registry.sessions.closed(&connection.admission.sim.imsi);
         }
     }

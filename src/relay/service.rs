@@ -3,7 +3,7 @@
 use super::bookkeeper::Bookkeeper;
 use super::context::Context;
 use super::registry::Registry;
-use super::{Administrative, Books, Pulse, listen, token_watch, worker};
+use super::{Administrative, Books, Limits, ListenOn, Pulse, token_watch, worker};
 use crate::sessions::Sessions;
 use crate::store::{CredentialStore, Store};
 use crate::upstream::Upstream;
@@ -15,19 +15,25 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle as Task;
+use tokio::time::{Instant, sleep_until};
 
 /// Where the relay listens, and with how many threads.
 #[derive(Debug, Clone)]
 pub struct RelaySettings {
-    /// Addresses for devices.
-    pub listen: Vec<SocketAddr>,
+    /// Where devices connect.
+    pub listen: Vec<ListenOn>,
     /// Threads of the data plane.
     pub workers: NonZeroUsize,
+    /// How much devices may take.
+    pub limits: Limits,
     /// Seconds between two usage lines of a SIM.
     pub usage_interval: NonZeroUsize,
     /// How long a token lives that is made for Azure IoT Hub or a Google-style registry.
     pub token_lifetime: Duration,
-    /// How long open connections may take to close when the relay shuts down.
+    /// Over how long open connections are closed when the relay shuts down, so that a fleet does not come back all
+    /// at once.
+    pub drain: Duration,
+    /// How long the last of them may take to close.
     pub grace: Duration,
 }
 
@@ -37,8 +43,8 @@ pub enum RelayError {
     /// An address cannot be had.
     #[error("cannot listen on {address}: {source}{}", hint(source))]
     Listen {
-        /// The address.
-        address: SocketAddr,
+        /// The address, in words.
+        address: String,
         /// What the system said.
         source: io::Error,
     },
@@ -69,6 +75,7 @@ pub struct Relay {
     pulse: Pulse,
     /// Writes usage and log entries until the sender is dropped.
     bookkeeper: (oneshot::Sender<()>, Task<Bookkeeper>),
+    drain: Duration,
 }
 
 impl Relay {
@@ -88,15 +95,17 @@ impl Relay {
         let count = settings.workers.get();
         let mut shares: Vec<_> = (0..count).map(|_| Vec::new()).collect();
         let mut addresses = Vec::new();
-        for &address in &settings.listen {
-            let listeners =
-                listen::bind(address, count).map_err(|source| RelayError::Listen { address, source })?;
+        for on in &settings.listen {
+            let listeners = on.open(count).map_err(|source| RelayError::Listen {
+                address: on.to_string(),
+                source,
+            })?;
             addresses.push(listeners[0].local_addr()?);
             for (share, listener) in shares.iter_mut().zip(listeners) {
                 share.push(listener);
             }
         }
-        let registry = Arc::new(Registry::new(count, books, sessions));
+        let registry = Arc::new(Registry::new(count, settings.limits, books, sessions));
         let (shutdown, down) = watch::channel(false);
         let context = Arc::new(Context {
             store: Arc::clone(&store),
@@ -109,7 +118,7 @@ impl Relay {
         let pulse = Pulse::new(count);
         let mut workers = Vec::new();
         for (number, listeners) in shares.into_iter().enumerate() {
-            let (context, grace) = (Arc::clone(&context), settings.grace);
+            let (context, grace) = (Arc::clone(&context), settings.drain + settings.grace);
             let pulse = pulse.clone();
             let thread = std::thread::Builder::new().name(format!("relay-{number}"));
             workers.push(thread.spawn(move || worker::run(listeners, &context, number, pulse, grace))?);
@@ -132,6 +141,7 @@ impl Relay {
             watcher,
             pulse,
             bookkeeper,
+            drain: settings.drain,
         })
     }
 
@@ -153,13 +163,15 @@ impl Relay {
         &self.pulse
     }
 
-    /// Stops accepting, closes every connection without a DISCONNECT to its broker, waits for the grace
-    /// period at most, and writes what was counted to its end.
+    /// Stops accepting, closes every connection without a DISCONNECT to its broker, one after the other over the
+    /// drain time, waits for the grace period at most, and writes what was counted to its end.
     pub async fn shut_down(self) {
         self.watcher.abort();
         let _ = self.shutdown.send(true);
         let registry = Arc::clone(&self.registry);
+        let drain = self.drain;
         let closing = tokio::spawn(async move {
+            drain_over(&registry, drain).await;
             // Again and again, for those whose handshake was just ending.
             loop {
                 registry.for_each(|connection| connection.close(Administrative::Shutdown));
@@ -182,6 +194,17 @@ impl Relay {
             Ok(bookkeeper) => bookkeeper.close().await,
             Err(error) => tracing::error!(%error, "the bookkeeper failed"),
         }
+    }
+}
+
+/// Closes the connections one after the other, evenly over `time`.
+async fn drain_over(registry: &Registry, time: Duration) {
+    let mut open = Vec::new();
+    registry.for_each(|connection| open.push(Arc::clone(connection)));
+    let began = Instant::now();
+    for (at, connection) in (0_u32..).zip(&open) {
+        sleep_until(began + time.mul_f64(f64::from(at) / open.len() as f64)).await;
+        connection.close(Administrative::Shutdown);
     }
 }
 

@@ -1,12 +1,14 @@
 //! A thread of the data plane: its listeners and its connections. Nothing of it is shared with another.
 
+use super::caller::Caller;
 use super::context::Context;
 use super::farewell::{farewell, wait_until_read};
+use super::gate::Place;
 use super::handshake::{self, ByVersion, Carried, Opened};
 use super::registry::Seat;
 use super::streams::Streams;
 use super::wheel::TICK;
-use super::{Ending, Pulse, journal};
+use super::{Ending, Pulse, Refusal, journal};
 use crate::mqtt::{Version, disconnect};
 use std::io;
 use std::net::SocketAddr;
@@ -16,10 +18,12 @@ use std::task::{Context as TaskContext, Poll, ready};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
-use tokio::time::{interval, sleep, timeout};
+use tokio::time::{Instant, interval, sleep, timeout};
 
 /// How long accepting rests when the system has no more descriptors.
 const REST: Duration = Duration::from_millis(100);
+/// How often is said that it has none.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
 
 /// Runs until the relay shuts down and its connections are closed, or the grace period is over.
 pub(super) fn run(
@@ -69,17 +73,38 @@ async fn tick(context: Arc<Context>, worker: usize) {
 }
 
 async fn accept(listener: TcpListener, context: Arc<Context>, worker: usize, alive: mpsc::Sender<()>) {
+    let mut complained: Option<Instant> = None;
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
-                tokio::spawn(admit(stream, peer, Arc::clone(&context), worker, alive.clone()));
+                if let Some((caller, place)) = let_in(peer, &context) {
+                    let admitted = admit(stream, caller, place, Arc::clone(&context), worker, alive.clone());
+                    tokio::spawn(admitted);
+                }
             }
             // The device gave up while it waited.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
-                tracing::error!(%error, "cannot accept a connection; raise the limit of open files if it is reached");
+                if complained.is_none_or(|at| at.elapsed() >= COMPLAIN_EVERY) {
+                    complained = Some(Instant::now());
+                    tracing::error!(event = "cannot_accept", %error, "cannot accept connections; raise the limit of open files (LimitNOFILE=) if it is reached");
+                }
                 sleep(REST).await;
             }
+        }
+    }
+}
+
+/// Whether there is room for whoever calls from `peer`. If not, the connection is dropped unread, which costs
+/// next to nothing.
+fn let_in(peer: SocketAddr, context: &Context) -> Option<(Caller, Place)> {
+    let caller = Caller::at(peer, &context.store.snapshot());
+    let sim = caller.sim.as_deref().map(|sim| &sim.imsi);
+    match context.registry.gate().knock(sim, Instant::now().into_std()) {
+        Ok(place) => Some((caller, place)),
+        Err(over) => {
+            journal::refused(context.registry.books(), &caller, &Refusal::OverLimit(over));
+            None
         }
     }
 }
@@ -87,13 +112,14 @@ async fn accept(listener: TcpListener, context: Arc<Context>, worker: usize, ali
 /// Lets one device in. What it takes to do so is gone when the connection's own task begins.
 async fn admit(
     stream: TcpStream,
-    peer: SocketAddr,
+    caller: Caller,
+    place: Place,
     context: Arc<Context>,
     worker: usize,
     alive: mpsc::Sender<()>,
 ) {
     let _ = stream.set_nodelay(true);
-    if let Some(Opened { carry, seat }) = handshake::open(stream, peer, &context, worker).await {
+    if let Some(Opened { carry, seat }) = handshake::open(stream, caller, place, &context, worker).await {
         match carry {
             ByVersion::V201509(carry) => Life::begin(carry, seat, alive),
             ByVersion::V201912(carry) => Life::begin(carry, seat, alive),

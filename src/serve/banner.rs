@@ -15,6 +15,8 @@ pub(super) struct Banner<'a> {
     pub(super) settings: &'a Settings,
     pub(super) store: &'a Arc<FileStore>,
     pub(super) relay: &'a Relay,
+    /// Files and sockets that may be open.
+    pub(super) descriptors: u64,
     pub(super) api: Option<SocketAddr>,
     pub(super) broker: Option<SocketAddr>,
     pub(super) bridge: Option<&'a Running>,
@@ -38,6 +40,18 @@ impl Banner<'_> {
                 tracing::info!(event = "listening", service, %address, "listening");
             }
         }
+        let limits = self.relay.registry().limits();
+        tracing::info!(
+            event = "limits",
+            open_files = self.descriptors,
+            connections = limits.connections,
+            connections_per_sim = limits.per_sim,
+            handshakes = limits.handshakes,
+            handshakes_per_sim = limits.handshakes_per_sim,
+            strangers = limits.strangers,
+            rate_per_sim = limits.rate,
+            "limits in force"
+        );
         tracing::info!(event = "ready", version = env!("CARGO_PKG_VERSION"), "ready");
     }
 
@@ -78,11 +92,18 @@ impl fmt::Display for Banner<'_> {
         for address in self.relay.addresses() {
             writeln!(f, "  relay   {address}: devices connect here with plain MQTT")?;
         }
+        let limits = self.relay.registry().limits();
+        writeln!(
+            f,
+            "  limits  {} connections, {} a SIM; {} open files",
+            limits.connections, limits.per_sim, self.descriptors
+        )?;
         if let Some(address) = self.api {
             let token = AdminToken::path(&self.settings.data);
             writeln!(
                 f,
-                "  api     http://{address}/v1/groups: its token is in {}",
+                "  api     {}://{address}/v1/groups: its token is in {}",
+                self.settings.api.scheme(),
                 token.display()
             )?;
         }

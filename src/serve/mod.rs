@@ -10,12 +10,14 @@ pub use notifier::{NotifierError, notifier};
 use crate::api::{self, ApiState, Auth, Readiness, Services};
 use crate::clock::{self, ClockBehind};
 use crate::database;
-use crate::relay::{Books, Relay, RelaySettings};
+use crate::descriptors;
+use crate::relay::{Books, ListenOn, Relay, RelaySettings};
 use crate::serve::banner::Banner;
 use crate::serve::bridge::Running;
 use crate::serve::systemd::Vitals;
+use crate::server_tls::{Certificate, TlsError, TlsFiles};
 use crate::sessions::{History, Sessions};
-use crate::settings::{Listen, LogFormat, Settings};
+use crate::settings::{Listen, LogFormat, PlainApi, Settings};
 use crate::site_broker::SiteBrokerError;
 use crate::store::{CredentialStore, FileStore, References, Store};
 use crate::upstream::{Deadlines, LocalAddresses, Upstream};
@@ -29,6 +31,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
 
 pub use bridge::bridge;
 
@@ -76,6 +79,12 @@ pub enum StartError {
     /// The credential store cannot be put right after a crash.
     #[error(transparent)]
     Credentials(#[from] crate::store::CredentialChangeError),
+    /// The admin API would be plain HTTP for other machines.
+    #[error(transparent)]
+    PlainApi(#[from] PlainApi),
+    /// The certificate of the admin API cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The admin API cannot listen.
     #[error(
         "cannot listen on {address} for the admin API: {source}; choose another address with --api-listen, or off"
@@ -114,6 +123,11 @@ pub enum StartError {
     /// The notifier cannot start.
     #[error(transparent)]
     Notifier(#[from] NotifierError),
+    /// What systemd handed over is no listening TCP socket.
+    #[error(
+        "systemd handed over a socket that cannot be used for devices: {0}; a socket unit of the relay has ListenStream= with a port and nothing else"
+    )]
+    Inherited(std::io::Error),
     /// Signals cannot be caught.
     #[error("cannot catch signals: {0}")]
     Signals(std::io::Error),
@@ -131,6 +145,7 @@ pub async fn run(settings: &Settings, format: LogFormat) -> Result<(), StartErro
             "{behind}: no tokens are made until it is set"
         );
     }
+    let descriptors = descriptors::raise();
     let mut signals = Signals::catch().map_err(StartError::Signals)?;
     // First, as the configuration of a first run leads to it.
     let broker = start_broker(settings).await?;
@@ -141,7 +156,9 @@ pub async fn run(settings: &Settings, format: LogFormat) -> Result<(), StartErro
     let books = Books::new(&pool);
     let history = History::new(pool.clone());
     let (sessions, keeping) = start_history(settings, &history).await?;
-    let relay = start_relay(settings, &store, &credentials, books, sessions)?;
+    // The embedded broker has an end of each connection, too.
+    let share = broker.map_or(descriptors, |_| descriptors / 3 * 2);
+    let relay = start_relay(settings, &store, &credentials, books, sessions, share)?;
     let bridge = Running::start(settings, broker, &pool).await?;
     let (stop_api, api_stopped) = oneshot::channel::<()>();
     let readiness = Readiness::starting(pool.clone());
@@ -149,12 +166,12 @@ pub async fn run(settings: &Settings, format: LogFormat) -> Result<(), StartErro
         notifier: notifier.as_ref().map(|notifier| Arc::clone(notifier.counters())),
         bridge: bridge.as_ref().map(|running| running.bridge().outbox().clone()),
     };
-    let api = match settings.api_listen {
-        Listen::Off => None,
-        Listen::On(address) => {
-            let ready = readiness.clone();
+    let api = match settings.api.address()? {
+        None => None,
+        Some(address) => {
+            let (ready, tls) = (readiness.clone(), settings.api.tls());
             let state = api_state(settings, &store, &credentials, &relay, history, ready, services)?;
-            Some(start_api(address, state, api_stopped).await?)
+            Some(start_api(address, tls, state, api_stopped).await?)
         }
     };
     readiness.serving();
@@ -173,6 +190,7 @@ pub async fn run(settings: &Settings, format: LogFormat) -> Result<(), StartErro
         settings,
         store: &store,
         relay: &relay,
+        descriptors,
         api: api.as_ref().map(|(address, _)| *address),
         broker,
         bridge: bridge.as_ref(),
@@ -249,7 +267,7 @@ async fn start_history(
     settings: &Settings,
     history: &History,
 ) -> Result<(Arc<Sessions>, JoinHandle<()>), StartError> {
-    if settings.api_listen == Listen::Off {
+    if settings.api.listen == Listen::Off {
         return Ok((Sessions::off(), tokio::spawn(async {})));
     }
     history.close_left_open().await.map_err(StartError::History)?;
@@ -258,18 +276,45 @@ async fn start_history(
     Ok((sessions, tokio::spawn(keeping)))
 }
 
+/// What systemd opened for devices, if it did; else the addresses of the settings.
+fn relay_sockets(settings: &Settings) -> Result<Vec<ListenOn>, StartError> {
+    let inherited = systemd::listeners().map_err(StartError::Inherited)?;
+    if inherited.is_empty() {
+        let addresses = settings.relay_addresses();
+        return Ok(addresses.into_iter().map(ListenOn::Address).collect());
+    }
+    tracing::info!(
+        sockets = inherited.len(),
+        "devices connect to the sockets of the systemd unit; --relay-listen is not used"
+    );
+    let shared = inherited.into_iter().map(Arc::new);
+    Ok(shared.map(ListenOn::Inherited).collect())
+}
+
 fn start_relay(
     settings: &Settings,
     store: &Arc<FileStore>,
     credentials: &Arc<CredentialStore>,
     books: Books,
     sessions: Arc<Sessions>,
+    descriptors: u64,
 ) -> Result<Relay, StartError> {
+    let limits = settings.limits.limits(descriptors);
+    if limits.connections as u64 > descriptors / 2 {
+        tracing::warn!(
+            connections = limits.connections,
+            open_files = descriptors,
+            advice = "raise the limit of open files (LimitNOFILE= of the service), or lower --relay-max-connections",
+            "a connection takes two of the open files, so there cannot be as many as may be"
+        );
+    }
     let relay = RelaySettings {
-        listen: settings.relay_addresses(),
+        listen: relay_sockets(settings)?,
         workers: settings.workers(),
+        limits,
         usage_interval: settings.usage_interval,
         token_lifetime: Duration::from_secs(settings.token_lifetime),
+        drain: Duration::from_secs(settings.drain),
         grace: Duration::from_secs(settings.grace),
     };
     let store = Arc::clone(store) as Arc<dyn Store>;
@@ -327,19 +372,27 @@ fn api_state(
 /// The admin API, its address and its task.
 async fn start_api(
     address: SocketAddr,
+    tls: Option<TlsFiles>,
     state: ApiState,
     stopped: oneshot::Receiver<()>,
 ) -> Result<(SocketAddr, JoinHandle<()>), StartError> {
+    let certificate = tls.map(Certificate::open).transpose()?;
     let failed = |source| StartError::Api { address, source };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
-    if !address.ip().is_loopback() {
-        tracing::warn!(%address, "the admin API is plain HTTP: its token can be read on the way to a non-loopback address");
+    if certificate.is_none() && !address.ip().is_loopback() {
+        tracing::warn!(%address, "the admin API is plain HTTP, as --api-allow-plain says: its token can be read on the way");
+    }
+    let tls = certificate
+        .as_ref()
+        .map(|certificate| TlsAcceptor::from(certificate.config()));
+    if let Some(certificate) = certificate {
+        tokio::spawn(certificate.watch());
     }
     let serving = tokio::spawn(async move {
         // The sender is dropped when the program shuts down.
         let shutdown = async move { drop(stopped.await) };
-        api::serve(listener, state, shutdown).await;
+        api::serve(listener, tls, state, shutdown).await;
     });
     Ok((address, serving))
 }

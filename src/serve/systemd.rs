@@ -1,8 +1,11 @@
-//! What systemd is told: ready, stopping, still alive. Without systemd nothing is said.
+//! What systemd is told: ready, stopping, still alive; and the sockets that it opened. Without systemd nothing is said.
 
+use listenfd::ListenFd;
 use sd_notify::NotifyState;
 use sqlx::SqlitePool;
 use std::fmt;
+use std::io;
+use std::net::TcpListener;
 use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
@@ -64,6 +67,17 @@ impl Vitals {
             Err(_) => Err("the database does not answer".to_owned()),
         }
     }
+}
+
+/// The sockets of a socket unit. systemd keeps them open while this program restarts, so nobody is refused meanwhile.
+///
+/// # Errors
+/// One of them is no listening TCP socket.
+pub(super) fn listeners() -> io::Result<Vec<TcpListener>> {
+    let mut handed = ListenFd::from_env();
+    (0..handed.len())
+        .filter_map(|at| handed.take_tcp_listener(at).transpose())
+        .collect()
 }
 
 /// Says that the end has begun.

@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::Listen;
-use crate::bridge::{ApiKey, BridgeSettings, InvalidKey, Network, Rate, TlsFiles};
+use crate::bridge::{ApiKey, BridgeSettings, InvalidKey, Network, Rate};
 use crate::entrypoint::Destination;
+use crate::server_tls::TlsFiles;
 use crate::site_broker::{Password, SiteBroker, SiteBrokerError};
 
 /// Settings of the HTTP bridge.

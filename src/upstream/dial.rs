@@ -1,6 +1,7 @@
 //! Dialling a destination.
 
 use super::detour::{Detour, Detours};
+use super::liveness;
 use super::local::LocalAddresses;
 use super::resolve::Resolver;
 use super::tls::{TlsClients, TlsCredential};
@@ -111,6 +112,8 @@ impl Upstream {
                         Err(error) => last = Some(error),
                     }
                 }
+                // The broker may have moved: the next who comes asks for the name again.
+                self.resolver.forget(name, destination.port).await;
                 Err(last.unwrap_or_else(|| UpstreamError::Resolve {
                     host: name.to_string(),
                     reason: "the name has no address".to_owned(),
@@ -124,7 +127,11 @@ impl Upstream {
         let stream = timeout(limit, self.local.connect(address))
             .await
             .map_err(|_| UpstreamError::DialTimeout { address, limit })?
-            .and_then(|stream| stream.set_nodelay(true).map(|()| stream))
+            .and_then(|stream| {
+                stream.set_nodelay(true)?;
+                liveness::watch(&stream)?;
+                Ok(stream)
+            })
             .map_err(|source| match source.kind() {
                 io::ErrorKind::AddrNotAvailable => UpstreamError::NoPort {
                     address,

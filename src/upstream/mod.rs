@@ -7,12 +7,14 @@
 //! | `local` | the addresses of this machine that are dialled from, in turn |
 //! | `detour` | destinations that are dialled elsewhere |
 //! | `alpn` | what a broker on the HTTPS port has to be told |
+//! | `liveness` | how soon a broker is missed that vanished without a word |
 //! | `dial` | the addresses in turn, then TLS |
 //! | [`BrokerStream`] | what comes out: plain or TLS |
 
 mod alpn;
 mod detour;
 mod dial;
+mod liveness;
 mod local;
 mod resolve;
 mod stream;

@@ -40,7 +40,8 @@ impl Resolver {
             .await;
         match looked_up {
             Ok(addresses) => {
-                if !self.last_known.contains_key(&key) {
+                // Written when it is another: an insertion a connection would be dear.
+                if self.last_known.get(&key).await.as_ref() != Some(&addresses) {
                     self.last_known.insert(key, Arc::clone(&addresses)).await;
                 }
                 Ok(addresses)
@@ -56,6 +57,11 @@ impl Resolver {
                 }),
             },
         }
+    }
+
+    /// Has the next who wants the addresses of `host` ask for them again.
+    pub(super) async fn forget(&self, host: &str, port: u16) {
+        self.fresh.invalidate(&(host.to_owned(), port)).await;
     }
 
     async fn look_up(&self, host: &str, port: u16) -> Result<Addresses, String> {

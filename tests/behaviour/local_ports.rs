@@ -4,34 +4,10 @@
 use crate::site::*;
 use socket2::{Domain, Socket, Type};
 use std::net::SocketAddr;
-use std::process::Command;
 use std::sync::atomic::{AtomicU16, Ordering};
 
-const INSIDE: &str = "SIMRELAY_TEST_INSIDE_A_NETWORK_OF_ITS_OWN";
 /// Ports that the network has for connections.
 const PORTS: usize = 120;
-
-/// Whether the test `name` already runs in a network of its own. If not it is run in one, with loopback only.
-fn inside(name: &str) -> bool {
-    if std::env::var_os(INSIDE).is_some() {
-        let ready = Command::new("ip")
-            .args(["link", "set", "lo", "up"])
-            .status()
-            .unwrap();
-        assert!(ready.success());
-        return true;
-    }
-    let output = Command::new("unshare")
-        .args(["--user", "--map-root-user", "--net"])
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", name, "--nocapture"])
-        .env(INSIDE, "yes")
-        .output()
-        .unwrap();
-    let told = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && told.contains("1 passed"), "{told}");
-    false
-}
 
 /// From now on the network has few ports for connections. A port that a listening socket has would not be
 /// one of them, so all listen before.
@@ -91,7 +67,9 @@ fn expect_no_port(broker: &FakeBroker, relay: &Simrelay, from: &str) {
 
 #[test]
 fn addresses_are_used_in_turn_and_one_that_is_out_of_ports_is_passed_over() {
-    if !inside("local_ports::addresses_are_used_in_turn_and_one_that_is_out_of_ports_is_passed_over") {
+    if !inside_own_network(
+        "local_ports::addresses_are_used_in_turn_and_one_that_is_out_of_ports_is_passed_over",
+    ) {
         return;
     }
     let (first, second) = (FakeBroker::listen(), FakeBroker::listen());
@@ -122,7 +100,7 @@ fn addresses_are_used_in_turn_and_one_that_is_out_of_ports_is_passed_over() {
 
 #[test]
 fn without_such_addresses_a_refusal_says_what_to_add() {
-    if !inside("local_ports::without_such_addresses_a_refusal_says_what_to_add") {
+    if !inside_own_network("local_ports::without_such_addresses_a_refusal_says_what_to_add") {
         return;
     }
     let broker = FakeBroker::listen();

@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::*;
-use crate::relay::{Relay, RelaySettings};
+use crate::relay::{Limits, ListenOn, Relay, RelaySettings};
 use crate::store::CredentialStore;
 use crate::upstream::{Deadlines, Upstream};
 
@@ -44,9 +44,11 @@ impl Site {
         let start = |store: &Arc<FileStore>, books: Books| {
             let settings = RelaySettings {
                 token_lifetime: Duration::from_secs(3600),
-                listen: vec!["127.0.0.1:0".parse().unwrap()],
+                listen: vec![ListenOn::Address("127.0.0.1:0".parse().unwrap())],
                 workers: std::num::NonZeroUsize::MIN,
+                limits: Limits::of(1024),
                 usage_interval: std::num::NonZeroUsize::MIN,
+                drain: Duration::ZERO,
                 grace: Duration::from_secs(1),
             };
             let credentials = Arc::new(CredentialStore::new("no/such/folder"));

@@ -21,7 +21,12 @@ pub(crate) struct FakeBroker {
 
 impl FakeBroker {
     pub(crate) fn listen() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::at("127.0.0.1:0".parse().unwrap())
+    }
+
+    /// At an address of the test's choice.
+    pub(crate) fn at(address: SocketAddr) -> Self {
+        let listener = TcpListener::bind(address).unwrap();
         // On Linux the time-out for reading is that for accepting too.
         SockRef::from(&listener).set_read_timeout(Some(SOON)).unwrap();
         let address = listener.local_addr().unwrap();

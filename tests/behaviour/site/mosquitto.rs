@@ -84,6 +84,19 @@ impl Mosquitto {
         Self::configured(folder, &config, address, inside)
     }
 
+    /// Plain, for everybody; sessions and messages survive [`Self::shut_down`].
+    pub(crate) fn persistent() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (address, inside) = (free_address(), free_address());
+        let mut config = String::from("persistence true\nuser root\nallow_anonymous true\nlog_dest stderr\n");
+        writeln!(config, "persistence_location {}/", folder.path().display()).unwrap();
+        config += "max_queued_messages 0\nmax_inflight_messages 0\n";
+        for address in [inside, address] {
+            writeln!(config, "listener {} {}", address.port(), address.ip()).unwrap();
+        }
+        Self::configured(folder, &config, address, inside)
+    }
+
     /// With a configuration of the test's own, which listens at both addresses.
     pub(crate) fn configured(folder: TempDir, config: &str, address: SocketAddr, inside: SocketAddr) -> Self {
         std::fs::write(folder.path().join("mosquitto.conf"), config).unwrap();
@@ -112,6 +125,12 @@ impl Mosquitto {
     pub(crate) fn stop(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+
+    /// Tells it to end and waits until it has written down what it keeps.
+    pub(crate) fn shut_down(&mut self) {
+        self.signal("TERM");
+        wait_until("end of Mosquitto", || self.child.try_wait().unwrap());
     }
 
     /// Starts it again after [`Self::stop`], at the same addresses.

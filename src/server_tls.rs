@@ -1,4 +1,4 @@
-//! The bridge's own certificate, read again when its files change.
+//! The certificate that an HTTP service of ours shows, read again when its files change.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -49,19 +49,24 @@ pub struct TlsFiles {
 
 /// The certificate in force.
 #[derive(Debug)]
-pub(super) struct Certificate {
+pub struct Certificate {
     files: TlsFiles,
     current: ArcSwap<CertifiedKey>,
 }
 
 impl Certificate {
-    pub(super) fn open(files: TlsFiles) -> Result<Arc<Self>, TlsError> {
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// [`TlsError`] names the file and what is wrong with it.
+    pub fn open(files: TlsFiles) -> Result<Arc<Self>, TlsError> {
         let current = ArcSwap::from_pointee(read(&files)?);
         Ok(Arc::new(Self { files, current }))
     }
 
     /// A configuration that always shows the certificate in force.
-    pub(super) fn config(self: &Arc<Self>) -> Arc<ServerConfig> {
+    #[must_use]
+    pub fn config(self: &Arc<Self>) -> Arc<ServerConfig> {
         let resolver = Arc::clone(self) as Arc<dyn ResolvesServerCert>;
         let mut config = ServerConfig::builder()
             .with_no_client_auth()
@@ -71,7 +76,7 @@ impl Certificate {
     }
 
     /// Follows the files; a renewal that cannot be used leaves the old certificate in force.
-    pub(super) async fn watch(self: Arc<Self>) {
+    pub async fn watch(self: Arc<Self>) {
         let mut seen = self.stamp();
         loop {
             sleep(LOOK_EVERY).await;
@@ -88,10 +93,10 @@ impl Certificate {
         match read(&self.files) {
             Ok(key) => {
                 self.current.store(Arc::new(key));
-                tracing::info!(event = "certificate_renewed", file = %self.files.cert.display(), "the bridge shows its new certificate");
+                tracing::info!(event = "certificate_renewed", file = %self.files.cert.display(), "the new certificate is shown");
             }
             Err(error) => {
-                tracing::error!(%error, "the new certificate cannot be used, the old one stays in force");
+                tracing::error!(event = "certificate_refused", %error, "the new certificate cannot be used, the old one stays in force");
             }
         }
     }

@@ -1,0 +1,50 @@
+//! A broker that vanished without a word: its machine lost power, a firewall forgot the connection.
+
+use socket2::{SockRef, TcpKeepalive};
+use std::io;
+use std::time::Duration;
+use tokio::net::TcpStream;
+
+/// Silence after which the broker's kernel is asked whether it is there.
+const ASK_AFTER: Duration = Duration::from_secs(30);
+/// Between two questions.
+const ASK_EVERY: Duration = Duration::from_secs(10);
+/// Questions without an answer that end the connection.
+const QUESTIONS: u32 = 3;
+/// How long what was sent may stay unacknowledged by the broker's kernel, or unwanted by it. As long as the
+/// questions take in all: Linux ends them early where this is shorter.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(60);
+
+/// Has the system end the connection within a minute once nobody is at the other end.
+///
+/// # Errors
+/// Those of the system.
+pub(super) fn watch(stream: &TcpStream) -> io::Result<()> {
+    let socket = SockRef::from(stream);
+    let questions = TcpKeepalive::new()
+        .with_time(ASK_AFTER)
+        .with_interval(ASK_EVERY)
+        .with_retries(QUESTIONS);
+    socket.set_tcp_keepalive(&questions)?;
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;
+    Ok(())
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_broker_that_vanishes_is_missed_within_a_minute() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        watch(&stream).unwrap();
+        let socket = SockRef::from(&stream);
+        assert!(socket.keepalive().unwrap());
+        let asked = socket.tcp_keepalive_time().unwrap()
+            + socket.tcp_keepalive_interval().unwrap() * socket.tcp_keepalive_retries().unwrap();
+        assert_eq!(asked, Duration::from_secs(60));
+        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(asked));
+    }
+}
