@@ -1,7 +1,7 @@
-//! The system clock, where a wrong one does harm. A Raspberry Pi has no clock that runs without power: until it has
+//! The system clock, and where a wrong one does harm. A Raspberry Pi has no clock that runs without power: until it has
 //! asked a time server it lives in the past, and tokens made then are refused by every broker.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// When this program was built, in seconds since 1970. No clock that is right shows less.
 const BUILT: &str = env!("SIMRELAY_BUILT");
@@ -41,6 +41,21 @@ pub(crate) fn not_behind(now: u64) -> Result<u64, ClockBehind> {
 /// Since 1970; 0 before.
 pub fn seconds(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+/// Now, in milliseconds since 1970: how the database and the API keep times.
+pub(crate) fn now_millis() -> i64 {
+    millis(SystemTime::now())
+}
+
+/// Milliseconds since 1970; 0 before.
+pub(crate) fn millis(time: SystemTime) -> i64 {
+    whole_millis(time.duration_since(UNIX_EPOCH).unwrap_or_default())
+}
+
+/// The milliseconds of a span, to be added to a time.
+pub(crate) fn whole_millis(span: Duration) -> i64 {
+    i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -17,6 +17,9 @@
 //! | 0 | [`credential`] | what a credential is, with its secrets hidden |
 //! | 0 | [`private_file`] | files that only their owner reads, replaced whole |
 //! | 0 | [`database`] | the SQLite file of the data folder: opened, migrated |
+//! | 0 | `alive` | whether a service still does its work |
+//! | 0 | `backoff` | how long to wait before the next attempt |
+//! | 0 | `report` | numbers of a service, logged when they change |
 //! | 1 | [`server_tls`] | the certificate that an HTTP service of ours shows |
 //! | 1 | [`entrypoint`] | the Beam object: JSON checked into an `EntryPoint`; placeholders and topics |
 //! | 1 | [`usage`] | what is counted for the bill; the ledger |
@@ -34,7 +37,9 @@
 //! | 4 | [`api`] | the admin API |
 //! | 5 | [`serve`], [`cli`], [`settings`], [`logging`] | wiring, signals, the command line, logs |
 
+mod alive;
 pub mod api;
+mod backoff;
 pub mod bridge;
 #[cfg(feature = "embedded-broker")]
 pub mod broker;
@@ -52,6 +57,7 @@ pub mod mqtt;
 pub mod notifier;
 pub mod private_file;
 pub mod relay;
+mod report;
 pub mod serve;
 pub mod server_tls;
 pub mod sessions;

@@ -1,4 +1,6 @@
-//! `/metrics` for Prometheus. Labels come from the program and from the list of groups, never from devices.
+//! `/metrics` for Prometheus. Labels come from the program and from what admins configure, never from devices.
+
+mod services;
 
 use std::collections::BTreeMap;
 
@@ -89,6 +91,12 @@ fn render(state: &ApiState) -> String {
         "Log book entries dropped in a flood",
         state.books.logbook.queue().dropped(),
     );
+    if let Some(counters) = &state.services.notifier {
+        page.of_notifier(counters);
+    }
+    if let Some(outbox) = &state.services.bridge {
+        page.of_bridge(outbox);
+    }
     let mut text = String::new();
     // Writing to a String does not fail.
     let _ = encode(&mut text, &page.0);

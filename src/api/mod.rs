@@ -34,6 +34,8 @@ mod twin;
 
 use std::sync::Arc;
 
+use crate::bridge;
+use crate::notifier;
 use crate::relay::{Books, Registry};
 use crate::sessions::History;
 use crate::store::{CredentialStore, References, Store};
@@ -70,6 +72,17 @@ pub struct ApiState {
     pub readiness: Readiness,
     /// Who may call.
     pub auth: Arc<Auth>,
+    /// What runs beside the relay in this process.
+    pub services: Services,
+}
+
+/// Services in the process of the API, as far as they count.
+#[derive(Debug, Clone, Default)]
+pub struct Services {
+    /// What the notifier counts.
+    pub notifier: Option<Arc<notifier::Counters>>,
+    /// What waits in the bridge, and what became of the rest.
+    pub bridge: Option<bridge::Outbox>,
 }
 
 #[cfg(test)]

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
@@ -17,6 +16,7 @@ use super::body::{AnyObject, Form, Input};
 use super::error::Refusal;
 use super::segments::Segments;
 use super::{ApiError, ApiState};
+use crate::clock::now_millis;
 use crate::sim::Imsi;
 use crate::usage::{ExportRow, Period, StatsRow};
 
@@ -112,8 +112,7 @@ fn needed<'a>(name: &str, text: &'a Option<String>) -> Result<&'a str, ApiError>
 
 /// Now, in seconds since 1970.
 fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+    now_millis() / 1000
 }
 
 /// Requests of one SIM counted, the oldest bucket first. Empty buckets are left out.

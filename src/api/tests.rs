@@ -57,6 +57,7 @@ impl Api {
             books: books.clone(),
             credentials,
             auth: Arc::new(Auth::open(folder.path()).unwrap()),
+            services: Services::default(),
         };
         let history = state.history.clone();
         let operator = state.auth.operator().id().to_owned();

@@ -1,12 +1,13 @@
 //! Messages on disk: written when the broker takes longer than a caller waits, removed when it has them.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use sqlx::{Row, SqliteConnection, SqlitePool};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep;
 
 use super::{Message, Topic};
+use crate::clock::now_millis;
 
 /// Changes that go into one transaction at most.
 const BATCH: usize = 500;
@@ -149,7 +150,7 @@ async fn apply(connection: &mut SqliteConnection, change: &Change) -> Result<(),
         Change::Keep(number, message, _) => {
             sqlx::query("INSERT INTO bridge_queue (number, time, topic, message) VALUES (?, ?, ?, ?)")
                 .bind(number)
-                .bind(now())
+                .bind(now_millis())
                 .bind(message.topic.as_str())
                 .bind(&message.text)
         }
@@ -159,10 +160,4 @@ async fn apply(connection: &mut SqliteConnection, change: &Change) -> Result<(),
             .bind(number),
     };
     query.execute(connection).await.map(drop)
-}
-
-/// Milliseconds since 1970.
-fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

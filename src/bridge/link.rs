@@ -13,14 +13,19 @@ use tokio::time::{Instant, sleep};
 use super::Message;
 use super::journal::Number;
 use super::outbox::{Next, Outbox};
+use crate::backoff::{Backoff, chance};
 use crate::private_file;
 use crate::site_broker::{SiteBroker, Step, Trouble};
 
-/// Pauses between attempts, doubled each time.
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// After a connection that failed or did not last.
+const RETRY: Backoff = Backoff {
+    first: Duration::from_millis(300),
+    longest: Duration::from_secs(6),
+};
 /// A connection that lasted so long was a good one.
 const STABLE: Duration = Duration::from_secs(10);
+/// How long to wait when the queue cannot be read.
+const DISK_PAUSE: Duration = Duration::from_secs(1);
 /// Requests that wait inside the MQTT client.
 const CAPACITY: usize = 128;
 /// What a PUBLISH has beside topic and payload, in bytes, at most.
@@ -28,15 +33,17 @@ const OVERHEAD: usize = 16;
 
 /// Keeps the connection up for as long as it is polled.
 pub(super) async fn run(broker: SiteBroker, outbox: Outbox) {
-    let mut pause = FIRST_PAUSE;
+    let mut failures = 0;
     let mut told: Option<Trouble> = None;
     loop {
         let began = Instant::now();
         let trouble = connection(&broker, &outbox).await;
         outbox.lost();
-        if began.elapsed() >= STABLE {
-            pause = FIRST_PAUSE;
-        }
+        failures = if began.elapsed() >= STABLE {
+            1
+        } else {
+            failures + 1
+        };
         // An outage is one line, not one an attempt.
         if told.as_ref() != Some(&trouble) || trouble.step == Step::Open {
             tracing::warn!(
@@ -49,17 +56,8 @@ pub(super) async fn run(broker: SiteBroker, outbox: Outbox) {
             );
         }
         told = Some(trouble);
-        sleep(pause + jitter(pause)).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
+        sleep(RETRY.wait(failures, chance())).await;
     }
-}
-
-/// Up to a half more, so that many clients of a broker do not come back all at once.
-fn jitter(pause: Duration) -> Duration {
-    let mut random = [0];
-    // Without random numbers there is no jitter.
-    let _ = getrandom::fill(&mut random);
-    pause / 2 * u32::from(random[0]) / 256
 }
 
 /// From CONNECT to the end of the connection; tells why it ended.
@@ -142,7 +140,7 @@ async fn text_of(outbox: &Outbox, next: Next) -> Option<(Number, Arc<Message>)> 
             }
             Err(error) => {
                 tracing::error!(%error, "the bridge cannot read its queue");
-                sleep(FIRST_PAUSE * 5).await;
+                sleep(DISK_PAUSE).await;
             }
         }
     }

@@ -8,8 +8,10 @@
 //! | `outbox` | messages that the broker has not acknowledged, in order |
 //! | `journal` | those of them that callers no longer wait for, on disk |
 //! | `link` | the one MQTT connection |
+//! | `counters` | what became of messages |
 
 mod answer;
+mod counters;
 mod guard;
 mod journal;
 mod key;
@@ -37,10 +39,12 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::server_tls::{Certificate, TlsError, TlsFiles};
 use crate::site_broker::SiteBroker;
+use crate::{alive, report};
 use guard::Guard;
 use journal::Journal;
 use routes::Desk;
 
+pub use counters::Counters;
 pub use key::{ApiKey, InvalidKey};
 pub use message::Message;
 pub use networks::{InvalidNetwork, Network};
@@ -107,6 +111,7 @@ pub struct Bridge {
     link: JoinHandle<()>,
     watching: Option<JoinHandle<()>>,
     writing: JoinHandle<()>,
+    reporting: JoinHandle<()>,
 }
 
 impl Bridge {
@@ -145,10 +150,17 @@ impl Bridge {
             outbox: outbox.clone(),
             stop,
             writing: tokio::spawn(writing),
+            reporting: tokio::spawn(report::changes("bridge", numbers(outbox.clone()))),
             link: tokio::spawn(link::run(broker, outbox)),
             serving: tokio::spawn(server::serve(listener, acceptor, router, stopped)),
             watching: certificate.map(|certificate| tokio::spawn(certificate.watch())),
         })
+    }
+
+    /// The messages that wait, and what became of the others.
+    #[must_use]
+    pub fn outbox(&self) -> &Outbox {
+        &self.outbox
     }
 
     /// Where callers connect.
@@ -171,10 +183,7 @@ impl Bridge {
             ("link to the broker", self.link.abort_handle()),
             ("writer of the queue", self.writing.abort_handle()),
         ];
-        move || match parts.iter().find(|(_, part)| part.is_finished()) {
-            Some((name, _)) => Err(format!("the bridge's {name} ended")),
-            None => Ok(()),
-        }
+        alive::all_run("bridge", parts)
     }
 
     /// Answers the requests that run, and ends. What the broker has not acknowledged is on disk.
@@ -183,12 +192,19 @@ impl Bridge {
         let _ = self.stop.send(true);
         let _ = self.serving.await;
         self.link.abort();
+        self.reporting.abort();
         if let Some(watching) = self.watching {
             watching.abort();
         }
         // With the link and the outbox the last journals go, and the writer ends when all is written.
         let _ = self.link.await;
+        let _ = self.reporting.await;
         drop(self.outbox);
         let _ = timeout(WRITE_WITHIN, self.writing).await;
     }
+}
+
+/// The numbers of the log line.
+fn numbers(outbox: Outbox) -> impl Fn() -> String {
+    move || format!("{}waiting {}", outbox.counters(), outbox.len())
 }

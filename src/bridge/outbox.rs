@@ -12,6 +12,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::timeout;
 
 use super::Message;
+use super::counters::{Counters, count};
 use super::journal::{Journal, Number};
 
 /// How long a caller waits for the broker.
@@ -47,6 +48,7 @@ pub struct Outbox(Arc<Shared>);
 struct Shared {
     waiting: Mutex<Waiting>,
     journal: Journal,
+    counters: Counters,
     /// Something can be sent, perhaps.
     work: Notify,
 }
@@ -97,6 +99,7 @@ impl Outbox {
         Ok(Self(Arc::new(Shared {
             waiting: Mutex::new(waiting),
             journal,
+            counters: Counters::default(),
             work: Notify::new(),
         })))
     }
@@ -119,9 +122,28 @@ impl Outbox {
         self.lock().is_down
     }
 
+    /// What became of messages since the start.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.0.counters
+    }
+
     /// Publishes a message, or keeps it for later. It goes on if the future is dropped, but is then kept in
     /// memory only.
     pub async fn publish(&self, message: Message) -> Outcome {
+        let outcome = self.publish_or_keep(message).await;
+        let counters = self.counters();
+        match outcome {
+            Outcome::Accepted => count(&counters.accepted),
+            Outcome::Full => count(&counters.full),
+            Outcome::Unkept(_) => count(&counters.unkept),
+            // Counted when the broker says so, whoever waits.
+            Outcome::Published | Outcome::Refused(_) => {}
+        }
+        outcome
+    }
+
+    async fn publish_or_keep(&self, message: Message) -> Outcome {
         let Some((number, mut outcome, patience)) = self.add(message) else {
             return Outcome::Full;
         };
@@ -223,6 +245,10 @@ impl Outbox {
         }
         drop(waiting);
         self.0.work.notify_one();
+        match &result {
+            Ok(()) => count(&self.counters().published),
+            Err(_) => count(&self.counters().refused),
+        }
         match (entry.caller, result) {
             // The caller may be gone.
             (Some(caller), Ok(())) => drop(caller.send(Outcome::Published)),

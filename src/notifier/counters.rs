@@ -39,6 +39,34 @@ pub struct Delivery {
 }
 
 impl Counters {
+    /// Those that are not of one destination: name, meaning, number.
+    #[must_use]
+    pub fn numbers(&self) -> [(&'static str, &'static str, u64); 8] {
+        let all = [
+            ("received", "Messages that the broker sent", &self.received),
+            ("duplicates", "Messages that had come before", &self.duplicates),
+            (
+                "retained",
+                "Messages that the broker had kept and no route asks for",
+                &self.retained,
+            ),
+            ("collapsed", "Repeats that routes left out", &self.collapsed),
+            ("queued", "Notifications put into the queue", &self.queued),
+            (
+                "outlived",
+                "Notifications that became dead letters by their age",
+                &self.outlived,
+            ),
+            (
+                "expired",
+                "Notifications that got too old without an attempt",
+                &self.expired,
+            ),
+            ("overflowed", "Notifications that were too many", &self.overflowed),
+        ];
+        all.map(|(name, meaning, number)| (name, meaning, number.load(Ordering::Relaxed)))
+    }
+
     /// Adds to the numbers of a destination.
     pub fn of(&self, destination: &str, add: impl FnOnce(&mut Delivery)) {
         let mut destinations = self.destinations.lock().unwrap_or_else(PoisonError::into_inner);
@@ -67,18 +95,8 @@ pub(super) fn add(counter: &AtomicU64, number: u64) {
 
 impl fmt::Display for Counters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let numbers = [
-            ("received", &self.received),
-            ("duplicates", &self.duplicates),
-            ("retained", &self.retained),
-            ("collapsed", &self.collapsed),
-            ("queued", &self.queued),
-            ("outlived", &self.outlived),
-            ("expired", &self.expired),
-            ("overflowed", &self.overflowed),
-        ];
-        for (name, number) in numbers {
-            write!(f, "{name} {} ", number.load(Ordering::Relaxed))?;
+        for (name, _, number) in self.numbers() {
+            write!(f, "{name} {number} ")?;
         }
         for (
             name,

@@ -1,6 +1,5 @@
 //! One destination's queue is worked off, at its own pace, while the others do theirs.
 
-use super::backoff::{Backoff, chance};
 use super::configuration::{Destination, Notifications};
 use super::counters::Counters;
 use super::intake;
@@ -8,6 +7,8 @@ use super::message::Message;
 use super::pace::Bucket;
 use super::queue::{Job, Queue};
 use super::send::{Outcome, Ready, Sender};
+use crate::backoff::{Backoff, chance};
+use crate::clock::whole_millis;
 use jiff::Timestamp;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -216,7 +217,7 @@ impl Delivery {
             false => pause,
         };
         let now = Timestamp::now().as_millisecond();
-        let due = now.saturating_add(i64::try_from(own.as_millis()).unwrap_or(i64::MAX));
+        let due = now.saturating_add(whole_millis(own));
         self.queue.postpone(job, due, reason).await
     }
 

@@ -1,8 +1,8 @@
 //! How long a notification is of use.
 
 use super::configuration::Destination;
+use crate::clock::whole_millis;
 use jiff::Timestamp;
-use std::time::Duration;
 
 /// When a notification of `time` is of no use. What quiet hours hold back gets its time to live behind them.
 pub(super) fn expires(destination: &Destination, urgent: bool, time: Timestamp) -> i64 {
@@ -10,10 +10,5 @@ pub(super) fn expires(destination: &Destination, urgent: bool, time: Timestamp) 
     quiet
         .unwrap_or(time)
         .as_millisecond()
-        .saturating_add(millis(destination.time_to_live))
-}
-
-/// Milliseconds, as the database keeps times.
-pub(super) fn millis(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+        .saturating_add(whole_millis(destination.time_to_live))
 }

@@ -16,9 +16,8 @@
 //! | `delivery` | one task a destination: pace, quiet hours, retries |
 //! | [`send`] | the services |
 //! | `silence` | topics that ought to speak |
-//! | [`template`], [`topic_filter`], [`secret`], [`pace`], [`quiet_hours`], [`backoff`] | what the others stand on |
+//! | [`template`], [`topic_filter`], [`secret`], [`pace`], [`quiet_hours`] | what the others stand on |
 
-pub mod backoff;
 pub mod configuration;
 mod counters;
 mod delivery;
@@ -42,6 +41,7 @@ pub use counters::{Counters, Delivery as DeliveryCounters};
 pub use send::NoHttpsClient;
 
 use crate::site_broker::SiteBroker;
+use crate::{alive, report};
 use configuration::{Notifications, NotificationsFile};
 use counters::add;
 use delivery::Delivery;
@@ -66,8 +66,6 @@ pub const FIRST_RUN: &str = include_str!("../../notifications.json");
 const ON_THE_WAY: usize = 1000;
 /// How often bounds and silences are looked at.
 const LOOK: Duration = Duration::from_secs(5);
-/// How often the numbers are logged if they have changed.
-const REPORT: Duration = Duration::from_secs(60);
 
 /// The notifier, running.
 #[derive(Debug)]
@@ -99,6 +97,7 @@ impl Notifier {
         let (arrivals, arriving) = mpsc::channel(ON_THE_WAY);
         let connected = watch::Sender::new(false);
         let counters = Arc::new(Counters::default());
+        let told = Arc::clone(&counters);
         let queue = Queue::new(pool.clone());
         let sender = Sender::new(pool.clone(), data)?;
         let watchman = Watchman {
@@ -143,7 +142,7 @@ impl Notifier {
             others: vec![
                 tokio::spawn(file.watch()),
                 tokio::spawn(watchman.run()),
-                tokio::spawn(report(Arc::clone(&counters))),
+                tokio::spawn(report::changes("notifications", move || told.to_string())),
             ],
             counters,
         })
@@ -162,10 +161,7 @@ impl Notifier {
             ("intake", self.intake.abort_handle()),
             ("deliveries", self.deliveries.abort_handle()),
         ];
-        move || match parts.iter().find(|(_, part)| part.is_finished()) {
-            Some((name, _)) => Err(format!("the notifier's {name} ended")),
-            None => Ok(()),
-        }
+        alive::all_run("notifier", parts)
     }
 
     /// Ends it: the broker is told, what is on its way is written down, an attempt may end within `grace`.
@@ -261,18 +257,6 @@ impl Watchman {
                 dead = swept.buried,
                 "notifications were too old (timeToLiveHours) or too many (mostWaiting)"
             );
-        }
-    }
-}
-
-async fn report(counters: Arc<Counters>) {
-    let mut before = counters.to_string();
-    loop {
-        tokio::time::sleep(REPORT).await;
-        let now = counters.to_string();
-        if now != before {
-            tracing::info!(event = "notifications", "{now}");
-            before = now;
         }
     }
 }

@@ -1,8 +1,8 @@
 //! What is remembered of messages, so that none is told twice: redeliveries of the broker, and repeats of a route.
 
 use super::configuration::{Collapse, Route, Sameness};
-use super::expiry::millis;
 use super::message::Message;
+use crate::clock::whole_millis;
 use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -73,7 +73,7 @@ pub(super) async fn repeats(
     let is_repeat = now < until;
     let (until, left_out) = match is_repeat {
         true => (until, count.saturating_add(1)),
-        false => (now.saturating_add(millis(window)), 0),
+        false => (now.saturating_add(whole_millis(window)), 0),
     };
     sqlx::query(
         "INSERT OR REPLACE INTO notification_repeat (route, content, until, count) VALUES (?, ?, ?, ?)",

@@ -1,11 +1,11 @@
 //! The notifier's connection to the broker: a session that the broker keeps while the notifier is away.
 
-use super::backoff::{Backoff, chance};
 use super::configuration::Notifications;
 use super::intake::{Arrival, Delivery};
 use super::message::Message;
 use super::session;
 use super::subscriptions::Subscriptions;
+use crate::backoff::{Backoff, chance};
 use crate::site_broker::{SiteBroker, Step, Trouble};
 use jiff::Timestamp;
 use rumqttc::mqttbytes::QoS;

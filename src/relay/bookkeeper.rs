@@ -1,9 +1,10 @@
 //! The books are kept: usage into the ledger and the log, refusals into the log book, all of it into the tally.
 //! Once a second, by one task, so that each delta is taken once.
 
-use super::books::{Books, now_millis};
+use super::books::Books;
 use super::journal;
 use super::registry::Registry;
+use crate::clock::now_millis;
 use crate::usage::{Pending, UsageLines};
 use std::sync::Arc;
 use std::time::Duration;

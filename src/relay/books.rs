@@ -5,7 +5,6 @@ use super::line_budget::LineBudget;
 use crate::logbook::LogBook;
 use crate::usage::{Ledger, Meter};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Where the relay writes down what happened.
 #[derive(Debug, Clone)]
@@ -33,10 +32,4 @@ impl Books {
             lines: Arc::default(),
         }
     }
-}
-
-/// Now, in milliseconds since 1970.
-pub(super) fn now_millis() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

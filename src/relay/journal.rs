@@ -1,10 +1,11 @@
 //! What is written down when a connection opens, ends, or does not come about: one log line each with the
 //! same fields, the tally, and the log book where somebody may have to mend something.
 
-use super::books::{Books, now_millis};
+use super::books::Books;
 use super::caller::Caller;
 use super::registry::Connection;
 use super::{Administrative, Ending, Refusal};
+use crate::clock::now_millis;
 use crate::entrypoint::Destination;
 use crate::logbook::{Entry, Level, Source, shortened};
 use crate::mqtt::Version;

@@ -7,7 +7,7 @@ mod systemd;
 
 pub use notifier::{NotifierError, notifier};
 
-use crate::api::{self, ApiState, Auth, Readiness};
+use crate::api::{self, ApiState, Auth, Readiness, Services};
 use crate::clock::{self, ClockBehind};
 use crate::database;
 use crate::descriptors;
@@ -15,7 +15,7 @@ use crate::relay::{Books, ListenOn, Relay, RelaySettings};
 use crate::serve::banner::Banner;
 use crate::serve::bridge::Running;
 use crate::serve::systemd::Vitals;
-use crate::server_tls::{Certificate, TlsError};
+use crate::server_tls::{Certificate, TlsError, TlsFiles};
 use crate::sessions::{History, Sessions};
 use crate::settings::{Listen, LogFormat, PlainApi, Settings};
 use crate::site_broker::SiteBrokerError;
@@ -159,19 +159,21 @@ pub async fn run(settings: &Settings, format: LogFormat) -> Result<(), StartErro
     // The embedded broker has an end of each connection, too.
     let share = broker.map_or(descriptors, |_| descriptors / 3 * 2);
     let relay = start_relay(settings, &store, &credentials, books, sessions, share)?;
+    let bridge = Running::start(settings, broker, &pool).await?;
     let (stop_api, api_stopped) = oneshot::channel::<()>();
     let readiness = Readiness::starting(pool.clone());
-    let api = start_api(
-        settings,
-        &store,
-        &credentials,
-        &relay,
-        history,
-        readiness.clone(),
-        api_stopped,
-    )
-    .await?;
-    let bridge = Running::start(settings, broker, &pool).await?;
+    let services = Services {
+        notifier: notifier.as_ref().map(|notifier| Arc::clone(notifier.counters())),
+        bridge: bridge.as_ref().map(|running| running.bridge().outbox().clone()),
+    };
+    let api = match settings.api.address()? {
+        None => None,
+        Some(address) => {
+            let (ready, tls) = (readiness.clone(), settings.api.tls());
+            let state = api_state(settings, &store, &credentials, &relay, history, ready, services)?;
+            Some(start_api(address, tls, state, api_stopped).await?)
+        }
+    };
     readiness.serving();
     let using = Arc::clone(&credentials);
     tokio::spawn(async move {
@@ -344,28 +346,17 @@ async fn start_broker(_: &Settings) -> Result<Option<SocketAddr>, StartError> {
     Ok(None)
 }
 
-/// The admin API, its address and its task.
-async fn start_api(
+/// What the admin API works with.
+fn api_state(
     settings: &Settings,
     store: &Arc<FileStore>,
     credentials: &Arc<CredentialStore>,
     relay: &Relay,
     history: History,
     readiness: Readiness,
-    stopped: oneshot::Receiver<()>,
-) -> Result<Option<(SocketAddr, JoinHandle<()>)>, StartError> {
-    let Some(address) = settings.api.address()? else {
-        return Ok(None);
-    };
-    let certificate = settings.api.tls().map(Certificate::open).transpose()?;
-    let auth = Arc::new(Auth::open(&settings.data)?);
-    let failed = |source| StartError::Api { address, source };
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
-    let address = listener.local_addr().map_err(failed)?;
-    if certificate.is_none() && !address.ip().is_loopback() {
-        tracing::warn!(%address, "the admin API is plain HTTP, as --api-allow-plain says: its token can be read on the way");
-    }
-    let state = ApiState {
+    services: Services,
+) -> Result<ApiState, StartError> {
+    Ok(ApiState {
         store: Arc::clone(store) as Arc<dyn Store>,
         registry: Arc::clone(relay.registry()),
         history,
@@ -373,8 +364,25 @@ async fn start_api(
         readiness,
         credentials: Arc::clone(credentials),
         references: References::new(Arc::clone(store) as Arc<dyn Store>, Arc::clone(credentials)),
-        auth,
-    };
+        auth: Arc::new(Auth::open(&settings.data)?),
+        services,
+    })
+}
+
+/// The admin API, its address and its task.
+async fn start_api(
+    address: SocketAddr,
+    tls: Option<TlsFiles>,
+    state: ApiState,
+    stopped: oneshot::Receiver<()>,
+) -> Result<(SocketAddr, JoinHandle<()>), StartError> {
+    let certificate = tls.map(Certificate::open).transpose()?;
+    let failed = |source| StartError::Api { address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    if certificate.is_none() && !address.ip().is_loopback() {
+        tracing::warn!(%address, "the admin API is plain HTTP, as --api-allow-plain says: its token can be read on the way");
+    }
     let tls = certificate
         .as_ref()
         .map(|certificate| TlsAcceptor::from(certificate.config()));
@@ -386,7 +394,7 @@ async fn start_api(
         let shutdown = async move { drop(stopped.await) };
         api::serve(listener, tls, state, shutdown).await;
     });
-    Ok(Some((address, serving)))
+    Ok((address, serving))
 }
 
 struct Signals {

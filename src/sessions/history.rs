@@ -8,8 +8,8 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row, Sqlite, SqlitePool};
 use tokio::time::{Instant, sleep};
 
-use super::live::now;
 use super::{Event, Events, Sessions};
+use crate::clock::now_millis;
 use crate::sim::{Imei, Imsi};
 
 /// Events that are kept for one SIM.
@@ -115,7 +115,7 @@ impl History {
              FROM session_events AS last WHERE event <> 'Deleted'
              AND time = (SELECT MAX(time) FROM session_events WHERE imsi = last.imsi)",
         )
-        .bind(now())
+        .bind(now_millis())
         .execute(&self.0)
         .await?;
         Ok(ended.rows_affected())
@@ -151,7 +151,7 @@ impl History {
             }
             if swept.is_none_or(|last| last.elapsed() >= SWEEP) {
                 swept = Some(Instant::now());
-                if let Err(error) = self.sweep(now() - KEPT_DAYS * 24 * 3600 * 1000).await {
+                if let Err(error) = self.sweep(now_millis() - KEPT_DAYS * 24 * 3600 * 1000).await {
                     tracing::warn!(%error, "old session events cannot be deleted");
                 }
             }
@@ -300,7 +300,7 @@ mod tests {
         assert_eq!(history.close_left_open().await.unwrap(), 1, "as after a crash");
         assert_eq!(kept(&history, &other.imsi).await, ["Deleted", "Created"]);
         assert_eq!(history.close_left_open().await.unwrap(), 0);
-        history.sweep(now() + 1000).await.unwrap();
+        history.sweep(now_millis() + 1000).await.unwrap();
         assert!(kept(&history, &other.imsi).await.is_empty());
     }
 }

@@ -6,11 +6,11 @@ use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
+use crate::clock::now_millis;
 use crate::sim::{Imsi, Sim};
 
 /// Events that may wait for the database. Past this they are counted and forgotten: devices come first.
@@ -137,7 +137,7 @@ impl Sessions {
         if self.events.is_none() {
             return;
         }
-        let (time, address) = (now(), peer.ip().to_canonical());
+        let (time, address) = (now_millis(), peer.ip().to_canonical());
         let mut online = self.lock();
         let Some(known) = online.get_mut(&sim.imsi) else {
             let session = Session {
@@ -180,7 +180,7 @@ impl Sessions {
         if known.connections == 0
             && let Some(Online { session, .. }) = online.remove(imsi)
         {
-            self.tell(Kind::Deleted, now(), session);
+            self.tell(Kind::Deleted, now_millis(), session);
         }
     }
 
@@ -206,12 +206,6 @@ impl Sessions {
     fn lock(&self) -> MutexGuard<'_, HashMap<ByImsi, Online>> {
         self.online.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Milliseconds since 1970.
-pub(super) fn now() -> i64 {
-    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

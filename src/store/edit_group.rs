@@ -8,7 +8,8 @@ use super::ChangeError;
 use super::change::GroupChange;
 use super::namespaces::{NAMESPACES, check_entry};
 use super::snapshot::{Group, Snapshot};
-use super::touch::{delete_tag, now};
+use super::tags::delete_tag;
+use crate::clock::now_millis;
 use crate::entrypoint::reader::Path;
 use crate::entrypoint::{BEAM_NAMESPACE, EntryPoint, MQTT_ENTRY_POINT, spell_switches};
 use crate::sim::{GroupId, Sim, Tags};
@@ -39,7 +40,7 @@ pub(super) fn apply(
         (change, Some(at)) => {
             let mut group = Group::clone(&groups[at]);
             edit(&mut group, change, &mut notes)?;
-            group.last_modified_time = Some(now());
+            group.last_modified_time = Some(now_millis());
             groups[at] = Arc::new(group);
         }
     }
@@ -52,7 +53,7 @@ fn create(
     configuration: &Map<String, Value>,
     notes: &mut Vec<String>,
 ) -> Result<Group, ChangeError> {
-    let time = Some(now());
+    let time = Some(now_millis());
     let mut group = Group {
         group_id: id.clone(),
         tags: tags.clone(),

@@ -4,8 +4,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::change::SimChange;
-use super::touch::{delete_tag, now};
+use super::tags::delete_tag;
 use super::{ChangeError, Snapshot};
+use crate::clock::now_millis;
 use crate::sim::{GroupId, Sim, SimId, SimStatus};
 
 /// What is true after `change`.
@@ -27,7 +28,7 @@ pub(super) fn apply(snapshot: &Snapshot, id: &SimId, change: &SimChange) -> Resu
         (change, Some(at)) => {
             let mut sim = Sim::clone(&sims[at]);
             edit(snapshot, &mut sim, change)?;
-            sim.last_modified_time = Some(now());
+            sim.last_modified_time = Some(now_millis());
             sims[at] = Arc::new(sim);
         }
     }
@@ -49,7 +50,7 @@ fn create(snapshot: &Snapshot, id: &SimId, change: &SimChange) -> Result<Sim, Ch
     if let Some(other) = snapshot.sim_by_imsi(imsi) {
         return Err(taken("IMSI", imsi, &other.sim_id));
     }
-    let time = Some(now());
+    let time = Some(now_millis());
     Ok(Sim {
         imei: imei.clone(),
         group_id: existing(snapshot, group_id.as_ref())?,

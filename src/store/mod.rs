@@ -17,7 +17,7 @@ mod render;
 mod snapshot;
 pub(crate) mod stamp;
 mod strict_json;
-mod touch;
+mod tags;
 
 use std::future::Future;
 use std::pin::Pin;

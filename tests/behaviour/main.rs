@@ -35,6 +35,7 @@ mod readiness;
 mod refusals;
 mod rotation;
 mod security_levels;
+mod service_metrics;
 mod slow_callers;
 mod streams;
 mod systemd;

@@ -1,6 +1,7 @@
 //! Bounds of the queue: what is too old or too much goes, and is counted.
 
 use super::Queue;
+use crate::clock::whole_millis;
 use crate::notifier::configuration::{Notifications, Service};
 
 /// Dead letters that are kept; beyond that the oldest go.
@@ -63,7 +64,7 @@ impl Queue {
             if let Service::Database { keep } = &destination.service {
                 sqlx::query("DELETE FROM notification_record WHERE destination = ? AND time < ?")
                     .bind(&destination.name)
-                    .bind(now.saturating_sub(i64::try_from(keep.as_millis()).unwrap_or(i64::MAX)))
+                    .bind(now.saturating_sub(whole_millis(*keep)))
                     .execute(&mut *connection)
                     .await?;
             }

@@ -1,6 +1,6 @@
 //! The client for services that speak HTTP, and what their answers mean for a notification.
 
-use super::{LIMIT, Outcome};
+use super::{LIMIT, Outcome, with_causes};
 use crate::upstream::system_roots;
 use jiff::Timestamp;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
@@ -109,22 +109,14 @@ fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     Some(wait.min(LONGEST))
 }
 
-/// An error with its causes: the first alone says little more than that there was one.
+/// What went wrong with a request.
 fn failure(error: &reqwest::Error) -> String {
-    let mut words = if error.is_timeout() {
+    let words = if error.is_timeout() {
         "no answer in time".to_owned()
     } else {
         error.to_string()
     };
-    let mut cause = std::error::Error::source(error);
-    while let Some(inner) = cause {
-        let inner_words = inner.to_string();
-        if !words.contains(&inner_words) {
-            words = format!("{words}: {inner_words}");
-        }
-        cause = inner.source();
-    }
-    words
+    with_causes(words, error)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Mail, handed to a submission server.
 
-use super::{LIMIT, Outcome, Ready};
+use super::{LIMIT, Outcome, Ready, with_causes};
 use crate::notifier::configuration::{Mail, MailSecurity};
 use crate::notifier::template::{Markup, Values};
 use lettre::message::header::{ContentType, Header, HeaderName, HeaderValue};
@@ -99,15 +99,7 @@ fn tls(mail: &Mail) -> Result<TlsParameters, Outcome> {
 /// 4xx heals and 5xx does not (RFC 5321, 4.2.1); neither does a server that offers no login or no TLS, but that is
 /// for the operator to see and may be a server in the middle of a repair.
 fn failure(error: &smtp::Error) -> Outcome {
-    let mut words = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(inner) = cause {
-        let inner_words = inner.to_string();
-        if !words.contains(&inner_words) {
-            words = format!("{words}: {inner_words}");
-        }
-        cause = inner.source();
-    }
+    let words = with_causes(error.to_string(), error);
     if error.is_permanent() {
         Outcome::Never(words)
     } else {

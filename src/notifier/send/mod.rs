@@ -17,6 +17,7 @@ use super::template::Values;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use sqlx::SqlitePool;
+use std::error::Error;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -60,6 +61,19 @@ impl Outcome {
             after: None,
         }
     }
+}
+
+/// The `words` for an error and its causes: the first alone says little more than that there was one.
+fn with_causes(mut words: String, error: &dyn Error) -> String {
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let inner_words = inner.to_string();
+        if !words.contains(&inner_words) {
+            words = format!("{words}: {inner_words}");
+        }
+        cause = inner.source();
+    }
+    words
 }
 
 impl From<MissingSecret> for Outcome {

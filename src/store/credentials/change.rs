@@ -5,12 +5,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::SystemTime;
 
 use tokio::task::spawn_blocking;
 
-use super::record::{StoredCredential, milliseconds};
+use super::record::StoredCredential;
 use super::{CredentialStore, folder};
+use crate::clock::now_millis;
 use crate::credential::{Credential, CredentialsId};
 
 /// A credential was not changed; everything is as before.
@@ -69,7 +69,7 @@ impl CredentialStore {
             if store.exists(&id) {
                 return Err(CredentialChangeError::Exists(id));
             }
-            let now = milliseconds(SystemTime::now());
+            let now = now_millis();
             store.used.forget(&id);
             store.put(StoredCredential {
                 id,
@@ -97,7 +97,7 @@ impl CredentialStore {
             if !store.exists(&id) {
                 return Err(CredentialChangeError::Missing(id));
             }
-            let now = milliseconds(SystemTime::now());
+            let now = now_millis();
             // A broken one is replaced too: that is how it is mended.
             let old = store.read(&id).unwrap_or_default();
             store.put(StoredCredential {

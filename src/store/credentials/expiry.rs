@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use super::CredentialStore;
-use super::record::milliseconds;
+use crate::clock::now_millis;
 use crate::credential::{self, CredentialsId};
 
 /// How long ahead it is said, in seconds.
@@ -93,7 +93,7 @@ impl CredentialStore {
             let expires = credential::expires(&stored.credential.values)?;
             Some((stored.id, expires))
         });
-        let now = milliseconds(SystemTime::now()) / 1000;
+        let now = now_millis() / 1000;
         let (expiring, news) = told.look(found.collect(), now);
         *self.expiring.lock().unwrap_or_else(PoisonError::into_inner) = expiring;
         for (id, expires) in news {

@@ -3,13 +3,13 @@
 use std::fs;
 use std::io;
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use super::{CA, CERT, KEY};
+use crate::clock;
 use crate::credential::{Credential, CredentialType, CredentialsId, Values, certificate_blocks};
 
 /// Beside the PEM files of an x509 credential, alone otherwise.
@@ -139,7 +139,7 @@ fn parse(json: &[u8]) -> io::Result<(CredentialType, Record)> {
 fn written_by_hand(folder: &Path) -> io::Result<Record> {
     let times = PEM_FILES.iter().filter_map(|(_, file)| {
         let modified = fs::metadata(folder.join(file)).ok()?.modified().ok()?;
-        Some(milliseconds(modified))
+        Some(clock::millis(modified))
     });
     let times: Vec<i64> = times.collect();
     Ok(Record {
@@ -161,10 +161,4 @@ fn read_certificates(folder: &Path, values: &mut Values) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-/// Since 1970.
-pub(super) fn milliseconds(time: SystemTime) -> i64 {
-    let elapsed = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX)
 }

@@ -6,9 +6,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use std::time::SystemTime;
 
-use super::record::milliseconds;
+use crate::clock::now_millis;
 use crate::credential::CredentialsId;
 use crate::private_file;
 
@@ -59,7 +58,7 @@ impl Used {
     }
 
     pub(super) fn note(&self, id: &CredentialsId) {
-        let now = milliseconds(SystemTime::now());
+        let now = now_millis();
         let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
         times.changed = true;
         match times.by_id.get_mut(id.as_str()) {

@@ -1,6 +1,4 @@
-//! What changes of groups and of SIMs have in common.
-
-use std::time::{SystemTime, UNIX_EPOCH};
+//! Tags, which groups and SIMs both have.
 
 use super::ChangeError;
 use crate::sim::Tags;
@@ -14,10 +12,4 @@ pub(super) fn delete_tag(tags: &mut Tags, tag: &str) -> Result<(), ChangeError> 
     removed
         .map(drop)
         .ok_or_else(|| ChangeError::NoSuchTag(tag.to_owned()))
-}
-
-/// Milliseconds since 1970.
-pub(super) fn now() -> i64 {
-    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX)
 }

@@ -4,18 +4,17 @@ use std::time::Duration;
 
 /// Doubling waits between a first and a longest one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Backoff {
+pub(crate) struct Backoff {
     /// Before the second attempt.
-    pub first: Duration,
+    pub(crate) first: Duration,
     /// Never longer.
-    pub longest: Duration,
+    pub(crate) longest: Duration,
 }
 
 impl Backoff {
     /// The wait after `failures` failed attempts in a row. `chance`, from 0 to 1, takes up to half of it away, so
     /// that many who failed together do not come back together.
-    #[must_use]
-    pub fn wait(self, failures: u32, chance: f64) -> Duration {
+    pub(crate) fn wait(self, failures: u32, chance: f64) -> Duration {
         let doublings = failures.saturating_sub(1).min(30);
         let whole = self.first.saturating_mul(1 << doublings).min(self.longest);
         whole.mul_f64(1.0 - chance.clamp(0.0, 1.0) / 2.0)
@@ -23,7 +22,7 @@ impl Backoff {
 }
 
 /// A number from 0 to 1 by chance; the middle if the system has no random numbers.
-pub(super) fn chance() -> f64 {
+pub(crate) fn chance() -> f64 {
     getrandom::u32().map_or(0.5, |number| f64::from(number) / f64::from(u32::MAX))
 }
 
