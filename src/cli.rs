@@ -10,7 +10,7 @@ use clap::{Parser, Subcommand};
 use std::io::Write;
 use std::path::PathBuf;
 
-pub use auth_key::{AuthKeyError, auth_key};
+pub use auth_key::{AuthKeyCommand, AuthKeyError, auth_key};
 pub use doctor::{DoctorArgs, doctor};
 pub use installed::{INSTALLED_SETTINGS, apply_settings_of_services, find_data_of_services};
 pub use notifications::{NotificationsCommand, NotificationsError, notifications};
@@ -67,21 +67,6 @@ pub enum Command {
     /// See, send again or drop notifications; test a destination; the server may run meanwhile
     #[command(subcommand)]
     Notifications(NotificationsCommand),
-}
-
-/// What can be done with auth keys.
-#[derive(Debug, Clone, Subcommand)]
-pub enum AuthKeyCommand {
-    /// Make an auth key and print it, as a profile of the soracom command; its secret is shown only now
-    Create,
-    /// List the auth keys: id, when it was made, when it was last used
-    List,
-    /// Delete an auth key; the tokens made with it count no more
-    Delete {
-        /// The id of the key
-        #[arg(value_name = "KEY-ID")]
-        auth_key_id: String,
-    },
 }
 
 /// Prints the answer of a command.

@@ -13,7 +13,7 @@
 //! | 0 | [`mqtt`] | the wire: framing, CONNECT and CONNACK patched, topics spliced; sans-io, knows no SIM |
 //! | 0 | [`sim`] | who is calling: identifiers, SIMs, SIM sessions |
 //! | 0 | [`descriptors`] | how many files and sockets may be open |
-//! | 0 | [`clock`] | whether the system clock can be right |
+//! | 0 | [`clock`] | what time it is, and whether that can be right |
 //! | 0 | [`credential`] | what a credential is, with its secrets hidden |
 //! | 0 | [`private_file`] | files that only their owner reads, replaced whole |
 //! | 0 | [`database`] | the SQLite file of the data folder: opened, migrated |
@@ -27,15 +27,16 @@
 //! | 1 | [`sessions`] | which SIMs are online, and when they were |
 //! | 2 | [`store`] | groups, SIMs, credentials: snapshots, changes, files |
 //! | 2 | [`upstream`] | the way to a broker: names, TCP, TLS |
-//! | 2 | [`site_broker`] | the broker of the site, for services that are MQTT clients |
+//! | 3 | [`site_broker`] | the broker of the site, for services that are MQTT clients |
 //! | 3 | [`relay`] | the data plane: accept, handshake, steady state, end |
 //! | 3 | `broker` | the embedded broker of a first run (feature `embedded-broker`) |
-//! | 3 | [`bridge`] | HTTP to MQTT for phones and scripts: guard, outbox, link |
-//! | 3 | [`notifier`] | what is published becomes messages to people: Slack, LINE, mail, webhook, log, database |
-//! | 3 | [`explain`] | what a configuration means, in words: `simrelay check`, `simrelay topic` |
-//! | 4 | [`doctor`] | from the broker to the subscriber, which step fails: `simrelay doctor` |
-//! | 4 | [`api`] | the admin API |
-//! | 5 | [`serve`], [`cli`], [`settings`], [`logging`] | wiring, signals, the command line, logs |
+//! | 4 | [`bridge`] | HTTP to MQTT for phones and scripts: guard, outbox, link |
+//! | 4 | [`notifier`] | what is published becomes messages to people: Slack, LINE, mail, webhook, log, database |
+//! | 4 | [`explain`] | what a configuration means, in words: `simrelay check`, `simrelay topic` |
+//! | 5 | [`doctor`] | from the broker to the subscriber, which step fails: `simrelay doctor` |
+//! | 5 | [`api`] | the admin API |
+//! | 6 | [`settings`] | flags and environment variables, checked |
+//! | 7 | [`serve`], [`cli`], [`logging`] | wiring, signals, the command line, logs |
 
 mod alive;
 pub mod api;

@@ -2,11 +2,26 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use clap::Subcommand;
 use serde_json::json;
 
-use super::AuthKeyCommand;
 use crate::api::{AuthFileError, AuthKeys};
 use crate::settings::{ApiArgs, Listen, Settings};
+
+/// What can be done with auth keys.
+#[derive(Debug, Clone, Subcommand)]
+pub enum AuthKeyCommand {
+    /// Make an auth key and print it, as a profile of the soracom command; its secret is shown only now
+    Create,
+    /// List the auth keys: id, when it was made, when it was last used
+    List,
+    /// Delete an auth key; the tokens made with it count no more
+    Delete {
+        /// The id of the key
+        #[arg(value_name = "KEY-ID")]
+        auth_key_id: String,
+    },
+}
 
 /// Why nothing was done with an auth key.
 #[derive(Debug, thiserror::Error)]

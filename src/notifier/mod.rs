@@ -16,6 +16,7 @@
 //! | `delivery` | one task a destination: pace, quiet hours, retries |
 //! | [`send`] | the services |
 //! | `silence` | topics that ought to speak |
+//! | `counters` | what became of messages |
 //! | [`template`], [`topic_filter`], [`secret`], [`pace`], [`quiet_hours`] | what the others stand on |
 
 pub mod configuration;

@@ -1,6 +1,6 @@
 //! Settings of the admin API.
 
-use super::Listen;
+use super::listen::Listen;
 use crate::server_tls::TlsFiles;
 use clap::Args;
 use std::net::SocketAddr;

@@ -4,7 +4,7 @@ use clap::Args;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::Listen;
+use super::listen::Listen;
 use crate::bridge::{ApiKey, BridgeSettings, InvalidKey, Network, Rate};
 use crate::entrypoint::Destination;
 use crate::server_tls::TlsFiles;
