@@ -67,7 +67,13 @@ pub fn downlink(data: &[u8]) {
         }
         all
     };
-    assert_eq!(scanned(&[stream]), scanned(&parts(stream, seed)));
+    let (whole, mut cut) = (scanned(&[stream]), scanned(&parts(stream, seed)));
+    if whole.violation.is_some() {
+        // The first bytes of a header may be on their way before its last one shows that it is wrong.
+        assert!((whole.len..whole.len + 5).contains(&cut.len), "{whole:?} {cut:?}");
+        cut.len = whole.len;
+    }
+    assert_eq!(whole, cut);
 }
 
 /// The device's stream where the broker leg is MQTT 3.1.1 at QoS 0.
