@@ -60,7 +60,7 @@ fn secrets_are_in_no_log_line_answer_or_command_line() {
         call("PUT", "/v1/groups/g/configuration/SoracomBeam", Some(&wrong)),
         400
     );
-    // A device whose own login is refused, and one that gets in by the relay's.
+    // The relay puts its own login in place of the device's.
     let mut device = relay.device(1);
     device.enter(&Connect::new(Version::V311, "c").login("d", SECRETS[3]));
     device.send(&publish("t", 0, 0, b"x"));
