@@ -1,7 +1,9 @@
 //! The SQLite file of the data folder: opened, brought to today's schema. Who owns a table writes its SQL.
 
+use crate::private_file;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, Row, SqliteConnection, SqlitePool};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -50,7 +52,7 @@ pub async fn open(data: &Path) -> Result<SqlitePool, DatabaseError> {
         path: path.clone(),
         source,
     };
-    std::fs::create_dir_all(data).map_err(|error| failed(sqlx::Error::Io(error)))?;
+    prepare(data, &path).map_err(|error| failed(sqlx::Error::Io(error)))?;
     let options = SqliteConnectOptions::new()
         .filename(&path)
         .create_if_missing(true)
@@ -68,6 +70,16 @@ pub async fn open(data: &Path) -> Result<SqlitePool, DatabaseError> {
         .map_err(failed)?;
     migrate(&pool, &path).await?;
     Ok(pool)
+}
+
+/// Folder and file, for their owner only: queued notifications and messages are in there. SQLite gives the
+/// files beside it the same mode, and takes an empty file for a new database.
+fn prepare(data: &Path, path: &Path) -> io::Result<()> {
+    private_file::create_folder(data)?;
+    match private_file::create(path, b"") {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Writes what is there already, to see whether the database can be written. On disk when it returns.

@@ -1,5 +1,6 @@
 //! What the tests stand on: the real relay, real brokers, devices with addresses of their own.
 
+mod bystander;
 mod certificates;
 mod cloud;
 mod configuration;
@@ -14,6 +15,7 @@ mod service;
 mod simrelay;
 mod tool;
 
+pub(crate) use bystander::Bystander;
 pub(crate) use certificates::Authority;
 pub(crate) use cloud::{Cloud, platform};
 pub(crate) use configuration::{Configuration, entry_point, imei, imsi, sim_address, sim_id};
