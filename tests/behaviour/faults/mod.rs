@@ -8,6 +8,7 @@ mod link;
 mod networks;
 mod operator;
 mod restart;
+mod soak;
 
 use std::time::{Duration, Instant};
 
