@@ -18,6 +18,7 @@ mod commands;
 mod counting;
 mod doctor;
 mod expiry;
+mod faults;
 #[cfg(feature = "embedded-broker")]
 mod first_run;
 mod google;

@@ -23,11 +23,10 @@ pub(crate) use device::Device;
 pub(crate) use fake_broker::{FakeBroker, TlsBroker};
 pub(crate) use http::{Answer, Http};
 pub(crate) use mosquitto::{Mosquitto, Watcher, free_address};
-#[allow(unused_imports)] // Not every binary that shares the house breaks networks.
 pub(crate) use network::{hosts_from, inside_own_network, must_run, packet_rules};
 pub(crate) use packet::{
     CONNACK_5, CONNACK_311, Connect, PINGREQ, PINGRESP, Packet, Version, Will, auth, disconnect, frame,
-    property_text, puback, publish, publish_5, subscribe, unsubscribe,
+    property_text, puback, publish, publish_5, read_packet, subscribe, unsubscribe,
 };
 pub(crate) use python::python;
 pub(crate) use service::{Reply, WebService};

@@ -5,8 +5,6 @@ use crate::site::free_address;
 use socket2::SockRef;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -27,7 +25,6 @@ pub(crate) struct Quality {
 pub(crate) struct Link {
     pub(crate) address: SocketAddr,
     cut: watch::Sender<()>,
-    carried: Arc<AtomicU64>,
     runtime: Option<Runtime>,
 }
 
@@ -41,20 +38,17 @@ impl Link {
             .unwrap();
         let listener = runtime.block_on(TcpListener::bind(address)).unwrap();
         let (cut, cuts) = watch::channel(());
-        let carried = Arc::new(AtomicU64::new(0));
-        let count = Arc::clone(&carried);
         runtime.spawn(async move {
             loop {
                 let (near, _) = listener.accept().await.unwrap();
-                let (cuts, count) = (cuts.clone(), Arc::clone(&count));
+                let cuts = cuts.clone();
                 // A far end that refuses, or breaks, is seen by both ends.
-                tokio::spawn(async move { drop(carry(near, target, quality, cuts, &count).await) });
+                tokio::spawn(async move { drop(carry(near, target, quality, cuts).await) });
             }
         });
         Self {
             address,
             cut,
-            carried,
             runtime: Some(runtime),
         }
     }
@@ -62,11 +56,6 @@ impl Link {
     /// Breaks all connections with a reset, both ways.
     pub(crate) fn cut(&self) {
         self.cut.send(()).unwrap();
-    }
-
-    /// How many connections reached the far end so far.
-    pub(crate) fn carried(&self) -> u64 {
-        self.carried.load(Ordering::Relaxed)
     }
 }
 
@@ -83,13 +72,11 @@ async fn carry(
     target: SocketAddr,
     quality: Quality,
     mut cuts: watch::Receiver<()>,
-    count: &AtomicU64,
 ) -> io::Result<()> {
     cuts.borrow_and_update();
     let socket = TcpSocket::new_v4()?;
     socket.bind(SocketAddr::new(near.peer_addr()?.ip(), 0))?;
     let mut far = socket.connect(target).await?;
-    count.fetch_add(1, Ordering::Relaxed);
     for stream in [&near, &far] {
         stream.set_nodelay(true)?;
     }

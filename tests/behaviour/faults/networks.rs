@@ -1,8 +1,8 @@
 //! Networks that lose, delay and forget.
 
-use crate::link::{Link, Quality};
+use super::link::{Link, Quality};
+use super::wait_within;
 use crate::site::*;
-use crate::wait_within;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -55,7 +55,7 @@ fn a_slow_link_on_either_leg_is_slow_and_nothing_else() {
 
 #[test]
 fn five_percent_of_lost_packets_on_either_leg_lose_no_message() {
-    if !inside_own_network("networks::five_percent_of_lost_packets_on_either_leg_lose_no_message") {
+    if !inside_own_network("faults::networks::five_percent_of_lost_packets_on_either_leg_lose_no_message") {
         return;
     }
     let mosquitto = Mosquitto::plain();
@@ -83,7 +83,9 @@ fn forget(address: SocketAddr) {
 
 #[test]
 fn a_broker_that_vanishes_without_a_word_is_missed_within_a_minute() {
-    if !inside_own_network("networks::a_broker_that_vanishes_without_a_word_is_missed_within_a_minute") {
+    if !inside_own_network(
+        "faults::networks::a_broker_that_vanishes_without_a_word_is_missed_within_a_minute",
+    ) {
         return;
     }
     let mosquitto = Mosquitto::plain();
@@ -126,7 +128,7 @@ fn a_broker_that_vanishes_without_a_word_is_missed_within_a_minute() {
 #[test]
 fn a_device_whose_link_was_forgotten_comes_back_while_its_old_connection_still_stands() {
     if !inside_own_network(
-        "networks::a_device_whose_link_was_forgotten_comes_back_while_its_old_connection_still_stands",
+        "faults::networks::a_device_whose_link_was_forgotten_comes_back_while_its_old_connection_still_stands",
     ) {
         return;
     }
@@ -173,7 +175,7 @@ fn a_device_whose_link_was_forgotten_comes_back_while_its_old_connection_still_s
 #[test]
 fn a_broker_that_moves_to_another_address_is_found_by_the_second_connect_at_the_latest() {
     if !inside_own_network(
-        "networks::a_broker_that_moves_to_another_address_is_found_by_the_second_connect_at_the_latest",
+        "faults::networks::a_broker_that_moves_to_another_address_is_found_by_the_second_connect_at_the_latest",
     ) {
         return;
     }

@@ -2,19 +2,13 @@
 //! a row for each.
 //!
 //! `SIMRELAY_LONG=MINUTES` has the tests of many faults go on for that long, with more devices.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, missing_docs)]
-// The house is shared with the behaviour tests, which use all of it.
-#![allow(dead_code, unused_imports)]
-
-#[path = "../behaviour/site/mod.rs"]
-mod site;
-
 mod brokers;
 mod delivery;
 mod link;
 mod networks;
 mod operator;
 mod restart;
+mod soak;
 
 use std::time::{Duration, Instant};
 
