@@ -703,3 +703,49 @@ fn the_table_is_as_long_as_it_claims() {
     let rows = all_from_devices().len() + from_brokers().len() + connects().len();
     assert!(rows >= 230, "{rows} rows");
 }
+
+/// The tables as the fuzzers take them: a byte for the version, for a stream one for where it is cut.
+fn seeds() -> Vec<(&'static str, Vec<u8>)> {
+    let byte = |version| match version {
+        V311 => 0,
+        V5 => 1,
+        V31 => 2,
+    };
+    let mut seeds = Vec::new();
+    for (_, version, packet, _) in all_from_devices() {
+        if packet[0] >> 4 == 3 && packet.len() > 2 && packet[1] < 0x80 {
+            let head = [byte(version), packet[0] & 15];
+            seeds.push(("splice", [&head, &packet[2..]].concat()));
+        }
+        seeds.push(("uplink", [&[byte(version), 7], packet.as_slice()].concat()));
+    }
+    for (_, version, packet, _) in from_brokers() {
+        seeds.push(("downlink", [&[byte(version), 7], packet.as_slice()].concat()));
+    }
+    seeds.extend(
+        connects()
+            .into_iter()
+            .map(|(_, _, packet, _)| ("connect", packet)),
+    );
+    // An attack of 16 MB is no seed.
+    seeds.retain(|(_, seed)| seed.len() < 4096);
+    seeds
+}
+
+/// `SIMRELAY_WRITE_SEEDS=1` writes what is missing.
+#[test]
+fn every_row_is_a_seed_of_the_fuzzers() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds");
+    let mut numbers = std::collections::BTreeMap::<_, usize>::new();
+    for (target, seed) in seeds() {
+        let number = numbers.entry(target).or_default();
+        let path = folder.join(target).join(format!("{number:03}"));
+        *number += 1;
+        if std::env::var_os("SIMRELAY_WRITE_SEEDS").is_some() {
+            std::fs::create_dir_all(folder.join(target)).unwrap();
+            std::fs::write(&path, &seed).unwrap();
+        }
+        let found = std::fs::read(&path).unwrap_or_default();
+        assert_eq!(found, seed, "{} is not the row of its number", path.display());
+    }
+}

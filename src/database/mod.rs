@@ -1,7 +1,9 @@
 //! The SQLite file of the data folder: opened, brought to today's schema. Who owns a table writes its SQL.
 
+use crate::private_file;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, Row, SqliteConnection, SqlitePool};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -21,12 +23,20 @@ const STEPS: [&str; 5] = [
 #[derive(Debug, thiserror::Error)]
 pub enum DatabaseError {
     /// It cannot be opened, read or written.
-    #[error("database {}: {source}", path.display())]
+    #[error("database {}: {source}{}", path.display(), advice(source))]
     Sqlite {
         /// The file.
         path: PathBuf,
         /// What SQLite said.
         source: sqlx::Error,
+    },
+    /// Its folder cannot be made.
+    #[error("cannot make the data folder {}: {source}; choose a writable one with --data", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
     },
     /// It was written by a later simrelay.
     #[error("database {} has schema {found}, this simrelay knows up to {known}: use the newer program again", path.display())]
@@ -40,6 +50,26 @@ pub enum DatabaseError {
     },
 }
 
+/// What to do about an error of SQLite's; see <https://www.sqlite.org/rescode.html>.
+fn advice(error: &sqlx::Error) -> &'static str {
+    let code = error
+        .as_database_error()
+        .and_then(sqlx::error::DatabaseError::code);
+    let code = code.and_then(|code| code.parse::<u32>().ok()).unwrap_or(0);
+    // The low byte is the kind, what is above it the detail.
+    match code & 0xff {
+        3 | 8 | 14 => {
+            "; the data folder and what is in it have to be writable by the user that simrelay runs as, and not mounted read-only"
+        }
+        5 => "; another program holds it: stop that, or choose another folder with --data",
+        10 | 13 => "; make room on its disk, and look for errors of the disk in the system's log",
+        11 | 26 => {
+            "; put a backup in its place, or move it away with its -wal and -shm files: usage, log book and queues then start empty, the configuration is elsewhere"
+        }
+        _ => "",
+    }
+}
+
 /// Opens the database in the folder `data`, which is made if it is not there.
 ///
 /// # Errors
@@ -50,7 +80,10 @@ pub async fn open(data: &Path) -> Result<SqlitePool, DatabaseError> {
         path: path.clone(),
         source,
     };
-    std::fs::create_dir_all(data).map_err(|error| failed(sqlx::Error::Io(error)))?;
+    prepare(data, &path).map_err(|source| DatabaseError::Folder {
+        path: data.to_owned(),
+        source,
+    })?;
     let options = SqliteConnectOptions::new()
         .filename(&path)
         .create_if_missing(true)
@@ -68,6 +101,16 @@ pub async fn open(data: &Path) -> Result<SqlitePool, DatabaseError> {
         .map_err(failed)?;
     migrate(&pool, &path).await?;
     Ok(pool)
+}
+
+/// Folder and file, for their owner only: queued notifications and messages are in there. SQLite gives the
+/// files beside it the same mode, and takes an empty file for a new database.
+fn prepare(data: &Path, path: &Path) -> io::Result<()> {
+    private_file::create_folder(data)?;
+    match private_file::create(path, b"") {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Writes what is there already, to see whether the database can be written. On disk when it returns.

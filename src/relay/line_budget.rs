@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 /// Lines about one SIM, between two looks at what was not said.
-const OF_SIM: u32 = 30;
+const OF_SIM: u32 = 60;
 /// Lines about all addresses that belong to no SIM.
 const OF_STRANGERS: u32 = 60;
 

@@ -3,48 +3,6 @@
 use crate::site::*;
 use std::time::{Duration, Instant};
 
-/// A connection that was there before and must not notice anything.
-struct Bystander {
-    device: Device,
-    upstream: Device,
-    sent: u64,
-}
-
-impl Bystander {
-    fn connect(relay: &Simrelay, broker: &FakeBroker) -> Self {
-        let mut device = relay.device(2);
-        device.send(&Connect::new(Version::V311, "bystander").bytes());
-        let (upstream, _) = broker.admit(CONNACK_311);
-        device.expect(CONNACK_311);
-        Self {
-            device,
-            upstream,
-            sent: 0,
-        }
-    }
-
-    fn is_well(&mut self) {
-        let packet = publish("t", 1, 1, b"fine");
-        self.device.send(&packet);
-        self.upstream.expect(&packet);
-        self.upstream.send(&puback(1));
-        self.device.expect(&puback(1));
-        self.sent += 1;
-    }
-
-    /// Its count is right in the end.
-    fn leave(mut self, relay: &Simrelay) {
-        self.device.send(&disconnect());
-        self.upstream.expect(&disconnect());
-        drop(self.upstream);
-        let line = relay.closed("bystander");
-        assert_eq!(
-            (&line["device_up"], &line["broker_up"]),
-            (&self.sent.into(), &self.sent.into())
-        );
-    }
-}
-
 fn stage() -> (FakeBroker, Simrelay, Bystander) {
     let broker = FakeBroker::listen();
     let config = Configuration::of(&entry_point(&broker.url()))

@@ -112,6 +112,8 @@ fn the_package_keeps_what_an_admin_edited_and_goes_without_a_trace() {
         "./lib/systemd/system/simrelay-relay.service",
         "./lib/systemd/system/simrelay-notifier.service",
         "./lib/systemd/system/simrelay-bridge.service",
+        "./lib/systemd/system/simrelay.socket",
+        "./lib/systemd/system/simrelay-relay.socket",
         "./usr/share/simrelay/security/2-password/mosquitto.conf",
         "./usr/share/doc/simrelay/README.md",
     ] {
@@ -176,20 +178,23 @@ fn systemd_finds_nothing_wrong_with_the_units() {
         .map(|entry| entry.unwrap().path())
     {
         let text = std::fs::read_to_string(&unit).unwrap();
-        for line in [
+        let is_service = unit.extension().is_some_and(|kind| kind == "service");
+        let service_has = [
             "Type=notify",
             "Restart=always",
             "RestartSec=10",
             "WatchdogSec=",
             "NoNewPrivileges=yes",
-        ] {
+        ];
+        let socket_has = ["ListenStream=1883", "Backlog=", "WantedBy=sockets.target"];
+        for line in if is_service { &service_has[..] } else { &socket_has } {
             assert!(text.contains(line), "no {line} in {}", unit.display());
         }
         let placed = units.join(unit.file_name().unwrap());
         std::fs::copy(&unit, &placed).unwrap();
         count += 1;
     }
-    assert_eq!(count, 4);
+    assert_eq!(count, 6);
     for name in [
         "simrelay",
         "simrelay-relay",
@@ -199,6 +204,11 @@ fn systemd_finds_nothing_wrong_with_the_units() {
         let placed = units.join(format!("{name}.service"));
         let said = run("systemd-analyze", &["verify", &flag, placed.to_str().unwrap()]);
         assert!(!said.contains("simrelay"), "{said}");
+        let socket = units.join(format!("{name}.socket"));
+        if socket.exists() {
+            let said = run("systemd-analyze", &["verify", &flag, socket.to_str().unwrap()]);
+            assert!(!said.contains("simrelay"), "{said}");
+        }
         // Exit code 1 if the exposure is worse than 2.0 of 10.
         run(
             "systemd-analyze",

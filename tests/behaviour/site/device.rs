@@ -103,6 +103,15 @@ impl<S: Read + Write> Stream<S> {
         }
     }
 
+    /// The CONNACK, or `None` if the other side ends before.
+    pub(crate) fn connack_or_end(&mut self) -> Option<Packet> {
+        match read_packet(&mut self.stream) {
+            Ok(packet) => packet,
+            Err(error) if is_end(&error) => None,
+            Err(error) => panic!("{error} where a CONNACK was expected"),
+        }
+    }
+
     /// The other side closes, and says nothing before.
     #[track_caller]
     pub(crate) fn expect_end(&mut self) {

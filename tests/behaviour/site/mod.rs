@@ -1,5 +1,6 @@
 //! What the tests stand on: the real relay, real brokers, devices with addresses of their own.
 
+mod bystander;
 mod certificates;
 mod cloud;
 mod configuration;
@@ -14,6 +15,7 @@ mod service;
 mod simrelay;
 mod tool;
 
+pub(crate) use bystander::Bystander;
 pub(crate) use certificates::Authority;
 pub(crate) use cloud::{Cloud, platform};
 pub(crate) use configuration::{Configuration, entry_point, imei, imsi, sim_address, sim_id};
@@ -24,7 +26,7 @@ pub(crate) use mosquitto::{Mosquitto, Watcher, free_address};
 pub(crate) use network::{hosts_from, inside_own_network, must_run, packet_rules};
 pub(crate) use packet::{
     CONNACK_5, CONNACK_311, Connect, PINGREQ, PINGRESP, Packet, Version, Will, auth, disconnect, frame,
-    property_text, puback, publish, publish_5, subscribe, unsubscribe,
+    property_text, puback, publish, publish_5, read_packet, subscribe, unsubscribe,
 };
 pub(crate) use python::python;
 pub(crate) use service::{Reply, WebService};

@@ -69,7 +69,8 @@ impl Mosquitto {
     fn start(configure: impl FnOnce(&mut String, SocketAddr, &Path)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (address, inside) = (free_address(), free_address());
-        let mut config = String::from("per_listener_settings true\npersistence false\nuser root\n");
+        let mut config =
+            String::from("per_listener_settings true\npersistence false\nuser root\nsys_interval 1\n");
         config += "log_type all\nlog_dest stderr\n";
         for (address, configure) in [(inside, None), (address, Some(configure))] {
             writeln!(config, "listener {} {}", address.port(), address.ip()).unwrap();

@@ -4,7 +4,8 @@ use super::{Configuration, Device, Http, SOON, entry_point, sim_address, wait_un
 use serde_json::Value;
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
@@ -114,14 +115,29 @@ impl Simrelay {
         flags: &[&str],
         environment: &[(V, V)],
     ) -> Self {
-        let mut child = Command::new(PROGRAM)
+        let mut command = Command::new(PROGRAM);
+        command.stdin(Stdio::null());
+        // One port 8080 is not enough for all tests.
+        command.env("SIMRELAY_BRIDGE_LISTEN", "off");
+        command.envs(environment.iter().map(|(name, value)| (name, value)));
+        Self::launch(folder, command, flags)
+    }
+
+    /// Runs it in `folder` with a socket that stays open when it ends, as systemd's socket units have it.
+    pub(crate) fn inheriting(listener: &TcpListener, folder: TempDir, flags: &[&str]) -> Self {
+        let mut command = Command::new("sh");
+        let pass_on = "exec 3<&0 </dev/null; LISTEN_FDS=1 LISTEN_PID=$$ exec \"$0\" \"$@\"";
+        command.args(["-c", pass_on, PROGRAM]);
+        command.env("SIMRELAY_BRIDGE_LISTEN", "off");
+        command.stdin(OwnedFd::from(listener.try_clone().unwrap()));
+        Self::launch(folder, command, flags)
+    }
+
+    fn launch(folder: TempDir, mut command: Command, flags: &[&str]) -> Self {
+        let mut child = command
             .args(["--log", "json", "--api-listen", "127.0.0.1:0", "--grace", "2"])
             .args(flags)
-            // One port 8080 is not enough for all tests.
-            .env("SIMRELAY_BRIDGE_LISTEN", "off")
-            .envs(environment.iter().map(|(name, value)| (name, value)))
             .current_dir(folder.path())
-            .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()

@@ -1,0 +1,249 @@
+//! What goes wrong on the relay's own machine: disks, files, clocks, memory.
+
+use super::wait_within;
+use crate::site::*;
+use serde_json::{Value, json};
+use std::path::Path;
+use std::time::Duration;
+
+const OWN: [&str; 4] = ["--relay-listen", "127.0.0.1:0", "--broker-listen", "off"];
+
+#[track_caller]
+fn refuses_to_start(folder: &Path, words: &[&str]) {
+    let output = run(folder, &OWN);
+    assert_eq!(output.code, Some(1), "{output:?}");
+    assert!(
+        words.iter().all(|word| output.stderr.contains(word)),
+        "{output:?}"
+    );
+}
+
+/// A folder in which simrelay has run.
+fn used() -> tempfile::TempDir {
+    let broker = FakeBroker::listen();
+    let mut relay = Simrelay::to(&broker.url());
+    relay.signal("TERM");
+    assert!(relay.wait().success());
+    relay.kill()
+}
+
+#[test]
+fn a_database_that_is_broken_is_named_with_what_to_do() {
+    let folder = used();
+    let file = folder.path().join("data/simrelay.sqlite");
+    let whole = std::fs::read(&file).unwrap();
+    let words = [
+        "data/simrelay.sqlite",
+        "put a backup in its place, or move it away",
+    ];
+    // Every page but the first, then that one too.
+    for from in [4096, 0] {
+        for extension in ["sqlite-wal", "sqlite-shm"] {
+            // They may be there or not.
+            let _ = std::fs::remove_file(file.with_extension(extension));
+        }
+        let mut broken = whole.clone();
+        broken.resize(whole.len().max(20_000), 0);
+        broken[from..].fill(0x5a);
+        std::fs::write(&file, broken).unwrap();
+        refuses_to_start(folder.path(), &words);
+    }
+    // What it says helps.
+    std::fs::remove_file(&file).unwrap();
+    drop(Simrelay::in_folder(folder, &OWN));
+}
+
+#[test]
+fn a_data_folder_that_cannot_be_written_is_named_with_what_to_do() {
+    if !inside_own_network("faults::operator::a_data_folder_that_cannot_be_written_is_named_with_what_to_do")
+    {
+        return;
+    }
+    let folder = used();
+    let data = folder.path().join("data");
+    must_run(
+        "mount",
+        &["--bind", data.to_str().unwrap(), data.to_str().unwrap()],
+    );
+    must_run("mount", &["-o", "remount,bind,ro", data.to_str().unwrap()]);
+    refuses_to_start(
+        folder.path(),
+        &["data", "writable by the user", "not mounted read-only"],
+    );
+    must_run("umount", &[data.to_str().unwrap()]);
+    drop(Simrelay::in_folder(folder, &OWN));
+}
+
+/// Requests of SIM 1 in the ledger, as the API tells them: from and to the relay.
+fn requests(relay: &Simrelay) -> u64 {
+    let path = format!(
+        "/v1/stats/beam/subscribers/{}?from=1&to=9999999999&period=month",
+        imsi(1)
+    );
+    let months = relay.http().get(&path).json();
+    let count = |month: &Value| {
+        ["inMqtt", "outMqtt"]
+            .map(|name| month["beamStatsMap"][name]["count"].as_u64().unwrap_or(0))
+            .iter()
+            .sum::<u64>()
+    };
+    months.as_array().unwrap().iter().map(count).sum()
+}
+
+#[test]
+fn a_full_disk_stops_no_message_and_what_was_counted_meanwhile_is_written_when_there_is_room() {
+    if !inside_own_network(
+        "faults::operator::a_full_disk_stops_no_message_and_what_was_counted_meanwhile_is_written_when_there_is_room",
+    ) {
+        return;
+    }
+    let broker = FakeBroker::listen();
+    let folder = tempfile::tempdir().unwrap();
+    let config = Configuration::of(&entry_point(&broker.url()));
+    std::fs::write(folder.path().join("entrypoints.json"), config.text()).unwrap();
+    let data = folder.path().join("data");
+    std::fs::create_dir(&data).unwrap();
+    must_run(
+        "mount",
+        &["-t", "tmpfs", "-o", "size=2m", "tmpfs", data.to_str().unwrap()],
+    );
+    let relay = Simrelay::in_folder(folder, &OWN);
+    // All the room there is.
+    let ballast = data.join("ballast");
+    let mut file = std::fs::File::create(&ballast).unwrap();
+    while std::io::Write::write_all(&mut file, &[0; 4096]).is_ok() {}
+    while std::io::Write::write_all(&mut file, &[0]).is_ok() {}
+    let mut device = relay.device(1);
+    device.send(&Connect::new(Version::V311, "c").bytes());
+    let (mut upstream, _) = broker.admit(CONNACK_311);
+    device.expect(CONNACK_311);
+    let complaint = wait_within(SOON, "a word about the disk", || {
+        device.send(&publish("t/{{imsi}}", 0, 0, b"x"));
+        upstream.expect(&publish(&format!("t/{}", imsi(1)), 0, 0, b"x"));
+        relay
+            .lines(|line| line["level"] == "ERROR" && line.to_string().contains("tried again"))
+            .pop()
+    });
+    let text = complaint["message"].as_str().unwrap();
+    assert!(text.contains("full"), "{complaint}");
+    drop(file);
+    std::fs::remove_file(&ballast).unwrap();
+    relay.wait_for("word that it can be written", |line| {
+        line["message"] == "the database can be written again"
+    });
+    device.send(&disconnect());
+    upstream.expect(&disconnect());
+    drop(upstream);
+    let closed = relay.closed("c");
+    let passed = closed["device_up"].as_u64().unwrap() + closed["broker_up"].as_u64().unwrap();
+    wait_within(SOON, "all requests in the ledger", || {
+        (requests(&relay) == passed).then_some(())
+    });
+}
+
+#[test]
+fn a_credential_that_is_deleted_refuses_by_name_and_serves_again_when_it_is_back() {
+    let authority = Authority::new("site");
+    let mosquitto = Mosquitto::tls(&authority);
+    let mut entry = entry_point(&mosquitto.tls_url());
+    entry["clientCerts"] = json!({ "default": { "$credentialsId": "site" } });
+    let relay = Simrelay::start(&Configuration::of(&entry));
+    let folder = relay.credential("site");
+    authority.write_ca(&folder);
+    let mut before = relay.device(1);
+    before.enter(&Connect::new(Version::V311, "before"));
+    std::fs::remove_dir_all(&folder).unwrap();
+    wait_within(SOON, "a refusal", || {
+        let connack = relay.device(1).connect(&Connect::new(Version::V311, "without"));
+        (connack.body()[1] != 0).then_some(())
+    });
+    let line = relay.wait_for("refusal", |line| line["event"] == "refused");
+    let said = format!("{} {}", line["reason"], line["advice"]);
+    assert!(said.contains("site"), "{line}");
+    // Who is connected stays.
+    before.send(PINGREQ);
+    before.expect(PINGRESP);
+    authority.write_ca(&folder);
+    wait_within(SOON, "a connection", || {
+        let connack = relay.device(1).connect(&Connect::new(Version::V311, "again"));
+        (connack.body()[1] == 0).then_some(())
+    });
+}
+
+#[test]
+fn a_file_of_groups_that_breaks_leaves_the_old_state_and_names_the_place() {
+    let broker = FakeBroker::listen();
+    let relay = Simrelay::to(&broker.url());
+    let text = std::fs::read_to_string(relay.file()).unwrap();
+    relay.edit(&text[..text.len() / 2]);
+    let line = relay.wait_for("word about the file", |line| line["level"] == "ERROR");
+    assert!(line.to_string().contains("entrypoints.json:"), "{line}");
+    let mut device = relay.device(1);
+    device.send(&Connect::new(Version::V311, "c").bytes());
+    broker.admit(CONNACK_311);
+    device.expect(CONNACK_311);
+    // A start with it does not guess.
+    let folder = relay.kill();
+    refuses_to_start(folder.path(), &["entrypoints.json:"]);
+}
+
+const FAKETIME: [&str; 2] = [
+    "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1",
+    "/usr/lib/aarch64-linux-gnu/faketime/libfaketime.so.1",
+];
+
+#[test]
+fn a_clock_that_jumps_either_way_ends_no_connection_and_loses_no_request() {
+    let library = FAKETIME.into_iter().find(|path| Path::new(path).exists());
+    let library = library.expect("libfaketime: tests/run installs it");
+    let broker = FakeBroker::listen();
+    let folder = tempfile::tempdir().unwrap();
+    let config = Configuration::of(&entry_point(&broker.url()));
+    std::fs::write(folder.path().join("entrypoints.json"), config.text()).unwrap();
+    let clock = folder.path().join("clock");
+    // An editor's rename: the program never reads half a line.
+    let jump = |by: &str| {
+        let new = clock.with_extension("new");
+        std::fs::write(&new, by).unwrap();
+        std::fs::rename(new, &clock).unwrap();
+    };
+    jump("+0");
+    let environment = [
+        ("LD_PRELOAD", library.to_owned()),
+        ("FAKETIME_TIMESTAMP_FILE", clock.display().to_string()),
+        ("FAKETIME_NO_CACHE", "1".to_owned()),
+        // As with a real clock: what measures durations goes on evenly.
+        ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
+    ];
+    let environment = environment.map(|(name, value)| (name.to_owned(), value));
+    let relay = Simrelay::in_environment(folder, &OWN, &environment);
+    let open = |id: &str| {
+        let mut device = relay.device(1);
+        device.send(&Connect::new(Version::V311, id).keep_alive(600).bytes());
+        let (upstream, _) = broker.admit(CONNACK_311);
+        device.expect(CONNACK_311);
+        (device, upstream)
+    };
+    let (mut device, mut upstream) = open("through");
+    let mut passed = 0;
+    for by in ["+40d", "-3d", "+0"] {
+        jump(by);
+        std::thread::sleep(Duration::from_millis(1200));
+        for _ in 0..10 {
+            device.send(&publish("t", 0, 0, b"x"));
+            upstream.expect(&publish("t", 0, 0, b"x"));
+            passed += 2;
+        }
+        drop(open(by));
+        let metrics = relay.http().get("/metrics");
+        assert_eq!(metrics.status, 200);
+    }
+    wait_within(SOON, "all requests in the ledger", || {
+        (requests(&relay) == passed).then_some(())
+    });
+    assert!(
+        relay
+            .lines(|line| line["event"] == "closed" && line["client_id"] == "through")
+            .is_empty()
+    );
+}

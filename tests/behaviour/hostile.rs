@@ -1,0 +1,335 @@
+//! Devices that mean harm, and strangers: they get so much and no more, and everybody else is served.
+//!
+//! `SIMRELAY_HOSTILE=5000` has the floods open so many connections instead of some hundreds.
+
+use crate::site::*;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+const MIB: u64 = 1024 * 1024;
+/// What the relay may need beyond what it needs at rest, whatever happens.
+const ALLOWED: u64 = 16 * MIB;
+const STRANGER: &str = "127.66.0.1";
+
+/// Connections of a flood.
+fn many() -> usize {
+    let given = std::env::var("SIMRELAY_HOSTILE").ok();
+    given.map_or(300, |number| {
+        number.parse().expect("SIMRELAY_HOSTILE is a number")
+    })
+}
+
+/// SIM 2 is the bystander.
+fn stage(flags: &[&str]) -> (FakeBroker, Simrelay, Bystander) {
+    let broker = FakeBroker::listen();
+    let config = Configuration::of(&entry_point(&broker.url()))
+        .sim(2, Some("g"))
+        .sim(3, Some("g"));
+    let flags: Vec<_> = ["--relay-workers", "1"].iter().chain(flags).copied().collect();
+    let relay = Simrelay::with(&config, &flags);
+    let bystander = Bystander::connect(&relay, &broker);
+    (broker, relay, bystander)
+}
+
+/// SIM `n` gets through to the broker.
+fn enters(relay: &Simrelay, broker: &FakeBroker, n: u8, id: &str) -> (Device, Device) {
+    let mut device = relay.device(n);
+    device.send(&Connect::new(Version::V311, id).bytes());
+    let (upstream, _) = broker.admit(CONNACK_311);
+    device.expect(CONNACK_311);
+    (device, upstream)
+}
+
+fn refusals(relay: &Simrelay, kind: &str) -> u64 {
+    let page = relay.http().get("/metrics").body;
+    let name = format!("simrelay_connections_refused_total{{reason=\"{kind}\"}} ");
+    let number = page.lines().find_map(|line| line.strip_prefix(&name));
+    number.map_or(0, |number| number.parse().unwrap())
+}
+
+fn handshakes(relay: &Simrelay) -> u64 {
+    let page = relay.http().get("/metrics").body;
+    let number = page
+        .lines()
+        .find_map(|line| line.strip_prefix("simrelay_handshakes "));
+    number.unwrap().parse().unwrap()
+}
+
+#[test]
+fn strangers_that_say_nothing_have_a_budget_and_the_sims_another() {
+    let (broker, relay, mut bystander) = stage(&["--relay-max-strangers", "20"]);
+    let flood: Vec<_> = (0..many())
+        .map(|_| Device::from(STRANGER, relay.relay()))
+        .collect();
+    let over = flood.len() as u64 - 20;
+    wait_until("refusal of all the others", || {
+        (refusals(&relay, "too_many_strangers") == over).then_some(())
+    });
+    assert_eq!(handshakes(&relay), 20);
+    bystander.is_well();
+    let _entered = enters(&relay, &broker, 1, "c");
+    // Some lines tell of it, and one of the rest.
+    let lines = relay.lines(|line| line["event"] == "refused");
+    assert!(lines.len() <= 60, "{} lines", lines.len());
+    assert!(
+        lines[0]["advice"].as_str().unwrap().contains("port"),
+        "{}",
+        lines[0]
+    );
+    let sum = relay.wait_for("summary", |line| line["event"] == "refused_more");
+    assert_eq!(sum["count"], over - lines.len() as u64, "{sum}");
+    assert!(sum["imsi"].is_null() && sum["kinds"].as_str().unwrap().contains("too_many_strangers"));
+    drop(flood);
+    // What they held is free again.
+    wait_until("end of their handshakes", || {
+        (handshakes(&relay) == 0).then_some(())
+    });
+    bystander.is_well();
+}
+
+#[test]
+fn a_sim_that_opens_connections_without_end_stops_at_its_own_limit() {
+    let (broker, relay, mut bystander) = stage(&["--relay-max-connections-per-sim", "5"]);
+    let mut own: Vec<_> = (0..5)
+        .map(|n| enters(&relay, &broker, 1, &format!("c{n}")))
+        .collect();
+    for (version, code) in [(Version::V311, 3), (Version::V5, 0x97)] {
+        let mut sixth = relay.device(1);
+        let connack = sixth.connect(&Connect::new(version, "sixth"));
+        assert_eq!(connack.body()[1], code, "{connack:?}");
+    }
+    let line = relay.wait_for("refusal", |line| line["event"] == "refused");
+    assert_eq!(
+        (line["client_id"].as_str(), line["imsi"].as_str()),
+        (Some("sixth"), Some(imsi(1).as_str()))
+    );
+    assert!(
+        line["reason"].as_str().unwrap().contains("has 5 connections"),
+        "{line}"
+    );
+    assert!(
+        line["advice"]
+            .as_str()
+            .unwrap()
+            .contains("--relay-max-connections-per-sim")
+    );
+    broker.expect_no_dial();
+    bystander.is_well();
+    let _other = enters(&relay, &broker, 3, "other");
+    drop(own.pop());
+    relay.closed("c4");
+    let _again = enters(&relay, &broker, 1, "again");
+}
+
+#[test]
+fn a_sim_whose_handshakes_never_end_stops_at_its_own_limit() {
+    let (broker, relay, mut bystander) = stage(&["--relay-max-handshakes-per-sim", "10"]);
+    let flood: Vec<_> = (0..many()).map(|_| relay.device(1)).collect();
+    let over = flood.len() as u64 - 10;
+    wait_until("refusal of all the others", || {
+        (refusals(&relay, "too_many_handshakes_of_sim") == over).then_some(())
+    });
+    bystander.is_well();
+    let _other = enters(&relay, &broker, 3, "other");
+    drop(flood);
+    wait_until("end of their handshakes", || {
+        (handshakes(&relay) == 0).then_some(())
+    });
+    let _entered = enters(&relay, &broker, 1, "c");
+}
+
+#[test]
+fn a_sim_that_connects_again_and_again_is_slowed_down_and_no_other() {
+    let (broker, relay, mut bystander) = stage(&["--relay-max-rate-per-sim", "1"]);
+    for _ in 0..40 {
+        drop(relay.device(1));
+    }
+    wait_until("refusals", || (refusals(&relay, "too_fast") >= 20).then_some(()));
+    bystander.is_well();
+    let _other = enters(&relay, &broker, 3, "other");
+    // Its pace is one a second.
+    wait_until("a way in for it", || {
+        let mut device = relay.device(1);
+        device.try_send(&Connect::new(Version::V311, "c").bytes());
+        device
+            .stream
+            .set_read_timeout(Some(Duration::from_millis(50)))
+            .unwrap();
+        let refused = std::io::Read::read(&mut device.stream, &mut [0]);
+        // Nothing yet, rather than the end: the broker is being waited for.
+        let is_in = refused.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock);
+        if !is_in {
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        is_in.then_some(())
+    });
+}
+
+#[test]
+fn without_a_free_descriptor_connections_live_on_and_new_ones_come_when_there_is_one() {
+    let (broker, relay, mut bystander) = stage(&[]);
+    let descriptors = || {
+        let folder = format!("/proc/{}/fd", relay.pid());
+        std::fs::read_dir(folder).unwrap().count()
+    };
+    let limit = descriptors() + 20;
+    let limit = format!("--nofile={limit}:{limit}");
+    let pid = relay.pid().to_string();
+    assert!(
+        Command::new("prlimit")
+            .args(["--pid", &pid, &limit])
+            .status()
+            .unwrap()
+            .success()
+    );
+    let flood: Vec<_> = (0..60).map(|_| relay.device(1)).collect();
+    let line = relay.wait_for("complaint", |line| line["event"] == "cannot_accept");
+    assert!(
+        line["message"].as_str().unwrap().contains("limit of open files"),
+        "{line}"
+    );
+    bystander.is_well();
+    drop(flood);
+    let _entered = enters(&relay, &broker, 1, "late");
+    bystander.is_well();
+    assert_eq!(relay.lines(|line| line["event"] == "cannot_accept").len(), 1);
+}
+
+#[test]
+fn every_packet_in_every_state_and_the_largest_lengths_cost_nothing_and_hurt_nobody() {
+    let (broker, relay, mut bystander) = stage(&[]);
+    let at_rest = relay.memory();
+    let mut held = Vec::new();
+    for kind in 0..16_u8 {
+        for flags in [0, 2, 15] {
+            let first = kind << 4 | flags;
+            for rest in [
+                &[0][..],
+                &[0xff, 0xff, 0xff, 0x7f],
+                &[0x80, 0x80, 0x80, 0x80, 1],
+                &[2, 0, 0],
+            ] {
+                let packet = [&[first], rest].concat();
+                let mut before = relay.device(1);
+                before.try_send(&packet);
+                held.push(before);
+            }
+        }
+        // Behind a CONNECT, before and after its answer.
+        for packet in [vec![kind << 4, 0], vec![kind << 4, 0xff, 0xff, 0xff, 0x7f]] {
+            let connect = Connect::new(Version::V5, "c").bytes();
+            let mut ahead = relay.device(3);
+            ahead.try_send(&[connect.as_slice(), &packet].concat());
+            let (upstream, _) = broker.admit(CONNACK_5);
+            let (mut behind, other) = {
+                let mut device = relay.device(3);
+                device.send(&connect);
+                let (upstream, _) = broker.admit(CONNACK_5);
+                device.expect(CONNACK_5);
+                (device, upstream)
+            };
+            behind.try_send(&packet);
+            held.extend([ahead, upstream, behind, other]);
+            bystander.is_well();
+        }
+        // The budget of SIM 1 is for handshakes that are under way.
+        if kind % 4 == 3 {
+            let grown = relay.memory().saturating_sub(at_rest);
+            assert!(grown < ALLOWED, "{} MiB more", grown / MIB);
+            held.clear();
+            wait_until("end of handshakes", || (handshakes(&relay) == 0).then_some(()));
+        }
+    }
+    bystander.leave(&relay);
+}
+
+#[test]
+fn properties_by_the_thousand_and_aliases_of_nothing_reach_the_broker_or_end_their_own_connection() {
+    let (broker, relay, mut bystander) = stage(&[]);
+    let at_rest = relay.memory();
+    let mut properties = Vec::new();
+    for _ in 0..200_000 {
+        properties.extend([0x26, 0, 1, b'k', 0, 1, b'v']);
+    }
+    let connect = Connect::new(Version::V5, "bomb").bytes();
+    let enter = |id: &str| {
+        let mut device = relay.device(1);
+        device.send(&Connect::new(Version::V5, id).bytes());
+        let (upstream, _) = broker.admit(CONNACK_5);
+        device.expect(CONNACK_5);
+        (device, upstream)
+    };
+    // In a PUBLISH they are the two ends' business: they pass, or end this connection.
+    let (mut device, mut upstream) = enter("bomb");
+    device.try_send(&publish_5("t", 0, 0, &properties, b"x"));
+    let code = device.read_to_end();
+    assert_eq!((code[0].kind(), code[0].body()[0]), (14, 0x95), "{code:?}");
+    upstream.expect_end();
+    bystander.is_well();
+    // So they do in a CONNECT; what it announces is not waited for.
+    let mut large = relay.device(1);
+    large.try_send(&Connect::new(Version::V5, "large").properties(&properties).bytes());
+    let answer = large.read_to_end();
+    assert_eq!(answer[0].body()[1], 0x95, "{answer:?}");
+    // A length of properties that lies.
+    let mut lying = connect.clone();
+    lying[12] = 0x7f;
+    let mut device = relay.device(1);
+    device.try_send(&lying);
+    assert_eq!(device.read_to_end()[0].body()[1], 0x81);
+    // An alias that was never set, alias 0, the largest: between device and broker.
+    let (mut device, mut upstream) = enter("alias");
+    for alias in [[0x23, 0, 9], [0x23, 0xff, 0xff]] {
+        let packet = publish_5("", 0, 0, &alias, b"x");
+        device.send(&packet);
+        upstream.expect(&packet);
+    }
+    bystander.is_well();
+    let grown = relay.memory().saturating_sub(at_rest);
+    assert!(grown < ALLOWED, "{} MiB more", grown / MIB);
+}
+
+/// The 99th of 100 round trips through the relay.
+fn p99(device: &mut Device, upstream: &mut Device, rounds: usize) -> Duration {
+    let mut times: Vec<_> = (0..rounds)
+        .map(|_| {
+            let packet = publish("t", 1, 1, b"x");
+            let begin = Instant::now();
+            device.send(&packet);
+            upstream.expect(&packet);
+            upstream.send(&puback(1));
+            device.expect(&puback(1));
+            begin.elapsed()
+        })
+        .collect();
+    times.sort_unstable();
+    times[rounds * 99 / 100]
+}
+
+#[test]
+fn a_flood_of_new_connections_does_not_hold_up_those_that_are_there() {
+    let (broker, relay, _bystander) = stage(&[]);
+    let (mut device, mut upstream) = enters(&relay, &broker, 3, "measured");
+    let quiet = p99(&mut device, &mut upstream, 1000);
+    let (done, ended) = (std::sync::atomic::AtomicBool::new(false), many());
+    let (flooded, opened) = std::thread::scope(|scope| {
+        let flood = scope.spawn(|| {
+            let mut opened = 0;
+            while !done.load(std::sync::atomic::Ordering::Relaxed) || opened < ended {
+                let mut device = Device::from(STRANGER, relay.relay());
+                device.try_send(b"\x10\x80\x01\0\x04MQ");
+                opened += 1;
+            }
+            opened
+        });
+        let flooded = p99(&mut device, &mut upstream, 1000);
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        (flooded, flood.join().unwrap())
+    });
+    eprintln!("p99 of a round trip: {quiet:?} quiet, {flooded:?} under {opened} connections");
+    // A machine that runs all tests at once measures itself; a relay that is held up takes seconds.
+    assert!(
+        flooded < Duration::from_secs(1) + quiet * 2,
+        "{flooded:?}, {quiet:?} before"
+    );
+}
