@@ -1,6 +1,12 @@
 //! What the fuzzers check, for their seeds and for every input that they once found something with, also cut
 //! short at every byte.
-#![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout
+)]
 
 #[path = "../fuzz/checks/mod.rs"]
 mod checks;

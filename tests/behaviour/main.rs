@@ -1,7 +1,7 @@
 //! The relay as its users meet it: the real program, real brokers, devices with addresses of their own.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, missing_docs)]
-// What only the tests of the embedded broker use, and what only tests/faults uses, which shares the house.
-#![allow(dead_code, unused_imports)]
+// What only the tests of the embedded broker use.
+#![cfg_attr(not(feature = "embedded-broker"), allow(dead_code, unused_imports))]
 
 mod site;
 
