@@ -64,7 +64,8 @@ impl Subscriber {
                 reason(&end), wait.as_secs_f32());
             tokio::select! {
                 _ = tokio::time::sleep(wait) => {}
-                _ = self.stop.changed() => {}
+                // Whoever could stop it is gone.
+                changed = self.stop.changed() => if changed.is_err() { return },
             }
         }
     }
