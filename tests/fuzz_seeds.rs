@@ -1,5 +1,5 @@
-//! What the fuzzers check, for their seeds and for every input that they once found something with, also cut
-//! short at every byte.
+//! What the fuzzers check, for their seeds and for every input that they once found something with: cut short
+//! at every byte, and changed in a few places.
 #![allow(
     missing_docs,
     unreachable_pub,
@@ -11,25 +11,67 @@
 #[path = "../fuzz/checks/mod.rs"]
 mod checks;
 
-/// Runs `check` on the seeds in these folders.
+/// Changed seeds a target; `SIMRELAY_FUZZ=1000000` has more, which a release build runs in about a minute.
+fn rounds() -> usize {
+    let given = std::env::var("SIMRELAY_FUZZ").ok();
+    given.map_or(2000, |number| number.parse().expect("SIMRELAY_FUZZ is a number"))
+}
+
+/// Numbers that look random and are the same in every run of as many rounds (xorshift64*).
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        ((self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize) % end.max(1)
+    }
+}
+
+/// One seed, changed in one to four places.
+fn changed(seeds: &[Vec<u8>], dice: &mut Dice) -> Vec<u8> {
+    let mut input = seeds[dice.below(seeds.len())].clone();
+    for _ in 0..=dice.below(4) {
+        let at = dice.below(input.len() + 1);
+        match dice.below(6) {
+            0 => input.truncate(at),
+            1 => input.insert(at, dice.below(256) as u8),
+            2 if at < input.len() => drop(input.remove(at)),
+            3 if at < input.len() => input[at] ^= 1 << dice.below(8),
+            4 if at < input.len() => input[at] = [0, 1, 0x7f, 0x80, 0xff][dice.below(5)],
+            // Another stream behind this one, without its two bytes in front.
+            _ => input.extend(seeds[dice.below(seeds.len())].iter().skip(2)),
+        }
+    }
+    input
+}
+
+/// Runs `check` on the seeds in these folders, cut at every byte, and on changed ones.
 fn replay(folders: &[&str], check: fn(&[u8])) {
-    let mut seen = 0;
+    let mut seeds = Vec::new();
     for folder in folders {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("fuzz/seeds")
             .join(folder);
-        for file in std::fs::read_dir(folder).unwrap() {
-            let path = file.unwrap().path();
-            let seed = std::fs::read(&path).unwrap();
-            // The name is shown if the check fails.
-            println!("{}", path.display());
-            for end in 0..=seed.len() {
-                check(&seed[..end]);
-            }
-            seen += 1;
-        }
+        let files = std::fs::read_dir(folder).unwrap();
+        let mut paths: Vec<_> = files.map(|file| file.unwrap().path()).collect();
+        paths.sort_unstable();
+        seeds.extend(paths.iter().map(|path| std::fs::read(path).unwrap()));
     }
-    assert!(seen > 0, "no seed");
+    assert!(!seeds.is_empty(), "no seed");
+    let checked = |input: &[u8]| {
+        if std::panic::catch_unwind(|| check(input)).is_err() {
+            panic!("the check fails on this input: {input:02x?}");
+        }
+    };
+    for seed in &seeds {
+        (0..=seed.len()).for_each(|end| checked(&seed[..end]));
+    }
+    let mut dice = Dice(rounds() as u64 | 1);
+    for _ in 0..rounds() {
+        checked(&changed(&seeds, &mut dice));
+    }
 }
 
 #[test]

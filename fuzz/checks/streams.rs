@@ -59,9 +59,9 @@ pub fn downlink(data: &[u8]) {
             assert!(scanned.len <= part.len());
             all.len += scanned.len;
             all.requests += scanned.requests;
-            all.disconnect = all.disconnect.or(scanned.disconnect);
+            all.disconnect = scanned.disconnect.or(all.disconnect);
             all.violation = scanned.violation;
-            if all.violation.is_some() || all.disconnect.is_some() {
+            if all.violation.is_some() {
                 break;
             }
         }

@@ -145,6 +145,8 @@ pub async fn run(settings: &Settings, format: LogFormat) -> Result<(), StartErro
             "{behind}: no tokens are made until it is set"
         );
     }
+    // Said before anything starts.
+    settings.api.address()?;
     let descriptors = descriptors::raise();
     let mut signals = Signals::catch().map_err(StartError::Signals)?;
     // First, as the configuration of a first run leads to it.

@@ -121,9 +121,10 @@ fn every_change_through_the_api_is_in_the_log_with_who_what_and_from_where() {
     );
     assert_eq!(http.delete("/v1/credentials/p").status, 204);
     let deleted = http.call("DELETE", &format!("/v1/subscribers/{}", imsi(1)), None);
-    let lines = relay.lines(|line| line.get(token).is_some());
-    let all = relay.log_text();
-    assert!(lines.len() >= 3, "{deleted:?} {all}");
+    // The log is written some milliseconds later.
+    let lines = wait_until(&format!("a line of each change, the last {deleted:?}"), || {
+        Some(relay.lines(|line| line.get(token).is_some())).filter(|lines| lines.len() >= 3)
+    });
     for line in lines {
         assert!(!line[token].as_str().unwrap().is_empty(), "{line}");
         assert!(line["from"].as_str().unwrap().contains("127.0.0.1"), "{line}");
