@@ -1,7 +1,7 @@
 //! The SQLite file of the data folder: opened, brought to today's schema. Who owns a table writes its SQL.
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{AssertSqlSafe, Row, SqlitePool};
+use sqlx::{AssertSqlSafe, Connection, Row, SqliteConnection, SqlitePool};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -94,11 +94,21 @@ pub async fn open(data: &Path) -> Result<SqlitePool, DatabaseError> {
         .busy_timeout(Duration::from_secs(5));
     let pool = SqlitePoolOptions::new()
         .max_connections(4)
+        .after_release(|connection, _| Box::pin(async { Ok(is_outside_transactions(connection).await) }))
         .connect_with(options)
         .await
         .map_err(failed)?;
     migrate(&pool, &path).await?;
     Ok(pool)
+}
+
+/// Whether the connection may serve again. SQLite itself ends a transaction when the disk is full; sqlx's own ROLLBACK
+/// fails then, and it counts the connection as inside of a transaction for ever.
+async fn is_outside_transactions(connection: &mut SqliteConnection) -> bool {
+    match connection.begin_with("BEGIN").await {
+        Ok(transaction) => transaction.rollback().await.is_ok(),
+        Err(_) => false,
+    }
 }
 
 /// Writes what is there already, to see whether the database can be written. On disk when it returns.
