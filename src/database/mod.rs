@@ -2,7 +2,7 @@
 
 use crate::private_file;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{AssertSqlSafe, Row, SqliteConnection, SqlitePool};
+use sqlx::{AssertSqlSafe, Connection, Row, SqliteConnection, SqlitePool};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -96,6 +96,7 @@ pub async fn open(data: &Path) -> Result<SqlitePool, DatabaseError> {
         .busy_timeout(Duration::from_secs(5));
     let pool = SqlitePoolOptions::new()
         .max_connections(4)
+        .after_release(|connection, _| Box::pin(async { Ok(is_outside_transactions(connection).await) }))
         .connect_with(options)
         .await
         .map_err(failed)?;
@@ -110,6 +111,15 @@ fn prepare(data: &Path, path: &Path) -> io::Result<()> {
     match private_file::create(path, b"") {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
         _ => Ok(()),
+    }
+}
+
+/// Whether the connection may serve again. SQLite itself ends a transaction when the disk is full; sqlx's own ROLLBACK
+/// fails then, and it counts the connection as inside of a transaction for ever.
+async fn is_outside_transactions(connection: &mut SqliteConnection) -> bool {
+    match connection.begin_with("BEGIN").await {
+        Ok(transaction) => transaction.rollback().await.is_ok(),
+        Err(_) => false,
     }
 }
 

@@ -30,14 +30,21 @@ impl TlsCredential {
     }
 }
 
-/// One configuration for each credential, as it is now, and destination.
-type Key = (Destination, Option<(CredentialsId, u64, bool)>);
+/// One configuration for each credential and destination.
+type Key = (Destination, Option<(CredentialsId, bool)>);
+
+/// A configuration with the credential as it was then.
+#[derive(Debug, Clone)]
+struct Made {
+    generation: u64,
+    config: Arc<ClientConfig>,
+}
 
 /// The client configurations in use. One each for credential and destination, so that a session ticket is
 /// never shown under another client's certificate.
 #[derive(Debug)]
 pub(super) struct TlsClients {
-    configs: Cache<Key, Arc<ClientConfig>>,
+    configs: Cache<Key, Made>,
     roots: OnceLock<Arc<RootCertStore>>,
 }
 
@@ -59,10 +66,28 @@ impl TlsClients {
         destination: &Destination,
         credential: Option<&TlsCredential>,
     ) -> Result<Arc<ClientConfig>, UpstreamError> {
-        let part = |c: &TlsCredential| (c.x509.id.clone(), c.x509.generation, c.present);
+        let part = |c: &TlsCredential| (c.x509.id.clone(), c.present);
         let key = (destination.clone(), credential.map(part));
+        let generation = credential.map_or(0, |c| c.x509.generation);
+        if self
+            .configs
+            .get(&key)
+            .is_some_and(|made| made.generation != generation)
+        {
+            // With its tickets: nobody may show them under another certificate.
+            self.configs.invalidate(&key);
+        }
+        let build = || {
+            let config = self.build(destination, credential)?;
+            Ok(Made { generation, config })
+        };
         self.configs
-            .try_get_with(key, || self.build(destination, credential))
+            .try_get_with(key, build)
+            .and_then(|made| match made.generation == generation {
+                true => Ok(made.config),
+                // Replaced this very moment.
+                false => self.build(destination, credential).map_err(Arc::new),
+            })
             .map_err(|reason: Arc<rustls::Error>| UpstreamError::Credential {
                 credential: credential.map(|c| c.x509.id.to_string()).unwrap_or_default(),
                 reason: reason.to_string(),

@@ -3,7 +3,8 @@
 use super::wait_within;
 use crate::site::*;
 use serde_json::{Value, json};
-use std::path::Path;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 const OWN: [&str; 4] = ["--relay-listen", "127.0.0.1:0", "--broker-listen", "off"];
@@ -74,6 +75,24 @@ fn a_data_folder_that_cannot_be_written_is_named_with_what_to_do() {
     drop(Simrelay::in_folder(folder, &OWN));
 }
 
+/// A data folder on a disk of its own, of 2 MiB.
+fn small_data(folder: &Path) -> PathBuf {
+    let data = folder.join("data");
+    std::fs::create_dir(&data).unwrap();
+    let place = data.to_str().unwrap();
+    must_run("mount", &["-t", "tmpfs", "-o", "size=2m", "tmpfs", place]);
+    data
+}
+
+/// Takes all the room of the folder; gives the file that has it.
+fn fill(folder: &Path) -> PathBuf {
+    let ballast = folder.join("ballast");
+    let mut file = std::fs::File::create(&ballast).unwrap();
+    while file.write_all(&[0; 4096]).is_ok() {}
+    while file.write_all(&[0]).is_ok() {}
+    ballast
+}
+
 /// Requests of SIM 1 in the ledger, as the API tells them: from and to the relay.
 fn requests(relay: &Simrelay) -> u64 {
     let path = format!(
@@ -101,18 +120,9 @@ fn a_full_disk_stops_no_message_and_what_was_counted_meanwhile_is_written_when_t
     let folder = tempfile::tempdir().unwrap();
     let config = Configuration::of(&entry_point(&broker.url()));
     std::fs::write(folder.path().join("entrypoints.json"), config.text()).unwrap();
-    let data = folder.path().join("data");
-    std::fs::create_dir(&data).unwrap();
-    must_run(
-        "mount",
-        &["-t", "tmpfs", "-o", "size=2m", "tmpfs", data.to_str().unwrap()],
-    );
+    let data = small_data(folder.path());
     let relay = Simrelay::in_folder(folder, &OWN);
-    // All the room there is.
-    let ballast = data.join("ballast");
-    let mut file = std::fs::File::create(&ballast).unwrap();
-    while std::io::Write::write_all(&mut file, &[0; 4096]).is_ok() {}
-    while std::io::Write::write_all(&mut file, &[0]).is_ok() {}
+    let ballast = fill(&data);
     let mut device = relay.device(1);
     device.send(&Connect::new(Version::V311, "c").bytes());
     let (mut upstream, _) = broker.admit(CONNACK_311);
@@ -126,7 +136,6 @@ fn a_full_disk_stops_no_message_and_what_was_counted_meanwhile_is_written_when_t
     });
     let text = complaint["message"].as_str().unwrap();
     assert!(text.contains("full"), "{complaint}");
-    drop(file);
     std::fs::remove_file(&ballast).unwrap();
     relay.wait_for("word that it can be written", |line| {
         line["message"] == "the database can be written again"
@@ -246,4 +255,80 @@ fn a_clock_that_jumps_either_way_ends_no_connection_and_loses_no_request() {
             .lines(|line| line["event"] == "closed" && line["client_id"] == "through")
             .is_empty()
     );
+}
+
+#[test]
+fn on_a_full_disk_the_notifier_acknowledges_nothing_that_it_cannot_keep_and_tells_it_later() {
+    if !inside_own_network(
+        "faults::operator::on_a_full_disk_the_notifier_acknowledges_nothing_that_it_cannot_keep_and_tells_it_later",
+    ) {
+        return;
+    }
+    let (broker, service) = (Mosquitto::plain(), WebService::slack());
+    let folder = tempfile::tempdir().unwrap();
+    let data = small_data(folder.path());
+    let file = json!({
+        "destinations": { "slack": { "type": "slack", "webhookUrl": service.url(), "perMinute": 60000, "burst": 100 } },
+        "routes": [{ "topics": "t", "to": "slack", "template": "{{ message }}" }],
+    });
+    std::fs::write(folder.path().join("notifications.json"), file.to_string()).unwrap();
+    let flags = ["notifier", "--notifier-broker", &broker.url()];
+    let notifier = Simrelay::in_folder(folder, &flags);
+    broker.saw("Sending SUBACK to simrelay-notifier");
+    let say = |text: &str| {
+        let arguments = ["-q", "1", "-t", "t", "-m", text];
+        mosquitto_pub("127.0.0.1", broker.inside, &arguments).unwrap();
+    };
+    say("before");
+    service.wait_for(1);
+    let ballast = fill(&data);
+    for n in 1..=5 {
+        say(&n.to_string());
+    }
+    notifier.wait_for("word about the disk", |line| {
+        line["level"] == "ERROR" && line.to_string().contains("full")
+    });
+    std::fs::remove_file(ballast).unwrap();
+    let told = wait_within(Duration::from_secs(60), "all of them", || {
+        let told = service.texts();
+        (told.len() >= 6).then_some(told)
+    });
+    assert_eq!(told, ["before", "1", "2", "3", "4", "5"]);
+}
+
+#[test]
+fn on_a_full_disk_the_bridge_accepts_nothing_that_it_cannot_keep() {
+    if !inside_own_network("faults::operator::on_a_full_disk_the_bridge_accepts_nothing_that_it_cannot_keep")
+    {
+        return;
+    }
+    let broker = Mosquitto::plain();
+    let mut watcher = broker.watch();
+    let folder = tempfile::tempdir().unwrap();
+    let data = small_data(folder.path());
+    let url = broker.url();
+    let bridge = Simrelay::in_environment(
+        folder,
+        &["bridge", "--bridge-broker", &url],
+        &[("SIMRELAY_BRIDGE_LISTEN", "127.0.0.1:0")],
+    );
+    bridge.wait_for("connection to the broker", |line| {
+        line["event"] == "broker_connected"
+    });
+    let phone = Http::new(bridge.bridge(), None);
+    let ballast = fill(&data);
+    broker.signal("STOP");
+    let refused = phone.get("/notify?message=kept-nowhere");
+    assert!(refused.status >= 500, "{refused:?}");
+    bridge.wait_for("word about the disk", |line| {
+        line["level"] == "ERROR" && line.to_string().contains("full")
+    });
+    std::fs::remove_file(ballast).unwrap();
+    wait_within(SOON, "an acceptance", || {
+        (phone.get("/notify?message=kept").status == 202).then_some(())
+    });
+    broker.signal("CONT");
+    wait_within(SOON, "the accepted one", || {
+        (watcher.next().1 == "kept").then_some(())
+    });
 }
