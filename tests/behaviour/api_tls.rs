@@ -11,7 +11,7 @@ fn client(authority: &Authority) -> reqwest::Client {
 }
 
 #[tokio::test]
-async fn https_with_a_certificate_of_its_own_that_is_changed_while_it_runs() {
+async fn https_with_a_certificate_of_its_own() {
     let authority = Authority::new("site");
     let folder = tempfile::tempdir().unwrap();
     authority.server("127.0.0.1").write(folder.path());
