@@ -68,16 +68,20 @@ fn strangers_that_say_nothing_have_a_budget_and_the_sims_another() {
     assert_eq!(handshakes(&relay), 20);
     bystander.is_well();
     let _entered = enters(&relay, &broker, 1, "c");
-    // Some lines tell of it, and one of the rest.
-    let lines = relay.lines(|line| line["event"] == "refused");
-    assert!(lines.len() <= 60, "{} lines", lines.len());
+    // Some lines tell of it, and one of the rest: most often, as ten seconds may end in the midst of it.
+    let sum = relay.wait_for("summary", |line| line["event"] == "refused_more");
+    let lines = wait_until("as many in the log as were refused", || {
+        let lines = relay.lines(|line| line["event"] == "refused");
+        let more = relay.lines(|line| line["event"] == "refused_more");
+        let more: u64 = more.iter().filter_map(|line| line["count"].as_u64()).sum();
+        (more + lines.len() as u64 == over).then_some(lines)
+    });
+    assert!(lines.len() <= 120, "{} lines", lines.len());
     assert!(
         lines[0]["advice"].as_str().unwrap().contains("port"),
         "{}",
         lines[0]
     );
-    let sum = relay.wait_for("summary", |line| line["event"] == "refused_more");
-    assert_eq!(sum["count"], over - lines.len() as u64, "{sum}");
     assert!(sum["imsi"].is_null() && sum["kinds"].as_str().unwrap().contains("too_many_strangers"));
     drop(flood);
     // What they held is free again.
