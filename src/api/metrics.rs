@@ -15,6 +15,7 @@ use prometheus_client::registry::Registry;
 use std::sync::atomic::AtomicU64;
 
 use super::ApiState;
+use crate::bridge::OutboxView;
 use crate::relay::{ByKind, OfGroup, Totals};
 use crate::sim::GroupId;
 use crate::usage::Counts;
@@ -94,8 +95,8 @@ fn render(state: &ApiState) -> String {
     if let Some(counters) = &state.services.notifier {
         page.of_notifier(counters);
     }
-    if let Some(outbox) = &state.services.bridge {
-        page.of_bridge(outbox);
+    if let Some(outbox) = state.services.bridge.as_ref().and_then(OutboxView::outbox) {
+        page.of_bridge(&outbox);
     }
     let mut text = String::new();
     // Writing to a String does not fail.

@@ -82,7 +82,7 @@ pub struct Services {
     /// What the notifier counts.
     pub notifier: Option<Arc<notifier::Counters>>,
     /// What waits in the bridge, and what became of the rest.
-    pub bridge: Option<bridge::Outbox>,
+    pub bridge: Option<bridge::OutboxView>,
 }
 
 #[cfg(test)]

@@ -48,7 +48,7 @@ pub use counters::Counters;
 pub use key::{ApiKey, InvalidKey};
 pub use message::Message;
 pub use networks::{InvalidNetwork, Network};
-pub use outbox::{Outbox, Outcome};
+pub use outbox::{Outbox, OutboxView, Outcome};
 pub use rate::{InvalidRate, Rate};
 pub use topic::{InvalidTopic, Topic};
 

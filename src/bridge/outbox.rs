@@ -5,7 +5,7 @@
 //! both kinds, so nothing overtakes.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot};
@@ -43,6 +43,18 @@ pub enum Outcome {
 /// The messages. Clones are the same box.
 #[derive(Debug, Clone)]
 pub struct Outbox(Arc<Shared>);
+
+/// A look at an [`Outbox`] that does not keep it: when the bridge lets go of it, what it holds is written out.
+#[derive(Debug, Clone)]
+pub struct OutboxView(Weak<Shared>);
+
+impl OutboxView {
+    /// The outbox, while the bridge runs.
+    #[must_use]
+    pub fn outbox(&self) -> Option<Outbox> {
+        self.0.upgrade().map(Outbox)
+    }
+}
 
 #[derive(Debug)]
 struct Shared {
@@ -88,6 +100,12 @@ pub(super) struct Next {
 }
 
 impl Outbox {
+    /// For those who look on.
+    #[must_use]
+    pub fn view(&self) -> OutboxView {
+        OutboxView(Arc::downgrade(&self.0))
+    }
+
     /// The box with what an earlier run left in the journal.
     pub(super) async fn open(journal: Journal) -> Result<Self, sqlx::Error> {
         let mut waiting = Waiting::default();

@@ -166,7 +166,7 @@ pub async fn run(settings: &Settings, format: LogFormat) -> Result<(), StartErro
     let readiness = Readiness::starting(pool.clone());
     let services = Services {
         notifier: notifier.as_ref().map(|notifier| Arc::clone(notifier.counters())),
-        bridge: bridge.as_ref().map(|running| running.bridge().outbox().clone()),
+        bridge: bridge.as_ref().map(|running| running.bridge().outbox().view()),
     };
     let api = match settings.api.address()? {
         None => None,

@@ -20,7 +20,7 @@ fn what_the_bridge_published_and_the_notifier_delivered_is_in_the_metrics() {
         "--bridge-listen",
         local,
     ];
-    let running = Simrelay::in_folder(folder, &flags);
+    let mut running = Simrelay::in_folder(folder, &flags);
     running.wait_for("notifier", |line| line["event"] == "notifier_connected");
     running.wait_for("bridge", |line| line["event"] == "broker_connected");
     let number = |name: &str| {
@@ -47,4 +47,9 @@ fn what_the_bridge_published_and_the_notifier_delivered_is_in_the_metrics() {
     for name in ["refused_total", "accepted_total", "waiting", "broker_down"] {
         assert_eq!(number(&format!("simrelay_bridge_{name}")), Some(0), "{name}");
     }
+    // Whoever looks on holds no service up that ends.
+    let began = std::time::Instant::now();
+    running.signal("TERM");
+    assert!(running.wait().success());
+    assert!(began.elapsed().as_secs_f32() < 2.5, "{:?}", began.elapsed());
 }
