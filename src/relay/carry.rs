@@ -201,9 +201,7 @@ where
 
     fn after_uplink(&mut self, disconnect: bool, violation: Option<crate::mqtt::Violation>) {
         if disconnect {
-            // The broker has to close now ([MQTT-3.14.4-3]), so it need not be told by a FIN as well.
             self.device_done = true;
-            self.broker_told = true;
             self.end_with(Ending::DeviceDisconnected);
         }
         if let Some(violation) = violation {
@@ -239,9 +237,14 @@ where
         }
     }
 
-    /// Passes the device's end of stream on, as half a close: the broker may still have answers.
+    /// Passes the device's end of stream on, as half a close: the broker may still have answers. Behind a
+    /// DISCONNECT too: a broker that is in no hurry to close ([MQTT-3.14.4-3]) would keep two sockets open.
     fn poll_tell_broker(&mut self, cx: &mut Context<'_>) -> Result<(), Ending> {
-        if !self.broker_told && matches!(self.ending(), Some(Ending::DeviceClosed)) {
+        let device_ended = matches!(
+            self.ending(),
+            Some(Ending::DeviceClosed | Ending::DeviceDisconnected)
+        );
+        if !self.broker_told && device_ended {
             match Pin::new(&mut self.broker).poll_shutdown(cx) {
                 Poll::Pending => return Ok(()),
                 Poll::Ready(Ok(())) => self.broker_told = true,

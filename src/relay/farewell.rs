@@ -21,7 +21,7 @@ pub(super) async fn farewell<D: AsyncRead + AsyncWrite + Unpin>(mut device: D, l
     if !matches!(said.await, Ok(Ok(()))) {
         return;
     }
-    let mut away = [0; 1024];
+    let mut away = [0; 256];
     let mut drained = 0;
     let drain = async {
         while drained < DRAIN {
@@ -40,7 +40,7 @@ pub(super) async fn farewell<D: AsyncRead + AsyncWrite + Unpin>(mut device: D, l
 pub(super) async fn wait_until_read<B: AsyncRead + AsyncWrite + Unpin>(mut broker: B) {
     let read = async {
         broker.shutdown().await?;
-        let mut away = [0; 4096];
+        let mut away = [0; 256];
         while broker.read(&mut away).await? > 0 {}
         std::io::Result::Ok(())
     };

@@ -226,7 +226,7 @@ async fn credential(admission: &Admission, context: &Context) -> Result<Option<T
     }
     match entry_point.client_certs.credentials_id(sim) {
         Some(id) => {
-            let x509 = context.credentials.x509(&id).await?;
+            let x509 = Box::pin(context.credentials.x509(&id)).await?;
             Ok(Some(TlsCredential {
                 x509,
                 present: entry_point.use_client_cert,

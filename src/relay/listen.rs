@@ -51,12 +51,14 @@ impl fmt::Display for ListenOn {
 /// The same socket for each of `workers` threads: who is quickest accepts.
 fn share(listener: &TcpListener, workers: usize) -> io::Result<Vec<TcpListener>> {
     listener.set_nonblocking(true)?;
-    miss_vanished_devices(&SockRef::from(listener))?;
+    prepare(&SockRef::from(listener))?;
     (0..workers).map(|_| listener.try_clone()).collect()
 }
 
-/// Said of the listening socket, it holds for all that it accepts.
-fn miss_vanished_devices(socket: &Socket) -> io::Result<()> {
+/// Said of the listening socket, it holds for all that it accepts: packets leave at once, and a device that
+/// vanished is missed.
+fn prepare(socket: &Socket) -> io::Result<()> {
+    socket.set_tcp_nodelay(true)?;
     #[cfg(target_os = "linux")]
     socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;
     Ok(())
@@ -87,7 +89,7 @@ fn socket(address: SocketAddr, shared: bool) -> io::Result<Socket> {
     socket.set_reuse_port(shared)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
-    miss_vanished_devices(&socket)?;
+    prepare(&socket)?;
     socket.listen(BACKLOG)?;
     Ok(socket)
 }
@@ -111,15 +113,16 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn a_device_that_takes_nothing_is_missed_in_five_minutes() {
+    fn packets_leave_at_once_and_a_device_that_takes_none_is_missed_in_five_minutes() {
         let address = ListenOn::Address("127.0.0.1:0".parse().unwrap());
         let inherited = ListenOn::Inherited(Arc::new(TcpListener::bind("127.0.0.1:0").unwrap()));
         for on in [address, inherited] {
             let listener = on.open(1).unwrap().remove(0);
             let _device = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
             let (accepted, _) = listener.accept().unwrap();
-            let limit = SockRef::from(&accepted).tcp_user_timeout().unwrap();
-            assert_eq!(limit, Some(UNACKNOWLEDGED));
+            let accepted = SockRef::from(&accepted);
+            assert_eq!(accepted.tcp_user_timeout().unwrap(), Some(UNACKNOWLEDGED));
+            assert!(accepted.tcp_nodelay().unwrap());
         }
     }
 

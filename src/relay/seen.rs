@@ -36,8 +36,9 @@ impl Seen {
             Rule::Platform(platform, template) => {
                 let id = template.render(sim);
                 let wanted = platform.credential_type();
-                let credential = context.credentials.of_type(&id, wanted).await?;
-                let identity = identity(*platform, credential, admission, connect, context).await?;
+                let credential = Box::pin(context.credentials.of_type(&id, wanted)).await?;
+                let made = Box::pin(identity(*platform, credential, admission, connect, context));
+                let identity = made.await?;
                 Ok(Self::Identified(identity))
             }
         }

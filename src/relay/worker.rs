@@ -118,7 +118,6 @@ async fn admit(
     worker: usize,
     alive: mpsc::Sender<()>,
 ) {
-    let _ = stream.set_nodelay(true);
     if let Some(Opened { carry, seat }) = handshake::open(stream, caller, place, &context, worker).await {
         match carry {
             ByVersion::V201509(carry) => Life::begin(carry, seat, alive),

@@ -93,7 +93,8 @@ impl Upstream {
         let stream = self.dial(destination).await?;
         match config {
             None => Ok(BrokerStream::Plain(stream)),
-            Some(config) => self.handshake(destination, config, stream).await,
+            // Boxed, as it would make every connection's task ten times as large while it opens.
+            Some(config) => Box::pin(self.handshake(destination, config, stream)).await,
         }
     }
 
@@ -104,7 +105,7 @@ impl Upstream {
         match &destination.host {
             Host::Ip(ip) => self.dial_address(SocketAddr::new(*ip, destination.port)).await,
             Host::Dns(name) => {
-                let addresses = self.resolver.resolve(name, destination.port).await?;
+                let addresses = Box::pin(self.resolver.resolve(name, destination.port)).await?;
                 let mut last = None;
                 for &address in addresses.iter() {
                     match self.dial_address(address).await {
@@ -113,7 +114,7 @@ impl Upstream {
                     }
                 }
                 // The broker may have moved: the next who comes asks for the name again.
-                self.resolver.forget(name, destination.port).await;
+                Box::pin(self.resolver.forget(name, destination.port)).await;
                 Err(last.unwrap_or_else(|| UpstreamError::Resolve {
                     host: name.to_string(),
                     reason: "the name has no address".to_owned(),

@@ -3,6 +3,9 @@
 //! A line is put into a buffer that a thread of its own writes out, so that a connection never waits for
 //! the disk or for whoever reads the log.
 
+mod json;
+
+use self::json::Json;
 use crate::settings::LogFormat;
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -168,12 +171,7 @@ pub fn init(format: LogFormat, filter: &str) -> Result<LogGuard, InvalidFilter> 
     match format {
         LogFormat::Human => builder.with_ansi(io::stderr().is_terminal()).init(),
         LogFormat::Json => {
-            builder
-                .json()
-                .flatten_event(true)
-                .with_current_span(false)
-                .with_span_list(false)
-                .init();
+            builder.event_format(Json).init();
         }
     }
     let writing = Arc::clone(&queue);

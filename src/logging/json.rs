@@ -1,0 +1,230 @@
+//! Log lines as JSON. A connection costs two of them, and tracing-subscriber's own form of the same lines took more
+//! time than everything else that the relay does for a connection.
+
+use std::cell::RefCell;
+use std::fmt::{self, Debug, Write as _};
+use std::io::Write as _;
+use std::time::{SystemTime, UNIX_EPOCH};
+use tracing::field::{Field, Visit};
+use tracing::{Event, Subscriber};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
+
+thread_local! {
+    static LINE: RefCell<Line> = RefCell::default();
+}
+
+/// One object a line: `timestamp`, `level`, then the event's fields in their order.
+#[derive(Debug)]
+pub(super) struct Json;
+
+impl<S, N> FormatEvent<S, N> for Json
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        _: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        LINE.with(|line| match line.try_borrow_mut() {
+            Ok(mut line) => writer.write_str(line.of(event)?),
+            // A value that logs while it is being logged.
+            Err(_) => writer.write_str(Line::default().of(event)?),
+        })
+    }
+}
+
+/// The line that is being written, with memory that the next one uses again.
+#[derive(Default)]
+struct Line {
+    json: Vec<u8>,
+    /// A value in words, before it is escaped.
+    words: String,
+    /// The second of the latest line, and how it is written.
+    second: (u64, String),
+}
+
+impl Line {
+    fn of(&mut self, event: &Event<'_>) -> Result<&str, fmt::Error> {
+        self.json.clear();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.turn_to(now.as_secs());
+        let level = event.metadata().level();
+        write!(
+            self.json,
+            r#"{{"timestamp":"{}.{:06}Z","level":"{level}""#,
+            self.second.1,
+            now.subsec_micros()
+        )
+        .map_err(|_| fmt::Error)?;
+        event.record(self);
+        self.json.extend_from_slice(b"}\n");
+        std::str::from_utf8(&self.json).map_err(|_| fmt::Error)
+    }
+
+    fn turn_to(&mut self, second: u64) {
+        if self.second.0 == second && !self.second.1.is_empty() {
+            return;
+        }
+        let time = jiff::Timestamp::from_second(second as i64).unwrap_or_default();
+        self.second = (second, time.strftime("%Y-%m-%dT%H:%M:%S").to_string());
+    }
+
+    fn name(&mut self, field: &Field) {
+        self.json.push(b',');
+        let name = field.name();
+        self.value(name.strip_prefix("r#").unwrap_or(name));
+        self.json.push(b':');
+    }
+
+    /// Writing into memory does not fail.
+    fn value<T: serde::Serialize + ?Sized>(&mut self, value: &T) {
+        let _ = serde_json::to_writer(&mut self.json, value);
+    }
+}
+
+impl Visit for Line {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        self.name(field);
+        let mut words = std::mem::take(&mut self.words);
+        words.clear();
+        let _ = write!(words, "{value:?}");
+        self.value(words.as_str());
+        self.words = words;
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.name(field);
+        self.value(value);
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.name(field);
+        self.value(&value);
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.name(field);
+        self.value(&value);
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.name(field);
+        self.value(&value);
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.name(field);
+        self.value(&value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::Value;
+    use std::io;
+    use std::sync::{Arc, Mutex};
+    use tracing_subscriber::fmt::MakeWriter;
+
+    #[derive(Clone, Default)]
+    struct Into(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Into {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl MakeWriter<'_> for Into {
+        type Writer = Self;
+
+        fn make_writer(&self) -> Self {
+            self.clone()
+        }
+    }
+
+    /// What is written of these events, line by line.
+    fn lines(subscriber: impl Subscriber + Send + Sync, written: &Into) -> Vec<Value> {
+        struct LogsItself;
+        impl fmt::Display for LogsItself {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                tracing::warn!("from within");
+                f.write_str("without")
+            }
+        }
+        tracing::subscriber::with_default(subscriber, || {
+            let (none, some): (Option<&str>, _) = (None, Some("東京 \"quoted\"\\ \u{1} \n"));
+            tracing::info!(
+                event = "one",
+                none,
+                some,
+                number = 7,
+                less = -7_i64,
+                part = 0.25,
+                "words {}",
+                1
+            );
+            tracing::error!(r#type = true, debug = ?vec!["a\"b"], shown = %"c\td", nan = f64::NAN);
+            tracing::debug!(
+                large = u64::MAX,
+                larger = i128::MIN,
+                error = &io::Error::other("odd") as &(dyn std::error::Error + 'static)
+            );
+            tracing::info!(itself = %LogsItself, "{}", "x".repeat(5000));
+        });
+        let written = written.0.lock().unwrap();
+        let text = std::str::from_utf8(&written).unwrap();
+        text.lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn lines_say_what_tracing_subscriber_would_say() {
+        let (ours, theirs) = (Into::default(), Into::default());
+        let all = || {
+            tracing_subscriber::fmt()
+                .with_max_level(tracing::Level::TRACE)
+                .with_target(false)
+        };
+        let ours = lines(all().with_writer(ours.clone()).event_format(Json).finish(), &ours);
+        let json = all().with_writer(theirs.clone()).json().flatten_event(true);
+        let theirs = lines(
+            json.with_current_span(false).with_span_list(false).finish(),
+            &theirs,
+        );
+        assert_eq!((ours.len(), theirs.len()), (4, 4));
+        for (ours, theirs) in ours.iter().zip(&theirs) {
+            let mut ours = ours.clone();
+            let shape = |line: &Value| {
+                line["timestamp"]
+                    .as_str()
+                    .unwrap()
+                    .replace(|c: char| c.is_ascii_digit(), "0")
+            };
+            assert_eq!(shape(&ours), "0000-00-00T00:00:00.000000Z");
+            assert_eq!(shape(&ours), shape(theirs));
+            ours["timestamp"] = theirs["timestamp"].clone();
+            assert_eq!(&ours, theirs);
+        }
+    }
+
+    #[test]
+    fn a_second_is_written_as_it_is() {
+        let mut line = Line::default();
+        for (second, written) in [(0, "1970-01-01T00:00:00"), (1_790_000_000, "2026-09-21T14:13:20")] {
+            line.turn_to(second);
+            assert_eq!(line.second.1, written);
+        }
+    }
+}
