@@ -311,16 +311,20 @@ struct Previous {
     topic: Range<usize>,
     /// Where its replacement stands in `out`, if it has one.
     replacement: Option<Range<usize>>,
-    /// All of its head up to the end of the topic. A PUBLISH that begins with the same bytes is of the same
-    /// kind and length, too.
-    head: Range<usize>,
+    begins: Beginning,
+}
+
+/// A PUBLISH up to the end of its topic. One that begins with the same bytes is of the same kind and length, too.
+struct Beginning {
+    /// Where it stands in the input.
+    old: Range<usize>,
     /// Where the new one stands in `out`, if it is another.
-    new_head: Option<Range<usize>>,
+    new: Option<Range<usize>>,
     /// Length of the packet.
     total: usize,
     /// Bytes of the packet identifier behind the topic: 2, or 0 with QoS 0.
     identifier: usize,
-    /// Whether the head has properties behind it, which may have to be rewritten.
+    /// Whether properties come behind that, which may have to be rewritten.
     properties: bool,
 }
 
@@ -386,12 +390,14 @@ impl<'a> Run<'a> {
         });
         self.previous = Some(Previous {
             topic: topic_at..topic_end,
-            new_head: replacement.clone().map(|topic| self.new_header..topic.end),
+            begins: Beginning {
+                old: start..topic_end,
+                new: replacement.clone().map(|topic| self.new_header..topic.end),
+                total: header.total(),
+                identifier,
+                properties: start + len > topic_end + identifier,
+            },
             replacement,
-            head: start..topic_end,
-            total: header.total(),
-            identifier,
-            properties: start + len > topic_end + identifier,
         });
     }
 
@@ -399,19 +405,18 @@ impl<'a> Run<'a> {
     /// before; gives how much of the packet is left. `None` if it begins otherwise or has properties.
     #[inline]
     fn repeat_whole(&mut self) -> Option<usize> {
-        let previous = self.previous.as_ref()?;
+        let begins = &self.previous.as_ref()?.begins;
         let rest = &self.input[self.at..];
-        let head = &self.input[previous.head.clone()];
-        let tail =
-            rest.get(head.len()..head.len() + previous.identifier + usize::from(previous.properties))?;
-        if !rest.starts_with(head)
-            || previous.identifier > 0 && tail.starts_with(&[0, 0])
-            || previous.properties && tail.last() != Some(&0)
+        let old = &self.input[begins.old.clone()];
+        let tail = rest.get(old.len()..old.len() + begins.identifier + usize::from(begins.properties))?;
+        if !rest.starts_with(old)
+            || begins.identifier > 0 && tail.starts_with(&[0, 0])
+            || begins.properties && tail.last() != Some(&0)
         {
             return None;
         }
-        let (len, total) = (head.len(), previous.total);
-        if let Some(new_head) = previous.new_head.clone() {
+        let (len, total) = (old.len(), begins.total);
+        if let Some(new_head) = begins.new.clone() {
             let out = &mut self.scratch.out;
             let before = &self.input[self.run..self.at];
             out.reserve(before.len() + new_head.len());
@@ -428,8 +433,10 @@ impl<'a> Run<'a> {
     #[inline]
     fn repeat(&mut self, header: &FixedHeader, len: usize) -> bool {
         let Some(Previous {
-            topic, replacement, ..
-        }) = &self.previous
+            topic,
+            replacement,
+            begins,
+        }) = &mut self.previous
         else {
             return false;
         };
@@ -445,11 +452,15 @@ impl<'a> Run<'a> {
         if *same != input[topic.clone()] || tail.len() > identifier + 1 || tail.starts_with(&[0, 0]) {
             return false;
         }
-        let (start, topic_end) = (self.at, self.at + header.len + topic.len());
-        let (properties, replacement) = (tail.len() > identifier, replacement.clone());
-        let Some(replacement) = replacement else {
+        *begins = Beginning {
+            old: self.at..self.at + header.len + topic.len(),
+            new: None,
+            total: header.total(),
+            identifier,
+            properties: tail.len() > identifier,
+        };
+        let Some(replacement) = replacement.clone() else {
             self.at += len;
-            self.begins_now(header, start..topic_end, None, identifier, properties);
             return true;
         };
         let remaining = header.remaining + replacement.len() - topic.len();
@@ -460,30 +471,13 @@ impl<'a> Run<'a> {
         debug_assert!(new >= replacement.end);
         self.scratch.out.extend_from_within(replacement);
         let new_head = self.new_header..self.scratch.out.len();
+        if let Some(previous) = &mut self.previous {
+            previous.begins.new = Some(new_head);
+        }
         self.scratch.out.extend_from_slice(tail);
         self.at += len;
         self.run = self.at;
-        self.begins_now(header, start..topic_end, Some(new_head), identifier, properties);
         true
-    }
-
-    /// Notes that a PUBLISH of the topic before begins otherwise: most often with another length.
-    #[inline]
-    fn begins_now(
-        &mut self,
-        header: &FixedHeader,
-        head: Range<usize>,
-        new_head: Option<Range<usize>>,
-        identifier: usize,
-        properties: bool,
-    ) {
-        if let Some(previous) = &mut self.previous {
-            previous.head = head;
-            previous.new_head = new_head;
-            previous.total = header.total();
-            previous.identifier = identifier;
-            previous.properties = properties;
-        }
     }
 
     /// Sends the run and a new fixed header behind it; gives the length of `out` then.

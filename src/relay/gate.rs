@@ -1,7 +1,7 @@
 //! Who may come in now: counts what [`Limits`] bounds. A connection asks three times in its life, a packet never.
 
 use super::limits::{Limits, OverLimit};
-use crate::sim::Imsi;
+use crate::sim::{ByImsi, Sim};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -25,7 +25,7 @@ struct Inside {
     /// All addresses that belong to no SIM share one.
     strangers: Account,
     /// Only SIMs of the configuration get in here.
-    sims: HashMap<Imsi, Account>,
+    sims: HashMap<ByImsi, Account>,
 }
 
 /// What one SIM has taken.
@@ -56,7 +56,7 @@ impl Gate {
     }
 
     /// Lets a new connection begin its handshake; `sim` is that of its address.
-    pub(super) fn knock(self: &Arc<Self>, sim: Option<&Imsi>, now: Instant) -> Result<Place, OverLimit> {
+    pub(super) fn knock(self: &Arc<Self>, sim: Option<&Arc<Sim>>, now: Instant) -> Result<Place, OverLimit> {
         let limits = &self.limits;
         let mut inside = self.inside();
         let Inside {
@@ -76,17 +76,17 @@ impl Gate {
                 return Err(OverLimit::Strangers(limits.strangers));
             }
             None => strangers,
-            Some(imsi) => sims.entry(imsi.clone()).or_default(),
+            Some(sim) => sims.entry(ByImsi(Arc::clone(sim))).or_default(),
         };
-        if let Some(imsi) = sim.filter(|_| account.handshakes >= limits.handshakes_per_sim) {
+        if let Some(sim) = sim.filter(|_| account.handshakes >= limits.handshakes_per_sim) {
             return Err(OverLimit::HandshakesOfSim {
-                imsi: imsi.clone(),
+                imsi: sim.imsi.clone(),
                 limit: limits.handshakes_per_sim,
             });
         }
         if !account.is_in_pace(limits.rate, now) {
             return Err(OverLimit::Rate {
-                imsi: sim.cloned(),
+                imsi: sim.map(|sim| sim.imsi.clone()),
                 limit: limits.rate,
             });
         }
@@ -102,7 +102,7 @@ impl Gate {
     }
 
     /// A connection of `sim` whose place was taken is over.
-    pub(super) fn leave(&self, sim: &Imsi) {
+    pub(super) fn leave(&self, sim: &Sim) {
         let mut inside = self.inside();
         inside.open -= 1;
         inside.give_back(sim, |account| account.connections -= 1);
@@ -115,14 +115,14 @@ impl Gate {
 
 impl Inside {
     /// Changes the account of `sim`, and forgets it where nothing has to be remembered.
-    fn give_back(&mut self, sim: &Imsi, change: impl FnOnce(&mut Account)) {
-        let Some(account) = self.sims.get_mut(sim) else {
+    fn give_back(&mut self, sim: &Sim, change: impl FnOnce(&mut Account)) {
+        let Some(account) = self.sims.get_mut(&sim.imsi) else {
             return;
         };
         change(account);
         let is_empty = account.handshakes == 0 && account.connections == 0;
         if is_empty && account.paced.is_none_or(|paced| paced <= Instant::now()) {
-            self.sims.remove(sim);
+            self.sims.remove(&sim.imsi);
         }
     }
 }
@@ -143,27 +143,27 @@ impl Account {
 pub(super) struct Place {
     gate: Arc<Gate>,
     /// The SIM that is charged with the handshake.
-    of: Option<Imsi>,
+    of: Option<Arc<Sim>>,
     /// The SIM that is charged with the connection.
-    claimed: Option<Imsi>,
+    claimed: Option<Arc<Sim>>,
     is_taken: bool,
 }
 
 impl Place {
     /// Charges `sim` with the connection that this is to become.
-    pub(super) fn claim(&mut self, sim: &Imsi) -> Result<(), OverLimit> {
+    pub(super) fn claim(&mut self, sim: &Arc<Sim>) -> Result<(), OverLimit> {
         let limit = self.gate.limits.per_sim;
         let mut inside = self.gate.inside();
-        let account = inside.sims.entry(sim.clone()).or_default();
+        let account = inside.sims.entry(ByImsi(Arc::clone(sim))).or_default();
         if account.connections >= limit {
             return Err(OverLimit::OfSim {
-                imsi: sim.clone(),
+                imsi: sim.imsi.clone(),
                 limit,
             });
         }
         account.connections += 1;
         drop(inside);
-        self.claimed = Some(sim.clone());
+        self.claimed = Some(Arc::clone(sim));
         Ok(())
     }
 
@@ -193,6 +193,7 @@ impl Drop for Place {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sim::{Imsi, SimId};
 
     const LIMITS: Limits = Limits {
         connections: 10,
@@ -203,8 +204,10 @@ mod tests {
         rate: 1,
     };
 
-    fn imsi(n: u8) -> Imsi {
-        Imsi::new(&format!("4401030000000{n:02}")).unwrap()
+    fn sim(n: u8) -> Arc<Sim> {
+        let imsi = Imsi::new(&format!("4401030000000{n:02}")).unwrap();
+        let sim_id = SimId::new(&format!("89811000000000000{n:02}")).unwrap();
+        Arc::new(Sim::new(sim_id, imsi))
     }
 
     fn kind<T>(result: Result<T, OverLimit>) -> &'static str {
@@ -216,14 +219,11 @@ mod tests {
         let (gate, now) = (Gate::new(LIMITS), Instant::now());
         let _strangers: Vec<_> = (0..2).map(|_| gate.knock(None, now).unwrap()).collect();
         assert_eq!(kind(gate.knock(None, now)), "too_many_strangers");
-        let loud: Vec<_> = (0..4).map(|_| gate.knock(Some(&imsi(1)), now).unwrap()).collect();
-        assert_eq!(
-            kind(gate.knock(Some(&imsi(1)), now)),
-            "too_many_handshakes_of_sim"
-        );
-        let _other = gate.knock(Some(&imsi(2)), now).unwrap();
+        let loud: Vec<_> = (0..4).map(|_| gate.knock(Some(&sim(1)), now).unwrap()).collect();
+        assert_eq!(kind(gate.knock(Some(&sim(1)), now)), "too_many_handshakes_of_sim");
+        let _other = gate.knock(Some(&sim(2)), now).unwrap();
         drop(loud);
-        assert_eq!(kind(gate.knock(Some(&imsi(1)), now)), "in");
+        assert_eq!(kind(gate.knock(Some(&sim(1)), now)), "in");
         assert_eq!(gate.handshakes(), 3);
     }
 
@@ -231,20 +231,20 @@ mod tests {
     fn a_sim_has_so_many_connections_and_they_come_back_when_they_end() {
         let (gate, now) = (Gate::new(LIMITS), Instant::now());
         for _ in 0..3 {
-            let mut place = gate.knock(Some(&imsi(1)), now).unwrap();
-            place.claim(&imsi(1)).unwrap();
+            let mut place = gate.knock(Some(&sim(1)), now).unwrap();
+            place.claim(&sim(1)).unwrap();
             place.take();
         }
-        let mut fourth = gate.knock(Some(&imsi(1)), now).unwrap();
-        assert_eq!(kind(fourth.claim(&imsi(1))), "too_many_connections_of_sim");
-        gate.leave(&imsi(1));
-        fourth.claim(&imsi(1)).unwrap();
+        let mut fourth = gate.knock(Some(&sim(1)), now).unwrap();
+        assert_eq!(kind(fourth.claim(&sim(1))), "too_many_connections_of_sim");
+        gate.leave(&sim(1));
+        fourth.claim(&sim(1)).unwrap();
         // It was given up before the broker answered.
         drop(fourth);
         assert_eq!(gate.inside().open, 2);
         assert_eq!(gate.handshakes(), 0);
-        gate.leave(&imsi(1));
-        gate.leave(&imsi(1));
+        gate.leave(&sim(1));
+        gate.leave(&sim(1));
         assert_eq!(gate.inside().open, 0);
     }
 
@@ -252,23 +252,23 @@ mod tests {
     fn the_whole_is_bounded() {
         let (gate, now) = (Gate::new(LIMITS), Instant::now());
         for n in 0..10 {
-            let mut place = gate.knock(Some(&imsi(n)), now).unwrap();
-            place.claim(&imsi(n)).unwrap();
+            let mut place = gate.knock(Some(&sim(n)), now).unwrap();
+            place.claim(&sim(n)).unwrap();
             place.take();
         }
-        assert_eq!(kind(gate.knock(Some(&imsi(11)), now)), "too_many_connections");
-        gate.leave(&imsi(0));
-        let places: Vec<_> = (20..30).map(|n| gate.knock(Some(&imsi(n)), now)).collect();
+        assert_eq!(kind(gate.knock(Some(&sim(11)), now)), "too_many_connections");
+        gate.leave(&sim(0));
+        let places: Vec<_> = (20..30).map(|n| gate.knock(Some(&sim(n)), now)).collect();
         assert_eq!(places.iter().filter(|place| place.is_ok()).count(), 1);
     }
 
     #[test]
     fn a_burst_is_let_in_and_after_it_only_the_pace_is() {
         let (gate, now) = (Gate::new(LIMITS), Instant::now());
-        let knock = |at| kind(gate.knock(Some(&imsi(1)), at));
+        let knock = |at| kind(gate.knock(Some(&sim(1)), at));
         assert!((0..10).all(|_| knock(now) == "in"));
         assert_eq!(knock(now), "too_fast");
-        assert_eq!(kind(gate.knock(Some(&imsi(2)), now)), "in");
+        assert_eq!(kind(gate.knock(Some(&sim(2)), now)), "in");
         assert_eq!(knock(now + Duration::from_secs(1)), "in");
         assert_eq!(knock(now + Duration::from_secs(1)), "too_fast");
         assert!((0..10).all(|_| knock(now + Duration::from_secs(60)) == "in"));
@@ -277,11 +277,11 @@ mod tests {
     #[test]
     fn nothing_is_remembered_of_a_sim_that_is_quiet() {
         let (gate, now) = (Gate::new(LIMITS), Instant::now());
-        drop(gate.knock(Some(&imsi(1)), now));
+        drop(gate.knock(Some(&sim(1)), now));
         assert_eq!(gate.inside().sims.len(), 1, "its pace is remembered");
-        gate.inside().sims.get_mut(&imsi(1)).unwrap().paced = Some(now);
+        gate.inside().sims.get_mut(&sim(1).imsi).unwrap().paced = Some(now);
         let mut inside = gate.inside();
-        inside.give_back(&imsi(1), |_| {});
+        inside.give_back(&sim(1), |_| {});
         assert!(inside.sims.is_empty());
     }
 }

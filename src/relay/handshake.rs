@@ -172,7 +172,7 @@ async fn establish(
     let admission =
         Admission::find(&snapshot, caller.peer.ip(), connect.version, connect.keep_alive).map_err(none)?;
     drop(snapshot);
-    let claimed = place.claim(&admission.sim.imsi);
+    let claimed = place.claim(&admission.sim);
     claimed.map_err(|over| none(over.into()))?;
     caller.destination = Some(admission.entry_point.destination.clone());
     let reached = device.while_waiting(reach(&admission, &connect, context)).await;

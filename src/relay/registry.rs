@@ -367,7 +367,7 @@ impl Drop for Seat {
             if connection.admission.entry_point.platform().is_some() {
                 self.registry.tokens.forget(connection.id);
             }
-            self.registry.gate.leave(&connection.admission.sim.imsi);
+            self.registry.gate.leave(&connection.admission.sim);
             self.registry.sessions.closed(&connection.admission.sim.imsi);
         }
     }

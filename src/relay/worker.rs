@@ -99,8 +99,11 @@ async fn accept(listener: TcpListener, context: Arc<Context>, worker: usize, ali
 /// next to nothing.
 fn let_in(peer: SocketAddr, context: &Context) -> Option<(Caller, Place)> {
     let caller = Caller::at(peer, &context.store.snapshot());
-    let sim = caller.sim.as_deref().map(|sim| &sim.imsi);
-    match context.registry.gate().knock(sim, Instant::now().into_std()) {
+    match context
+        .registry
+        .gate()
+        .knock(caller.sim.as_ref(), Instant::now().into_std())
+    {
         Ok(place) => Some((caller, place)),
         Err(over) => {
             journal::refused(context.registry.books(), &caller, &Refusal::OverLimit(over));

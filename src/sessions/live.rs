@@ -1,8 +1,6 @@
 //! Who is online now.
 
-use std::borrow::Borrow;
 use std::collections::HashMap;
-use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,7 +9,7 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::clock::now_millis;
-use crate::sim::{Imsi, Sim};
+use crate::sim::{ByImsi, Imsi, Sim};
 
 /// Events that may wait for the database. Past this they are counted and forgotten: devices come first.
 const WAITING: usize = 16 * 1024;
@@ -75,30 +73,6 @@ struct Online {
     session: Session,
     connections: u32,
 }
-
-/// A SIM as the key of a table by IMSI, without a copy of the IMSI.
-#[derive(Debug)]
-struct ByImsi(Arc<Sim>);
-
-impl Borrow<Imsi> for ByImsi {
-    fn borrow(&self) -> &Imsi {
-        &self.0.imsi
-    }
-}
-
-impl Hash for ByImsi {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.imsi.hash(state);
-    }
-}
-
-impl PartialEq for ByImsi {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.imsi == other.0.imsi
-    }
-}
-
-impl Eq for ByImsi {}
 
 /// All sessions now. Never waits for who keeps the events.
 #[derive(Debug)]

@@ -1,5 +1,8 @@
 //! Who is calling: SIMs and their identifiers, validated once where they enter the program.
 
+mod by_imsi;
+
+pub use self::by_imsi::ByImsi;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
