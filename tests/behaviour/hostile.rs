@@ -14,8 +14,13 @@ const STRANGER: &str = "127.66.0.1";
 
 /// Connections of a flood.
 fn many() -> usize {
+    many_or(300)
+}
+
+/// The same where each costs more.
+fn many_or(short: usize) -> usize {
     let given = std::env::var("SIMRELAY_HOSTILE").ok();
-    given.map_or(300, |number| {
+    given.map_or(short, |number| {
         number.parse().expect("SIMRELAY_HOSTILE is a number")
     })
 }
@@ -302,7 +307,8 @@ fn grown_each(relay: &Simrelay, at_rest: u64, count: usize) -> u64 {
 #[test]
 fn a_device_that_reads_nothing_makes_the_relay_hold_one_read_and_no_more() {
     let (broker, relay, mut bystander) = stage(&[]);
-    let mut pairs: Vec<_> = (0..many())
+    // The kernel holds megabytes for each of them.
+    let mut pairs: Vec<_> = (0..many_or(100))
         .map(|n| enters(&relay, &broker, 3, &n.to_string()))
         .collect();
     let at_rest = relay.memory();
@@ -331,7 +337,10 @@ fn a_device_that_reads_nothing_makes_the_relay_hold_one_read_and_no_more() {
         pairs.len(),
         all / pairs.len()
     );
-    assert!(each < 80 * 1024, "{each} bytes each");
+    assert!(
+        each < 64 * 1024 + ALLOWED / pairs.len() as u64,
+        "{each} bytes each"
+    );
 }
 
 #[test]
