@@ -36,7 +36,7 @@ impl Failed {
                 destination,
                 violation,
             },
-            Self::Device => Refusal::DeviceLeft,
+            Self::Device => Refusal::DeviceLeft { ahead: 0 },
         }
     }
 }
@@ -87,14 +87,14 @@ impl Device {
             }
             match self.stream.read_buf(&mut self.ahead).await {
                 Ok(1..) => {}
-                _ => return Err(Refusal::DeviceLeft),
+                _ => return Err(Refusal::DeviceLeft { ahead: 0 }),
             }
         }
     }
 
     /// Runs `work` and meanwhile holds what the device sends ahead, within a bound. A device that leaves
-    /// without having sent anything ends the wait: its CONNECT must not take over the session of the
-    /// connection that it has perhaps opened since.
+    /// without DISCONNECT ends the wait: its CONNECT must not take over the session of the connection that it
+    /// has perhaps opened since, nor may its packets come again behind those of that one.
     pub(super) async fn while_waiting<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Refusal> {
         tokio::select! {
             biased;
@@ -107,9 +107,13 @@ impl Device {
         while self.ahead.len() < MAX_AHEAD && !self.closed {
             match self.stream.read_buf(&mut self.ahead).await {
                 Ok(1..) => {}
-                _ if self.ahead.is_empty() => return Refusal::DeviceLeft,
                 // It said all it has to say and hung up: that still gets there.
-                _ => self.closed = true,
+                _ if ends_with_disconnect(&self.ahead) => self.closed = true,
+                // Its network broke. Nothing was acknowledged to it, so what matters it sends again.
+                _ => {
+                    let ahead = self.ahead.len();
+                    return Refusal::DeviceLeft { ahead };
+                }
             }
         }
         pending().await
@@ -146,6 +150,18 @@ impl Device {
     }
 }
 
+/// Whether the last of these packets is a DISCONNECT, the final packet of a client that leaves on purpose (§3.14).
+fn ends_with_disconnect(mut packets: &[u8]) -> bool {
+    while let Ok(Some(header)) = FixedHeader::parse(packets) {
+        match packets.get(header.total()..) {
+            Some([]) => return header.packet == PacketType::Disconnect,
+            Some(rest) => packets = rest,
+            None => return false,
+        }
+    }
+    false
+}
+
 const HTTP_METHODS: [&[u8]; 6] = [b"GET ", b"POST", b"PUT ", b"HEAD", b"OPTI", b"DELE"];
 
 /// What a first packet that is no CONNECT looks like.
@@ -163,6 +179,25 @@ fn guess(bytes: &[u8]) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_whole_disconnect_behind_whole_packets_is_a_leave_taken() {
+        for (packets, expected) in [
+            (&[0xe0, 0][..], true),
+            (&[0x30, 3, 0, 1, b't', 0xe0, 0], true),
+            // MQTT 5, with a reason.
+            (&[0x30, 3, 0, 1, b't', 0xe0, 1, 4], true),
+            (&[], false),
+            (&[0xe0], false),
+            (&[0x30, 3, 0, 1, b't'], false),
+            (&[0x30, 3, 0, 1, b't', 0xe0, 1], false),
+            // The payload only looks like one, and the packet is not there whole.
+            (&[0x30, 7, 0, 1, b't', 0xe0, 0], false),
+            (&[0xe0, 0, 0xc0, 0], false),
+        ] {
+            assert_eq!(ends_with_disconnect(packets), expected, "{packets:02x?}");
+        }
+    }
 
     #[test]
     fn a_wrong_first_packet_is_told_from_its_first_bytes() {

@@ -22,8 +22,11 @@ pub enum Refusal {
         limit: Duration,
     },
     /// The device went away before its CONNECT was answered.
-    #[error("the device closed the connection before it was answered")]
-    DeviceLeft,
+    #[error("the device closed the connection before it was answered{}", unsaid(*ahead))]
+    DeviceLeft {
+        /// Bytes that it had sent behind its CONNECT, and that went nowhere.
+        ahead: usize,
+    },
     /// The first bytes are not a CONNECT.
     #[error("the first packet is not a CONNECT ({0})")]
     NotConnect(&'static str),
@@ -133,6 +136,15 @@ pub enum Refusal {
     Shutdown,
 }
 
+fn unsaid(ahead: usize) -> String {
+    if ahead == 0 {
+        return String::new();
+    }
+    format!(
+        " and without DISCONNECT; the {ahead} bytes that it had sent behind its CONNECT were not acknowledged and go nowhere"
+    )
+}
+
 fn said(connack: &Connack) -> String {
     connack
         .reason_string
@@ -148,7 +160,7 @@ impl Refusal {
         match self {
             Self::OverLimit(over) => over.kind(),
             Self::NoConnect { .. } => "no_connect",
-            Self::DeviceLeft => "device_left",
+            Self::DeviceLeft { .. } => "device_left",
             Self::NotConnect(_) => "not_connect",
             Self::ConnectTooLarge { .. } => "connect_too_large",
             Self::Connect(ConnectError::Protocol { .. }) | Self::TooNew(_) => "protocol_version",
@@ -192,7 +204,10 @@ impl Refusal {
     #[must_use]
     pub fn reason(&self) -> Option<Reason> {
         Some(match self {
-            Self::DeviceLeft | Self::NoConnect { .. } | Self::NotConnect(_) | Self::ByBroker { .. } => {
+            Self::DeviceLeft { .. }
+            | Self::NoConnect { .. }
+            | Self::NotConnect(_)
+            | Self::ByBroker { .. } => {
                 return None;
             }
             Self::OverLimit(OverLimit::OfSim { .. }) => Reason::QuotaExceeded,
@@ -234,7 +249,10 @@ impl Refusal {
             Self::NoConnect { .. } => {
                 "something else than an MQTT client connects here, or the link is too slow for a CONNECT"
             }
-            Self::DeviceLeft => {
+            Self::DeviceLeft { ahead: 1.. } => {
+                "the device lost its link, or hung up without DISCONNECT: it has to send again what was not acknowledged"
+            }
+            Self::DeviceLeft { .. } => {
                 "the device's own connect time-out may be shorter than the broker takes to answer"
             }
             Self::NotConnect("TLS") => {

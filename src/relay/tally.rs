@@ -133,7 +133,7 @@ mod tests {
         let group = GroupId::new("g").unwrap();
         tally.opened(Some(&group));
         tally.closed(Some(&group), &Ending::BrokerClosed);
-        tally.refused(None, &Refusal::DeviceLeft);
+        tally.refused(None, &Refusal::DeviceLeft { ahead: 0 });
         tally.refused(Some(&group), &Refusal::KeepAlive(1));
         let totals = tally.totals(|_| true);
         let expected = OfGroup {

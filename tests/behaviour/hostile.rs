@@ -3,6 +3,7 @@
 //! `SIMRELAY_HOSTILE=5000` has the floods open so many connections instead of some hundreds.
 
 use crate::site::*;
+use std::io::Write;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -13,8 +14,13 @@ const STRANGER: &str = "127.66.0.1";
 
 /// Connections of a flood.
 fn many() -> usize {
+    many_or(300)
+}
+
+/// The same where each costs more.
+fn many_or(short: usize) -> usize {
     let given = std::env::var("SIMRELAY_HOSTILE").ok();
-    given.map_or(300, |number| {
+    given.map_or(short, |number| {
         number.parse().expect("SIMRELAY_HOSTILE is a number")
     })
 }
@@ -291,6 +297,71 @@ fn properties_by_the_thousand_and_aliases_of_nothing_reach_the_broker_or_end_the
     bystander.is_well();
     let grown = relay.memory().saturating_sub(at_rest);
     assert!(grown < ALLOWED, "{} MiB more", grown / MIB);
+}
+
+/// What the relay's memory has grown by for each of `count` connections.
+fn grown_each(relay: &Simrelay, at_rest: u64, count: usize) -> u64 {
+    relay.memory().saturating_sub(at_rest) / count as u64
+}
+
+#[test]
+fn a_device_that_reads_nothing_makes_the_relay_hold_one_read_and_no_more() {
+    let (broker, relay, mut bystander) = stage(&[]);
+    // The kernel holds megabytes for each of them.
+    let mut pairs: Vec<_> = (0..many_or(100))
+        .map(|n| enters(&relay, &broker, 3, &n.to_string()))
+        .collect();
+    let at_rest = relay.memory();
+    // A message without end for each of them.
+    for (_, upstream) in &mut pairs {
+        upstream.send(&[0x30, 0xff, 0xff, 0xff, 0x7f, 0, 1, b't']);
+        upstream.stream.set_nonblocking(true).unwrap();
+    }
+    let piece = vec![0; 256 * 1024];
+    let (mut all, mut rounds_without) = (0, 0);
+    while rounds_without < 5 {
+        let mut taken = 0;
+        for (_, upstream) in &pairs {
+            while let Ok(length) = (&upstream.stream).write(&piece) {
+                taken += length;
+            }
+        }
+        all += taken;
+        rounds_without = if taken == 0 { rounds_without + 1 } else { 0 };
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    bystander.is_well();
+    let each = grown_each(&relay, at_rest, pairs.len());
+    eprintln!(
+        "{} devices that read nothing: {each} bytes each in the relay, {} in the kernel's buffers of four sockets",
+        pairs.len(),
+        all / pairs.len()
+    );
+    assert!(
+        each < 64 * 1024 + ALLOWED / pairs.len() as u64,
+        "{each} bytes each"
+    );
+}
+
+#[test]
+fn a_packet_that_is_gathered_whole_costs_no_more_than_has_come_of_it() {
+    let (broker, relay, mut bystander) = stage(&[]);
+    let mut pairs: Vec<_> = (0..many() / 10)
+        .map(|n| enters(&relay, &broker, 3, &n.to_string()))
+        .collect();
+    let at_rest = relay.memory();
+    // A SUBSCRIBE of 1,000,000 bytes that lacks its last thousand.
+    let head = [&[0x82, 0xc0, 0x84, 0x3d][..], &vec![0; 999_000]].concat();
+    for (device, _) in &mut pairs {
+        device.send(&head);
+    }
+    wait_until("all of it at the relay", || {
+        (grown_each(&relay, at_rest, pairs.len()) > 900_000).then_some(())
+    });
+    bystander.is_well();
+    let each = grown_each(&relay, at_rest, pairs.len());
+    eprintln!("{} heads of 999,000 bytes: {each} bytes each", pairs.len());
+    assert!(each < 1_300_000, "{each} bytes each");
 }
 
 /// The 99th of 100 round trips through the relay.

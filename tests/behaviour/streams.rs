@@ -123,6 +123,59 @@ fn a_device_that_leaves_before_connack_without_a_word_takes_its_connect_back() {
 }
 
 #[test]
+fn what_was_sent_ahead_of_connack_before_the_link_broke_comes_on_the_next_connection_only() {
+    let broker = FakeBroker::listen();
+    let relay = Simrelay::to(&broker.url());
+    for (qos, reset) in [(0, false), (1, false), (2, false), (2, true)] {
+        let id = format!("qos-{qos}-{reset}");
+        let connect = Connect::new(Version::V311, &id).bytes();
+        let message = publish("t", qos, 7, id.as_bytes());
+        let mut device = relay.device(1);
+        device.send(&[connect.as_slice(), &message].concat());
+        let mut overtaken = broker.accept();
+        overtaken.expect(&connect);
+        if reset {
+            device.reset();
+        } else {
+            drop(device);
+        }
+        // It comes back; only now would the first broker leg have had its answer.
+        let mut again = relay.device(1);
+        again.send(&connect);
+        let (mut upstream, _) = broker.admit(CONNACK_311);
+        again.expect(CONNACK_311);
+        again.send(&message);
+        upstream.expect(&message);
+        overtaken.expect_end();
+        let line = relay.refused_as(&id);
+        let reason = line["reason"].as_str().unwrap();
+        let unsaid = format!("without DISCONNECT; the {} bytes", message.len());
+        assert!(reason.contains(&unsaid), "{line}");
+    }
+}
+
+#[test]
+fn what_was_sent_ahead_of_connack_and_ended_by_disconnect_arrives_whatever_its_qos() {
+    let broker = FakeBroker::listen();
+    let relay = Simrelay::to(&broker.url());
+    for qos in [0, 1, 2] {
+        let connect = Connect::new(Version::V311, "c").bytes();
+        let message = publish("t", qos, 7, b"send and go");
+        let mut device = relay.device(1);
+        device.send(&[connect.as_slice(), &message, &disconnect()].concat());
+        let mut upstream = broker.accept();
+        upstream.expect(&connect);
+        drop(device);
+        // Time for the relay to see that the device is gone.
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        upstream.send(CONNACK_311);
+        upstream.expect(&message);
+        upstream.expect(&disconnect());
+    }
+    assert!(relay.lines(|line| line["event"] == "refused").is_empty());
+}
+
+#[test]
 fn auth_passes_both_ways_before_and_after_connack() {
     let broker = FakeBroker::listen();
     let relay = Simrelay::to(&broker.url());

@@ -5,6 +5,7 @@
 mod brokers;
 mod delivery;
 mod link;
+mod memory;
 mod networks;
 mod operator;
 mod restart;

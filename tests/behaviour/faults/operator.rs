@@ -94,7 +94,7 @@ fn fill(folder: &Path) -> PathBuf {
 }
 
 /// Requests of SIM 1 in the ledger, as the API tells them: from and to the relay.
-fn requests(relay: &Simrelay) -> u64 {
+pub(super) fn requests(relay: &Simrelay) -> u64 {
     let path = format!(
         "/v1/stats/beam/subscribers/{}?from=1&to=9999999999&period=month",
         imsi(1)
