@@ -201,6 +201,7 @@ mod tests {
         handshakes_per_sim: 4,
         strangers: 2,
         rate: 1,
+        accepts: None,
     };
 
     fn imsi(n: u8) -> Imsi {
