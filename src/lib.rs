@@ -19,6 +19,7 @@
 //! | 0 | [`database`] | the SQLite file of the data folder: opened, migrated |
 //! | 0 | `alive` | whether a service still does its work |
 //! | 0 | `backoff` | how long to wait before the next attempt |
+//! | 0 | `complaint` | when what goes on is to be said again |
 //! | 0 | `report` | numbers of a service, logged when they change |
 //! | 1 | [`server_tls`] | the certificate that an HTTP service of ours shows |
 //! | 1 | [`entrypoint`] | the Beam object: JSON checked into an `EntryPoint`; placeholders and topics |
@@ -46,6 +47,7 @@ pub mod bridge;
 pub mod broker;
 pub mod cli;
 pub mod clock;
+mod complaint;
 pub mod credential;
 pub mod database;
 pub mod descriptors;

@@ -42,6 +42,19 @@ pub fn create(path: &Path, content: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
+/// Opens the file at `path` to add to its end; where it is not there, it is made with mode 0600. One that is there
+/// keeps the mode that it has been given.
+///
+/// # Errors
+/// Whatever the file system says.
+pub fn append(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(path)
+}
+
 /// What the file at `path` holds; if it is not there, it is made with what `make` returns.
 ///
 /// # Errors
@@ -108,6 +121,21 @@ mod tests {
         assert_eq!(fs::read(&path).unwrap(), b"two");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_file_that_grows_is_private_unless_somebody_opened_it_to_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("f");
+        let mode = || fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+        append(&path).unwrap().write_all(b"one ").unwrap();
+        assert_eq!(mode(), 0o600);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        append(&path).unwrap().write_all(b"two").unwrap();
+        assert_eq!(
+            (mode(), fs::read(&path).unwrap().as_slice()),
+            (0o640, &b"one two"[..])
+        );
     }
 
     #[test]

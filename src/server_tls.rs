@@ -14,8 +14,8 @@ use tokio::time::sleep;
 
 use crate::credential::{certificates, private_key};
 
-/// How often the files are looked at: certificates are renewed every few weeks.
-const LOOK_EVERY: Duration = Duration::from_secs(30);
+/// How often the files are looked at, which is two calls of the system.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// Why a certificate cannot be used.
 #[derive(Debug, thiserror::Error)]

@@ -67,6 +67,11 @@ fn render(state: &ApiState) -> String {
         state.registry.handshakes(),
     );
     page.gauge("handshakes_limit", "Those that there may be", limits.handshakes);
+    page.gauge(
+        "accept_rate_limit",
+        "Connections a second that are let in; 0 for as many as come",
+        limits.accepts.map_or(0, |rate| rate.get() as usize),
+    );
     let certificates = state.credentials.expiring();
     page.gauge(
         "credentials_expiring",
@@ -149,6 +154,11 @@ impl Page {
             "Connections that did not come about",
             "reason",
             &totals.refused,
+        );
+        self.counter(
+            "accept_pauses",
+            "Pauses of accepting, because more connections came a second than may",
+            totals.accept_pauses,
         );
         let failures = &totals.upstream_failures;
         self.by_kind(

@@ -2,6 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use axum::Router;
@@ -18,6 +19,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 use super::{ApiError, ApiState, router};
+use crate::complaint::Complaint;
 
 /// How long a TLS handshake may take.
 const TLS_TIME: Duration = Duration::from_secs(10);
@@ -32,22 +34,34 @@ const ANSWER_TIME: Duration = Duration::from_secs(30);
 const PATIENCE: Duration = Duration::from_millis(100);
 
 /// Serves the API, with TLS where `tls` is given, until `shutdown` is done and the requests that then run are answered.
+/// There are `most` connections at a time; others wait in the kernel's queue.
 pub async fn serve(
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
     state: ApiState,
+    most: NonZeroUsize,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) {
     let router = router(state);
     // Dropped to tell the connections.
     let (closing, told) = watch::channel(());
     let mut connections = JoinSet::new();
+    let mut complaint = Complaint::default();
     tokio::pin!(shutdown);
     loop {
+        let is_full = connections.len() >= most.get();
+        if is_full && complaint.is_due() {
+            tracing::warn!(
+                event = "all_places_taken",
+                service = "api",
+                limit = most,
+                "as many callers as may are connected, others wait: look who holds connections open, or raise --api-max-connections"
+            );
+        }
         tokio::select! {
             () = &mut shutdown => break,
             Some(_) = connections.join_next() => {}
-            accepted = listener.accept() => match accepted {
+            accepted = listener.accept(), if !is_full => match accepted {
                 Ok((stream, peer)) => drop(connections.spawn(admit(stream, peer, tls.clone(), router.clone(), told.clone()))),
                 Err(error) => {
                     tracing::warn!("the admin API cannot take a connection: {error}");

@@ -65,7 +65,13 @@ impl Api {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        tokio::spawn(serve(listener, None, state, std::future::pending()));
+        tokio::spawn(serve(
+            listener,
+            None,
+            state,
+            std::num::NonZeroUsize::MAX,
+            std::future::pending(),
+        ));
         Self {
             books,
             folder,

@@ -1,7 +1,9 @@
 //! What the bridge counts, for log lines and for whoever wants to show it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Numbers since the start of the program.
 #[derive(Debug, Default)]
@@ -16,6 +18,8 @@ pub struct Counters {
     pub full: AtomicU64,
     /// Messages that the disk did not take.
     pub unkept: AtomicU64,
+    /// Requests that were not served, by HTTP status: those that the program gives, never a caller's word.
+    refusals: Mutex<BTreeMap<u16, u64>>,
 }
 
 impl Counters {
@@ -38,6 +42,21 @@ impl Counters {
             ("unkept", "Messages that the disk did not take", &self.unkept),
         ];
         all.map(|(name, meaning, number)| (name, meaning, number.load(Ordering::Relaxed)))
+    }
+
+    /// A request was refused with this HTTP status.
+    pub(super) fn refused_with(&self, status: u16) {
+        *self.lock().entry(status).or_default() += 1;
+    }
+
+    /// How many requests were refused with which HTTP status.
+    #[must_use]
+    pub fn refusals(&self) -> BTreeMap<u16, u64> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u16, u64>> {
+        self.refusals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -27,6 +27,7 @@ mod topic;
 
 use std::io;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -68,6 +69,8 @@ pub struct BridgeSettings {
     pub proxies: Vec<Network>,
     /// Requests of one address.
     pub rate: Rate,
+    /// Callers at a time; others wait in the kernel's queue.
+    pub most_connections: NonZeroU32,
     /// Whether other machines may call without key and allow-list.
     pub is_open: bool,
     /// The certificate, if callers come with TLS.
@@ -143,6 +146,7 @@ impl Bridge {
             outbox: outbox.clone(),
         };
         let (stop, stopped) = watch::channel(false);
+        let most = settings.most_connections;
         let router = routes::router(Arc::new(desk));
         Ok(Self {
             address,
@@ -152,7 +156,7 @@ impl Bridge {
             writing: tokio::spawn(writing),
             reporting: tokio::spawn(report::changes("bridge", numbers(outbox.clone()))),
             link: tokio::spawn(link::run(broker, outbox)),
-            serving: tokio::spawn(server::serve(listener, acceptor, router, stopped)),
+            serving: tokio::spawn(server::serve(listener, acceptor, router, most, stopped)),
             watching: certificate.map(|certificate| tokio::spawn(certificate.watch())),
         })
     }

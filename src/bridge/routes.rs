@@ -71,12 +71,12 @@ async fn guard(
         }
         Err(refusal) => refusal.into_response(),
     };
-    if let Some(refusal) = response
-        .extensions()
-        .get::<Refusal>()
-        .filter(|refusal| refusal.is_told())
-    {
+    if let Some(refusal) = response.extensions().get::<Refusal>() {
         let status = response.status().as_u16();
+        desk.outbox.counters().refused_with(status);
+        if !refusal.is_told() {
+            return response;
+        }
         tracing::warn!(event = "refused", service = "bridge", address = %caller, %method, path, status, reason = %refusal, "request refused");
     }
     response

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,9 +18,8 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
 use super::routes::Peer;
+use crate::complaint::Complaint;
 
-/// Callers at a time; others wait in the kernel's queue.
-const MOST_CONNECTIONS: usize = 1000;
 /// How long the TLS handshake may take.
 const TLS_WITHIN: Duration = Duration::from_secs(10);
 /// How long a request's head may take, and how long a connection may be idle before one.
@@ -31,18 +31,20 @@ const GRACE: Duration = Duration::from_secs(3);
 /// How long accepting rests when the system has no more descriptors.
 const REST: Duration = Duration::from_millis(100);
 
-/// Serves until `shutdown` turns true and the requests that then run are answered.
+/// Serves `most` connections at a time until `shutdown` turns true and the requests that then run are answered.
 pub(super) async fn serve(
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
     router: Router,
+    most: NonZeroU32,
     mut shutdown: watch::Receiver<bool>,
 ) {
-    let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    let places = Arc::new(Semaphore::new(most.get() as usize));
+    let mut complaint = Complaint::default();
     loop {
         let accepted = tokio::select! {
             _ = shutdown.wait_for(|down| *down) => break,
-            accepted = accept(&listener, &places) => accepted,
+            accepted = accept(&listener, &places, most, &mut complaint) => accepted,
         };
         match accepted {
             Ok((stream, peer, place)) => {
@@ -57,15 +59,24 @@ pub(super) async fn serve(
         }
     }
     drop(listener);
-    let all = u32::try_from(MOST_CONNECTIONS).unwrap_or(u32::MAX);
     // Every connection has given its place back when it ends.
-    let _ = timeout(GRACE, places.acquire_many(all)).await;
+    let _ = timeout(GRACE, places.acquire_many(most.get())).await;
 }
 
 async fn accept(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
+    most: NonZeroU32,
+    complaint: &mut Complaint,
 ) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+    if places.available_permits() == 0 && complaint.is_due() {
+        tracing::warn!(
+            event = "all_places_taken",
+            service = "bridge",
+            limit = most,
+            "as many callers as may are connected, others wait: look who holds connections open, or raise --bridge-max-connections"
+        );
+    }
     let place = Arc::clone(places)
         .acquire_owned()
         .await

@@ -59,8 +59,7 @@ pub async fn doctor(command: &DoctorArgs, settings: &Settings) -> Diagnosis {
     }
     findings.extend(notifier(command, settings).await);
     for address in settings.relay_addresses() {
-        let (step, unit) = ("relay", "simrelay-relay");
-        findings.push(doctor::port(Port { step, address, unit }).await);
+        findings.push(doctor::relay(address).await);
     }
     if let Listen::On(address) = settings.api.listen {
         let (step, unit) = ("api", "simrelay-relay");

@@ -2,6 +2,7 @@
 
 mod broker;
 mod notifications;
+mod relay;
 mod service;
 
 use std::fmt;
@@ -10,6 +11,7 @@ use serde_json::{Value, json};
 
 pub use broker::{Rehearsal, broker};
 pub use notifications::notifications;
+pub use relay::relay;
 pub use service::{Port, bridge, port};
 
 /// How a step went.

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use super::Finding;
 
 /// How long a service on this machine may take.
-const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
 /// A port where a service should listen.
 #[derive(Debug, Clone, Copy)]
@@ -109,7 +109,7 @@ fn root(error: &dyn std::error::Error) -> String {
 }
 
 /// Where a client on this machine finds what listens on all addresses.
-fn near(address: SocketAddr) -> SocketAddr {
+pub(super) fn near(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),

@@ -8,17 +8,18 @@ use super::{Administrative, Ending};
 use crate::mqtt::Scratch;
 use std::cell::RefCell;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::task::yield_now;
 use tokio::time::{Instant, Sleep, sleep};
 
 /// How much is read at once, into the one buffer that a worker's connections share.
 const READ: usize = 64 * 1024;
-/// Reads of one direction before other connections get their turn.
-const TURN: usize = 8;
+/// Reads of one direction before other connections get their turn: 128 KiB may be 65,000 packets.
+const TURN: usize = 2;
 /// How long the other side may take once one has ended.
 const LINGER: Duration = Duration::from_secs(10);
 
@@ -155,7 +156,7 @@ where
                 Poll::Ready(result) => result?,
             }
         }
-        cx.waker().wake_by_ref();
+        give_way(cx);
         Ok(())
     }
 
@@ -272,7 +273,7 @@ where
                 Poll::Ready(result) => result?,
             }
         }
-        cx.waker().wake_by_ref();
+        give_way(cx);
         Ok(())
     }
 
@@ -414,6 +415,13 @@ where
         }
         this.poll_linger(cx)
     }
+}
+
+/// Has the task polled again after the sockets of the others were looked at. Woken at once it would be polled some
+/// sixty times before that, and a flood on one connection would hold up all others of the worker.
+fn give_way(cx: &mut Context<'_>) {
+    // It is never ready at the first poll, and asks for the next one.
+    let _ = pin!(yield_now()).poll(cx);
 }
 
 /// One line for each counted request, at level debug.

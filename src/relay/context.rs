@@ -1,6 +1,7 @@
 //! What every connection needs.
 
 use super::Registry;
+use super::pace::Pace;
 use crate::store::{CredentialStore, Store};
 use crate::upstream::Upstream;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ pub(super) struct Context {
     pub(super) credentials: Arc<CredentialStore>,
     pub(super) upstream: Upstream,
     pub(super) registry: Arc<Registry>,
+    pub(super) pace: Pace,
     /// How long a token lives that is made for a broker.
     pub(super) token_lifetime: Duration,
     pub(super) shutdown: watch::Receiver<bool>,

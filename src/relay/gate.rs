@@ -202,6 +202,7 @@ mod tests {
         handshakes_per_sim: 4,
         strangers: 2,
         rate: 1,
+        accepts: None,
     };
 
     fn sim(n: u8) -> Arc<Sim> {

@@ -1,6 +1,7 @@
 //! How much devices may take of the relay, together and each.
 
 use crate::sim::Imsi;
+use std::num::NonZeroU32;
 
 /// Connections of one SIM unless told otherwise: more than a gateway with a client for every sensor opens.
 const PER_SIM: usize = 1000;
@@ -12,6 +13,8 @@ const HANDSHAKES: usize = 5000;
 const STRANGERS: usize = 100;
 /// New connections a second of one SIM unless told otherwise.
 const RATE: u32 = 100;
+/// Connections let in a second in all unless told otherwise: a fleet of 9,000 is back in two seconds.
+const ACCEPTS: u32 = 5000;
 /// No default is larger; a container's descriptor limit may be a thousand million.
 const MOST: u64 = 500_000;
 
@@ -30,6 +33,8 @@ pub struct Limits {
     pub strangers: usize,
     /// New connections a second that one SIM, or all strangers together, may open for long.
     pub rate: u32,
+    /// Connections let in a second, all together; `None` for as many as come. Those beyond it wait to be accepted.
+    pub accepts: Option<NonZeroU32>,
 }
 
 impl Limits {
@@ -53,6 +58,7 @@ impl Limits {
             handshakes_per_sim: part(4, HANDSHAKES_PER_SIM),
             strangers: part(10, STRANGERS),
             rate: RATE,
+            accepts: NonZeroU32::new(ACCEPTS),
         }
     }
 }

@@ -5,6 +5,7 @@
 //! | `listen` | sockets that several threads share |
 //! | `worker` | a thread, its listeners and its connections |
 //! | `limits`, `gate` | how much devices may take, together and each; who may come in now |
+//! | `pace` | how fast connections are let in, all together |
 //! | `admission` | may this SIM connect, where to and how: no I/O |
 //! | `device`, `caller` | a device that is connecting, and what is known about it |
 //! | `context` | what every connection needs |
@@ -41,6 +42,7 @@ mod limits;
 mod line_budget;
 mod listen;
 mod outbox;
+mod pace;
 mod pulse;
 mod refusal;
 mod registry;

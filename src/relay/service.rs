@@ -2,6 +2,7 @@
 
 use super::bookkeeper::Bookkeeper;
 use super::context::Context;
+use super::pace::Pace;
 use super::registry::Registry;
 use super::{Administrative, Books, Limits, ListenOn, Pulse, token_watch, worker};
 use crate::sessions::Sessions;
@@ -112,6 +113,7 @@ impl Relay {
             credentials,
             upstream,
             registry: Arc::clone(&registry),
+            pace: Pace::new(settings.limits.accepts),
             token_lifetime: settings.token_lifetime,
             shutdown: down,
         });

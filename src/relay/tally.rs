@@ -26,6 +26,8 @@ pub struct Totals {
     pub refused: ByKind,
     /// Failures of the broker leg, before and after CONNACK, by kind.
     pub upstream_failures: ByKind,
+    /// How often accepting paused, because more connections came than may.
+    pub accept_pauses: u64,
     /// Requests and bytes.
     pub counts: Counts,
     /// By the group that holds the entry point.
@@ -58,6 +60,10 @@ impl Tally {
         let mut totals = self.lock();
         totals.opened += 1;
         totals.of(group, |group| group.opened += 1);
+    }
+
+    pub(super) fn paused(&self) {
+        self.lock().accept_pauses += 1;
     }
 
     pub(super) fn closed(&self, group: Option<&GroupId>, ending: &Ending) {

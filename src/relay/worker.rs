@@ -9,9 +9,11 @@ use super::registry::Seat;
 use super::streams::Streams;
 use super::wheel::TICK;
 use super::{Ending, Pulse, Refusal, journal};
+use crate::complaint::Complaint;
 use crate::mqtt::{Version, disconnect};
 use std::io;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll, ready};
@@ -22,8 +24,6 @@ use tokio::time::{Instant, interval, sleep, timeout};
 
 /// How long accepting rests when the system has no more descriptors.
 const REST: Duration = Duration::from_millis(100);
-/// How often is said that it has none.
-const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
 
 /// Runs until the relay shuts down and its connections are closed, or the grace period is over.
 pub(super) fn run(
@@ -73,8 +73,9 @@ async fn tick(context: Arc<Context>, worker: usize) {
 }
 
 async fn accept(listener: TcpListener, context: Arc<Context>, worker: usize, alive: mpsc::Sender<()>) {
-    let mut complained: Option<Instant> = None;
+    let mut complaint = Complaint::default();
     loop {
+        hold_the_pace(&context).await;
         match listener.accept().await {
             Ok((stream, peer)) => {
                 if let Some((caller, place)) = let_in(peer, &context) {
@@ -85,8 +86,7 @@ async fn accept(listener: TcpListener, context: Arc<Context>, worker: usize, ali
             // The device gave up while it waited.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
-                if complained.is_none_or(|at| at.elapsed() >= COMPLAIN_EVERY) {
-                    complained = Some(Instant::now());
+                if complaint.is_due() {
                     tracing::error!(event = "cannot_accept", %error, "cannot accept connections; raise the limit of open files (LimitNOFILE=) if it is reached");
                 }
                 sleep(REST).await;
@@ -95,16 +95,34 @@ async fn accept(listener: TcpListener, context: Arc<Context>, worker: usize, ali
     }
 }
 
+/// Leaves devices in the kernel's queue while more come than may: none is refused, and open connections go on.
+async fn hold_the_pace(context: &Context) {
+    while let Some(wait) = context.pace.wait(Instant::now().into_std()) {
+        context.registry.books().tally.paused();
+        if let Some(pauses) = context.pace.complain() {
+            let limit = context.registry.limits().accepts.map_or(0, NonZeroU32::get);
+            tracing::warn!(
+                event = "accept_paused",
+                limit,
+                pauses,
+                advice = "a fleet that comes back is served like this; else look for who floods the port. If the machine has room, raise --relay-max-rate",
+                "more connections a second than --relay-max-rate: some wait to be accepted"
+            );
+        }
+        sleep(wait).await;
+    }
+}
+
 /// Whether there is room for whoever calls from `peer`. If not, the connection is dropped unread, which costs
 /// next to nothing.
 fn let_in(peer: SocketAddr, context: &Context) -> Option<(Caller, Place)> {
     let caller = Caller::at(peer, &context.store.snapshot());
-    match context
-        .registry
-        .gate()
-        .knock(caller.sim.as_ref(), Instant::now().into_std())
-    {
-        Ok(place) => Some((caller, place)),
+    let now = Instant::now().into_std();
+    match context.registry.gate().knock(caller.sim.as_ref(), now) {
+        Ok(place) => {
+            context.pace.count(now);
+            Some((caller, place))
+        }
         Err(over) => {
             journal::refused(context.registry.books(), &caller, &Refusal::OverLimit(over));
             None

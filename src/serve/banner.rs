@@ -8,6 +8,7 @@ use crate::store::{FileStore, Store};
 use std::fmt;
 use std::io::Write;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 /// What runs now.
@@ -50,6 +51,7 @@ impl Banner<'_> {
             handshakes_per_sim = limits.handshakes_per_sim,
             strangers = limits.strangers,
             rate_per_sim = limits.rate,
+            rate = limits.accepts.map_or(0, NonZeroU32::get),
             "limits in force"
         );
         tracing::info!(event = "ready", version = env!("CARGO_PKG_VERSION"), "ready");

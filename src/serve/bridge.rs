@@ -4,6 +4,7 @@ use super::systemd::{self, Vitals};
 use super::{Signals, StartError};
 use crate::bridge::Bridge;
 use crate::database;
+use crate::private_file;
 use crate::settings::{LogFormat, Settings};
 use sqlx::SqlitePool;
 use std::fs::{File, TryLockError};
@@ -62,7 +63,7 @@ fn claim(data: &Path) -> Result<File, StartError> {
         path: path.display().to_string(),
         source,
     };
-    let file = File::create(&path).map_err(failed)?;
+    let file = private_file::append(&path).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(StartError::SecondBridge(data.display().to_string())),

@@ -15,9 +15,9 @@ use crate::relay::{Books, ListenOn, Relay, RelaySettings};
 use crate::serve::banner::Banner;
 use crate::serve::bridge::Running;
 use crate::serve::systemd::Vitals;
-use crate::server_tls::{Certificate, TlsError, TlsFiles};
+use crate::server_tls::{Certificate, TlsError};
 use crate::sessions::{History, Sessions};
-use crate::settings::{Listen, LogFormat, PlainApi, Settings};
+use crate::settings::{ApiArgs, Listen, LogFormat, PlainApi, Settings};
 use crate::site_broker::SiteBrokerError;
 use crate::store::{CredentialStore, FileStore, References, Store};
 use crate::upstream::{Deadlines, LocalAddresses, Upstream};
@@ -171,9 +171,9 @@ pub async fn run(settings: &Settings, format: LogFormat) -> Result<(), StartErro
     let api = match settings.api.address()? {
         None => None,
         Some(address) => {
-            let (ready, tls) = (readiness.clone(), settings.api.tls());
+            let ready = readiness.clone();
             let state = api_state(settings, &store, &credentials, &relay, history, ready, services)?;
-            Some(start_api(address, tls, state, api_stopped).await?)
+            Some(start_api(address, &settings.api, state, api_stopped).await?)
         }
     };
     readiness.serving();
@@ -374,11 +374,11 @@ fn api_state(
 /// The admin API, its address and its task.
 async fn start_api(
     address: SocketAddr,
-    tls: Option<TlsFiles>,
+    settings: &ApiArgs,
     state: ApiState,
     stopped: oneshot::Receiver<()>,
 ) -> Result<(SocketAddr, JoinHandle<()>), StartError> {
-    let certificate = tls.map(Certificate::open).transpose()?;
+    let certificate = settings.tls().map(Certificate::open).transpose()?;
     let failed = |source| StartError::Api { address, source };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
@@ -391,10 +391,11 @@ async fn start_api(
     if let Some(certificate) = certificate {
         tokio::spawn(certificate.watch());
     }
+    let most = settings.max_connections;
     let serving = tokio::spawn(async move {
         // The sender is dropped when the program shuts down.
         let shutdown = async move { drop(stopped.await) };
-        api::serve(listener, tls, state, shutdown).await;
+        api::serve(listener, tls, state, most, shutdown).await;
     });
     Ok((address, serving))
 }

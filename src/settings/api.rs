@@ -4,6 +4,7 @@ use super::listen::Listen;
 use crate::server_tls::TlsFiles;
 use clap::Args;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 /// Settings of the admin API.
@@ -21,7 +22,18 @@ pub struct ApiArgs {
     )]
     pub listen: Listen,
 
-    /// Certificate chain, PEM, to serve HTTPS; looked at every 30 s for a renewal
+    /// Connections at a time; others wait in the kernel's queue
+    #[arg(
+        id = "api_max_connections",
+        long = "api-max-connections",
+        env = "SIMRELAY_API_MAX_CONNECTIONS",
+        default_value = "512",
+        value_name = "N",
+        global = true
+    )]
+    pub max_connections: NonZeroUsize,
+
+    /// Certificate chain, PEM, to serve HTTPS; looked at every 5 s for a renewal
     #[arg(
         id = "api_tls_cert",
         long = "api-tls-cert",
@@ -101,6 +113,7 @@ mod tests {
             let (listen, tls_cert, tls_key) = (address.parse().unwrap(), file.clone(), file);
             ApiArgs {
                 listen,
+                max_connections: NonZeroUsize::MIN,
                 tls_cert,
                 tls_key,
                 allows_plain,

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use super::listen::Listen;
@@ -113,6 +114,17 @@ pub struct BridgeArgs {
     )]
     pub rate: Rate,
 
+    /// Connections at a time; others wait in the kernel's queue
+    #[arg(
+        id = "bridge_max_connections",
+        long = "bridge-max-connections",
+        env = "SIMRELAY_BRIDGE_MAX_CONNECTIONS",
+        default_value = "1000",
+        value_name = "N",
+        global = true
+    )]
+    pub max_connections: NonZeroU32,
+
     /// Let other machines call without key and without allow-list
     #[arg(
         id = "bridge_open",
@@ -122,7 +134,7 @@ pub struct BridgeArgs {
     )]
     pub is_open: bool,
 
-    /// Certificate chain, PEM, to serve HTTPS; looked at every 30 s for a renewal
+    /// Certificate chain, PEM, to serve HTTPS; looked at every 5 s for a renewal
     #[arg(
         id = "bridge_tls_cert",
         long = "bridge-tls-cert",
@@ -163,6 +175,7 @@ impl BridgeArgs {
             allow: self.allow.clone(),
             proxies: self.proxies.clone(),
             rate: self.rate,
+            most_connections: self.max_connections,
             is_open: self.is_open,
             tls: tls.map(|(cert, key)| TlsFiles { cert, key }),
         }))

@@ -62,6 +62,16 @@ pub struct LimitArgs {
         global = true
     )]
     pub max_rate_per_sim: Option<NonZeroU32>,
+
+    /// Connections let in a second, of all SIMs together; more wait in the kernel's queue. 0 for no limit
+    #[arg(
+        long = "relay-max-rate",
+        env = "SIMRELAY_RELAY_MAX_RATE",
+        default_value = "5000",
+        value_name = "N",
+        global = true
+    )]
+    pub max_rate: Option<u32>,
 }
 
 impl LimitArgs {
@@ -79,6 +89,7 @@ impl LimitArgs {
             handshakes_per_sim: or(self.max_handshakes_per_sim, own.handshakes_per_sim),
             strangers: or(self.max_strangers, own.strangers),
             rate: self.max_rate_per_sim.map_or(own.rate, NonZeroU32::get),
+            accepts: self.max_rate.map_or(own.accepts, NonZeroU32::new),
         }
     }
 }
@@ -100,5 +111,10 @@ mod tests {
             (40, 20, 7)
         );
         assert_eq!(LimitArgs::default().limits(1024), Limits::of(1024));
+        let unpaced = LimitArgs {
+            max_rate: Some(0),
+            ..LimitArgs::default()
+        };
+        assert_eq!(unpaced.limits(1024).accepts, None);
     }
 }

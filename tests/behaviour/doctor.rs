@@ -79,6 +79,47 @@ fn a_site_where_all_is_well_passes() {
 }
 
 #[test]
+fn a_broker_on_the_relays_port_is_not_taken_for_the_relay() {
+    let mosquitto = Mosquitto::plain();
+    let url = mosquitto.url();
+    let found = |listen: &str| {
+        let flags = ["doctor", "--json", "--settings", "none", "--bridge-broker"];
+        let more = [
+            "--bridge-listen",
+            "off",
+            "--api-listen",
+            "off",
+            "--relay-listen",
+            listen,
+        ];
+        let all = [&flags[..], &[url.as_str()], &more[..]].concat();
+        let output = run(tempfile::tempdir().unwrap().path(), &all);
+        let diagnosis: Value = serde_json::from_str(&output.stdout).unwrap();
+        step(&diagnosis, "relay").clone()
+    };
+    let broker = found(url.trim_start_matches("mqtt://"));
+    assert_eq!(broker["result"], "note", "{broker}");
+    assert!(
+        broker["found"].as_str().unwrap().contains("not the relay"),
+        "{broker}"
+    );
+    let advice = broker["advice"].as_str().unwrap();
+    assert!(
+        advice.contains("ss -ltnp") && advice.contains("SIMRELAY_RELAY_LISTEN"),
+        "{broker}"
+    );
+    // Whether or not this machine is one of its SIMs.
+    for addresses in [&["127.0.0.1"][..], &["127.99.0.1"]] {
+        let config = Configuration::default()
+            .group("g", Some(&entry_point(&mosquitto.url())))
+            .sim_at(1, Some("g"), addresses);
+        let relay = Simrelay::start(&config);
+        let found = found(&relay.relay().to_string());
+        assert_eq!(found["result"], "ok", "{found}");
+    }
+}
+
+#[test]
 fn each_failure_is_named_with_what_to_do() {
     let free = free_address();
     fails_at(

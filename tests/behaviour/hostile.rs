@@ -76,13 +76,19 @@ fn strangers_that_say_nothing_have_a_budget_and_the_sims_another() {
     let _entered = enters(&relay, &broker, 1, "c");
     // Some lines tell of it, and one of the rest: most often, as ten seconds may end in the midst of it.
     let sum = relay.wait_for("summary", |line| line["event"] == "refused_more");
-    let lines = wait_until("as many in the log as were refused", || {
+    let (lines, summaries) = wait_until("as many in the log as were refused", || {
         let lines = relay.lines(|line| line["event"] == "refused");
         let more = relay.lines(|line| line["event"] == "refused_more");
-        let more: u64 = more.iter().filter_map(|line| line["count"].as_u64()).sum();
-        (more + lines.len() as u64 == over).then_some(lines)
+        let unsaid: u64 = more.iter().filter_map(|line| line["count"].as_u64()).sum();
+        (unsaid + lines.len() as u64 == over).then_some((lines, more.len()))
     });
-    assert!(lines.len() <= 120, "{} lines", lines.len());
+    // Sixty before each summary; the last ones may be of a time that had no more than that, and so has no summary.
+    let (least, most) = (60 * summaries, 60 * summaries + 60);
+    assert!(
+        (least..=most).contains(&lines.len()),
+        "{} lines, {summaries} summaries",
+        lines.len()
+    );
     assert!(
         lines[0]["advice"].as_str().unwrap().contains("port"),
         "{}",
@@ -173,6 +179,55 @@ fn a_sim_that_connects_again_and_again_is_slowed_down_and_no_other() {
         }
         is_in.then_some(())
     });
+}
+
+#[test]
+fn a_fleet_that_comes_faster_than_may_waits_and_nobody_is_refused() {
+    let (broker, relay, mut bystander) = stage(&["--relay-max-rate", "20"]);
+    let began = Instant::now();
+    // All of them are in the kernel's queue at once.
+    let mut fleet: Vec<_> = (0..60)
+        .map(|n| {
+            let mut device = relay.device(1 + 2 * (n % 2));
+            device.send(&Connect::new(Version::V311, &format!("c{n}")).bytes());
+            device
+        })
+        .collect();
+    let mut brokers = Vec::new();
+    for n in 0..fleet.len() {
+        brokers.push(broker.admit(CONNACK_311));
+        if n % 10 == 0 {
+            bystander.is_well();
+        }
+    }
+    for device in &mut fleet {
+        device.expect(CONNACK_311);
+    }
+    // Two at once, as many as come in 100 ms, and the bystander was before them.
+    assert!(
+        began.elapsed() >= Duration::from_millis(2800),
+        "{:?}",
+        began.elapsed()
+    );
+    let page = relay.http().get("/metrics").body;
+    let line = |start: &str| page.lines().find_map(|line| line.strip_prefix(start));
+    let pauses: u64 = line("simrelay_accept_pauses_total ").unwrap().parse().unwrap();
+    assert!(pauses > 0);
+    assert_eq!(line("simrelay_accept_rate_limit "), Some("20"));
+    assert_eq!(line("simrelay_connections_refused_total"), None);
+    let said = relay.wait_for("line about it", |line| line["event"] == "accept_paused");
+    assert_eq!(said["limit"], 20);
+    assert!(
+        said["message"].as_str().unwrap().contains("--relay-max-rate"),
+        "{said}"
+    );
+    let lines = relay.lines(|line| line["event"] == "accept_paused").len() as u64;
+    assert!(lines <= 1 + began.elapsed().as_secs() / 10, "{lines} lines");
+    // Whoever is refused takes nothing of it.
+    for _ in 0..40 {
+        Device::from(STRANGER, relay.relay()).reset();
+    }
+    let _entered = enters(&relay, &broker, 3, "after");
 }
 
 #[test]

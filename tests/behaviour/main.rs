@@ -23,6 +23,7 @@ mod faults;
 mod first_run;
 mod google;
 mod hostile;
+mod hostile_latency;
 mod isolation;
 mod keep_alive;
 mod library;

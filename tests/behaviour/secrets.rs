@@ -95,7 +95,9 @@ fn check_modes(folder: &Path, at_most: u32) {
 
 #[test]
 fn what_the_program_keeps_is_readable_by_its_owner_only() {
-    let relay = Simrelay::to("mqtt://127.0.0.1:9");
+    let config = Configuration::of(&entry_point("mqtt://127.0.0.1:9"));
+    let relay = Simrelay::with(&config, &["--bridge-listen", "127.0.0.1:0"]);
+    assert!(relay.folder.path().join("data/bridge.lock").exists());
     let values = json!({"pubKey": "pub-c-1", "subKey": "sub-c-1"});
     relay.store("p", "pubnub-credentials", &values);
     let made = run(relay.folder.path(), &["auth-key", "create"]);

@@ -2,6 +2,7 @@
 
 use crate::site::*;
 use serde_json::json;
+use std::os::unix::fs::PermissionsExt;
 
 #[test]
 fn what_the_bridge_published_and_the_notifier_delivered_is_in_the_metrics() {
@@ -47,6 +48,24 @@ fn what_the_bridge_published_and_the_notifier_delivered_is_in_the_metrics() {
     for name in ["refused_total", "accepted_total", "waiting", "broker_down"] {
         assert_eq!(number(&format!("simrelay_bridge_{name}")), Some(0), "{name}");
     }
+    assert_eq!(
+        number("simrelay_bridge_http_refusals_total{status=\"404\"}"),
+        None
+    );
+    assert_eq!(bridge.get("/notifi").status, 404);
+    assert_eq!(bridge.get("/notify?message=").status, 400);
+    assert_eq!(bridge.get("/notify").status, 400);
+    assert_eq!(
+        number("simrelay_bridge_http_refusals_total{status=\"404\"}"),
+        Some(1)
+    );
+    assert_eq!(
+        number("simrelay_bridge_http_refusals_total{status=\"400\"}"),
+        Some(2)
+    );
+    let log = running.folder.path().join("data/notifications.log");
+    let mode = std::fs::metadata(log).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600, "{mode:o}");
     // Whoever looks on holds no service up that ends.
     let began = std::time::Instant::now();
     running.signal("TERM");

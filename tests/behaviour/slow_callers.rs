@@ -51,3 +51,40 @@ fn a_slow_caller_holds_no_connection_and_is_told_why() {
     assert!(began.elapsed() >= Duration::from_secs(9));
     assert_eq!(relay.http().get("/v1/groups/g").status, 200);
 }
+
+#[test]
+fn callers_beyond_the_limit_wait_and_are_served_when_a_place_is_free() {
+    let config = Configuration::of(&entry_point("mqtt://127.0.0.1:9"));
+    let relay = Simrelay::with(
+        &config,
+        &[
+            "--api-max-connections",
+            "3",
+            "--bridge-listen",
+            "127.0.0.1:0",
+            "--bridge-max-connections",
+            "3",
+        ],
+    );
+    for (service, address) in [("api", relay.api()), ("bridge", relay.bridge())] {
+        let mut open: Vec<_> = (0..3).map(|_| TcpStream::connect(address).unwrap()).collect();
+        let line = relay.wait_for("complaint", |line| {
+            line["event"] == "all_places_taken" && line["service"] == service
+        });
+        let advice = format!("--{service}-max-connections");
+        assert!(line["message"].as_str().unwrap().contains(&advice), "{line}");
+        let mut waiting = TcpStream::connect(address).unwrap();
+        waiting
+            .write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            .unwrap();
+        waiting
+            .set_read_timeout(Some(Duration::from_millis(300)))
+            .unwrap();
+        assert!(waiting.read(&mut [0]).is_err(), "{service} served a fourth");
+        drop(open.pop());
+        waiting.set_read_timeout(Some(SOON)).unwrap();
+        let mut answer = String::new();
+        waiting.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{service}: {answer}");
+    }
+}

@@ -37,6 +37,13 @@ impl Page {
         for (name, help, number) in outbox.counters().numbers() {
             self.counter(&format!("bridge_{name}"), help, number);
         }
+        let refusals = outbox.counters().refusals().into_iter();
+        let of = |(status, number): (u16, u64)| (vec![("status", status.to_string())], number);
+        self.counters(
+            "bridge_http_refusals",
+            "Requests that were not served, by HTTP status",
+            refusals.map(of),
+        );
         self.gauge(
             "bridge_waiting",
             "Messages that the broker has not taken yet",

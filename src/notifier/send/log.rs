@@ -1,8 +1,9 @@
 //! A file of JSON lines that is begun anew when it is full.
 
 use super::Outcome;
+use crate::private_file;
 use std::collections::HashSet;
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -55,7 +56,7 @@ fn not_yet_in(file: &Path, lines: Vec<Line>) -> io::Result<Vec<Line>> {
     };
     let text = String::from_utf8_lossy(&bytes);
     if !text.is_empty() && !text.ends_with('\n') {
-        OpenOptions::new().append(true).open(file)?.write_all(b"\n")?;
+        private_file::append(file)?.write_all(b"\n")?;
     }
     let id = |line: &str| serde_json::from_str::<serde_json::Value>(line).ok()?["id"].as_i64();
     let there: HashSet<_> = text.lines().filter_map(id).collect();
@@ -73,7 +74,7 @@ fn write(file: &Path, most_bytes: u64, keep: u32, lines: &[Line]) -> io::Result<
     if let Some(folder) = file.parent() {
         fs::create_dir_all(folder)?;
     }
-    let mut opened = OpenOptions::new().create(true).append(true).open(file)?;
+    let mut opened = private_file::append(file)?;
     let text: String = lines.iter().flat_map(|(_, line)| [line.as_str(), "\n"]).collect();
     opened.write_all(text.as_bytes())?;
     opened.sync_data()
