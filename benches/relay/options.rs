@@ -1,0 +1,36 @@
+//! What the caller wants measured.
+
+use clap::Parser;
+
+/// The whole relay beside HAProxy, from outside.
+#[derive(Debug, Parser)]
+#[command(name = "cargo bench --bench relay --")]
+pub struct Options {
+    /// Everything once and small: only that it runs
+    #[arg(long)]
+    pub quick: bool,
+    /// Interleaved rounds, of which the median is shown
+    #[arg(long, default_value_t = 3, value_name = "N")]
+    pub rounds: usize,
+    /// These cases only, by their letters: a,b,hf
+    #[arg(long, value_delimiter = ',', value_name = "LETTERS")]
+    pub only: Vec<String>,
+    /// Instead of the cases: cost by number of connections, SIMs and groups; CSV, and a picture
+    #[arg(long)]
+    pub growth: bool,
+    /// Where the picture of --growth goes
+    #[arg(long, default_value = "docs/performance-growth.svg", value_name = "FILE")]
+    pub picture: std::path::PathBuf,
+    /// Instead of the cases: how long a device waits while others burden the relay
+    #[arg(long)]
+    pub stalls: bool,
+    /// Instead of the cases: what a second worker brings
+    #[arg(long)]
+    pub workers: bool,
+    /// With --stalls: the proxy is not held to one core
+    #[arg(long)]
+    pub unpinned: bool,
+    /// `cargo bench` says so to every benchmark.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
