@@ -73,12 +73,27 @@ pub fn run(options: &Options) {
         let runs = (0..rounds).map(|_| on_runtime(by_configuration(sims, groups)));
         add(&mut points, Kind::Simrelay, "groups", groups, runs.collect());
     }
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(&options.picture);
-    if options.quick {
-        eprintln!("--quick: no picture");
-    } else {
+    on_paper(&points);
+    if let Some(path) = options.picture() {
         std::fs::write(&path, picture(&points)).unwrap();
         eprintln!("{}", path.display());
+    }
+}
+
+/// What a million connections would take, by what each took here where there were most.
+fn on_paper(points: &[Point]) {
+    let last = |measure| {
+        let mut found = points.iter().rev();
+        found.find(|point| (point.proxy, point.measure, point.by) == (Kind::Simrelay, measure, "connections"))
+    };
+    if let (Some(memory), Some(message), Some(idle)) = (last(MEMORY), last(CPU_MESSAGE), last(IDLE)) {
+        eprintln!(
+            "on paper, 1,000,000 connections: {:.1} GB resident, {:.1} % of a core while idle, {:.2} cores where each \
+             sends a QoS 1 message a minute",
+            memory.value / 1000.0,
+            idle.value / 1000.0 * 1e6 / idle.x as f64,
+            message.value * 1e6 / 60.0 / 1e6
+        );
     }
 }
 
@@ -101,6 +116,7 @@ fn add(points: &mut Vec<Point>, proxy: Kind, by: &'static str, x: u64, runs: Vec
 const CPU_MESSAGE: &str = "CPU us/message";
 const CPU_CONNECT: &str = "CPU us/connect";
 const MEMORY: &str = "RSS bytes/connection";
+const IDLE: &str = "idle CPU in thousandths of a percent of a core";
 const START: &str = "start ms";
 const PUT: &str = "PUT ms";
 const FIRST_CONNECT: &str = "first CONNECT us";
@@ -144,7 +160,7 @@ async fn idle_cpu(count: u64, length: Duration) -> (&'static str, f64) {
     let (began, cpu) = (Instant::now(), rig.proxy.cpu());
     tokio::time::sleep(length).await;
     let share = (rig.proxy.cpu() - cpu).as_secs_f64() / began.elapsed().as_secs_f64();
-    ("idle CPU, thousandths of a percent of a core", share * 100_000.0)
+    (IDLE, share * 100_000.0)
 }
 
 /// simrelay with so many SIMs in so many groups: start, PUT, and how long SIMs wait that call for the first time.

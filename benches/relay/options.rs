@@ -1,6 +1,7 @@
 //! What the caller wants measured.
 
 use clap::Parser;
+use std::path::{Path, PathBuf};
 
 /// The whole relay beside HAProxy, from outside.
 #[derive(Debug, Parser)]
@@ -18,9 +19,9 @@ pub struct Options {
     /// Instead of the cases: cost by number of connections, SIMs and groups; CSV, and a picture
     #[arg(long)]
     pub growth: bool,
-    /// Where the picture of --growth goes
-    #[arg(long, default_value = "docs/performance-growth.svg", value_name = "FILE")]
-    pub picture: std::path::PathBuf,
+    /// Where the picture of --growth goes [default: docs/performance-growth.svg; with --quick: none is drawn]
+    #[arg(long, value_name = "FILE")]
+    pub picture: Option<PathBuf>,
     /// Instead of the cases: how long a device waits while others burden the relay
     #[arg(long)]
     pub stalls: bool,
@@ -33,4 +34,12 @@ pub struct Options {
     /// `cargo bench` says so to every benchmark.
     #[arg(long, hide = true)]
     bench: bool,
+}
+
+impl Options {
+    /// Where the picture goes, if one is drawn.
+    pub fn picture(&self) -> Option<PathBuf> {
+        let usual = || Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/performance-growth.svg");
+        self.picture.clone().or_else(|| (!self.quick).then(usual))
+    }
 }

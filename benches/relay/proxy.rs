@@ -194,6 +194,11 @@ impl Proxy {
     }
 }
 
+/// This build's, or the one that `SIMRELAY_BINARY` names.
+fn simrelay_binary() -> String {
+    std::env::var("SIMRELAY_BINARY").unwrap_or_else(|_| env!("CARGO_BIN_EXE_simrelay").to_owned())
+}
+
 fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
@@ -201,7 +206,7 @@ fn free_address() -> SocketAddr {
 fn simrelay(setup: Setup, folder: &Path, listen: SocketAddr, api: SocketAddr, routes: &[Route]) -> Command {
     let path = folder.join("entrypoints.json");
     std::fs::write(&path, entrypoints(routes)).unwrap();
-    let mut command = cores::start(env!("CARGO_BIN_EXE_simrelay"), setup.placement);
+    let mut command = cores::start(&simrelay_binary(), setup.placement);
     for service in ["broker-listen", "bridge-listen", "notifier-broker"] {
         command.args([&format!("--{service}"), "off"]);
     }
