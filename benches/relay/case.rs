@@ -31,6 +31,7 @@ pub struct Size {
     pub idle: u64,
     pub tls_idle: u64,
     pub large: usize,
+    pub traced: u64,
 }
 
 impl Size {
@@ -43,6 +44,7 @@ impl Size {
         idle: 9_000,
         tls_idle: 2_000,
         large: 200_000_000,
+        traced: 4_000,
     };
     /// Only that it runs.
     pub const QUICK: Self = Self {
@@ -54,6 +56,7 @@ impl Size {
         idle: 200,
         tls_idle: 50,
         large: 5_000_000,
+        traced: 400,
     };
 }
 
@@ -180,7 +183,7 @@ pub const CASES: [Case; 14] = [
         name: "200 devices, QoS 1, one message at a time",
         run: |kind, size| {
             measured(kind, Door::Plain, FLEET, async |rig| {
-                system_calls::per_message(rig, size.seconds).await
+                system_calls::per_message(rig, size.traced).await
             })
         },
     },

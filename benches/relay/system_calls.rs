@@ -1,19 +1,19 @@
 //! System calls a message: the one figure that does not depend on the machine's mood.
 
+use super::device::{Device, puback};
 use super::figure::Figure;
+use super::packet::Publishes;
 use super::process::Process;
 use super::rig::Rig;
-use super::uplink;
 use std::process::{Command, Stdio};
 use std::time::Duration;
+use tokio::io::AsyncWriteExt;
 
 const DEVICES: u64 = 200;
-/// Slow enough that two messages do not come in one wake-up, although strace makes every call ten times as long.
-const RATE: u64 = 1_500;
 
 /// Of QoS 1 messages one at a time; nothing where strace is not there or may not look.
-pub async fn per_message(rig: &Rig, seconds: f64) -> Vec<Figure> {
-    let fleet = rig.connect(DEVICES).await;
+pub async fn per_message(rig: &Rig, messages: u64) -> Vec<Figure> {
+    let mut fleet = rig.connect(DEVICES).await;
     let folder = tempfile::tempdir().unwrap();
     let summary = folder.path().join("summary");
     let spawned = Command::new("strace")
@@ -28,7 +28,8 @@ pub async fn per_message(rig: &Rig, seconds: f64) -> Vec<Figure> {
     };
     let mut strace = Process::new(strace);
     tokio::time::sleep(Duration::from_millis(500)).await;
-    let messages = uplink::paced(rig, fleet, RATE, seconds).await.count();
+    one_at_a_time(rig, &mut fleet, messages).await;
+    rig.sink.arrived(messages).await;
     // It writes its summary when it is interrupted.
     let id = strace.id().to_string();
     let _ = Command::new("kill").args(["-INT", &id]).status();
@@ -36,6 +37,24 @@ pub async fn per_message(rig: &Rig, seconds: f64) -> Vec<Figure> {
     match total(&std::fs::read_to_string(summary).unwrap_or_default()) {
         Some(calls) => vec![Figure::new("system calls/message", calls / messages as f64)],
         None => Vec::new(),
+    }
+}
+
+/// A message goes when the one before it has been acknowledged, or two would come in one wake-up where the machine is busy.
+async fn one_at_a_time(rig: &Rig, fleet: &mut [Device], messages: u64) {
+    let mut senders: Vec<_> = fleet
+        .iter_mut()
+        .map(|device| {
+            let topic = rig.proxy.uplink_topic(device.number);
+            let publishes = Publishes::new(&topic, device.number, 1, 1);
+            (device, publishes)
+        })
+        .collect();
+    for message in 0..messages {
+        let (device, publishes) = &mut senders[(message % DEVICES) as usize];
+        let number = publishes.number();
+        device.stream.write_all(publishes.next(1)).await.unwrap();
+        puback(&mut device.stream, number).await;
     }
 }
 
