@@ -26,18 +26,27 @@ pub async fn connect_all(proxy: SocketAddr, numbers: Range<u64>) -> Vec<Device> 
 }
 
 /// A device with its own source address, let in.
+///
+/// # Panics
+/// If it is not let in.
 pub async fn connect(proxy: SocketAddr, number: u64) -> Device {
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.bind((names::address(number), 0).into()).unwrap();
-    let mut stream = socket.connect(proxy).await.unwrap();
-    stream.set_nodelay(true).unwrap();
+    try_connect(proxy, number).await.expect("the device is let in")
+}
+
+/// The same where a proxy may be asked for more than it can do in time.
+pub async fn try_connect(proxy: SocketAddr, number: u64) -> std::io::Result<Device> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind((names::address(number), 0).into())?;
+    let mut stream = socket.connect(proxy).await?;
+    stream.set_nodelay(true)?;
     let packet = connect_packet(&names::client_id(number));
-    stream.write_all(&packet).await.unwrap();
+    stream.write_all(&packet).await?;
     let mut connack = [0; 4];
-    let answer = tokio::time::timeout(PATIENCE, stream.read_exact(&mut connack)).await;
-    answer.expect("a CONNACK within 30 s").unwrap();
-    assert_eq!(connack, CONNACK);
-    Device { number, stream }
+    tokio::time::timeout(PATIENCE, stream.read_exact(&mut connack)).await??;
+    if connack != CONNACK {
+        return Err(std::io::Error::other(format!("refused: {connack:02x?}")));
+    }
+    Ok(Device { number, stream })
 }
 
 impl Device {

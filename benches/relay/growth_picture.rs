@@ -108,7 +108,7 @@ impl Panel {
                 );
             }
             let colour = format!("fill=\"{}\" font-weight=\"bold\"", COLOURS[style]);
-            let across = right - 110.0 * (self.series.len() - 1 - number) as f64;
+            let across = right - 62.0 * (self.series.len() - 1 - number) as f64;
             text(svg, across, 34.0, "end", &colour, &series.name);
         }
     }

@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 pub fn haproxy_cfg(threads: usize, listen: &[SocketAddr], routes: &[Route]) -> String {
     let mut text = format!(
         "global\n  nbthread {threads}\n  maxconn 9900\ndefaults\n  mode tcp\n  maxconn 9900\n  \
-         timeout connect 5s\n  timeout client 30m\n  timeout server 30m\n"
+         timeout connect 30s\n  timeout client 30m\n  timeout server 30m\n"
     );
     for (number, (listen, route)) in listen.iter().zip(routes).enumerate() {
         let tls = match &route.broker.ca {

@@ -1,7 +1,7 @@
 //! What else the proxy is given to do.
 
 use crate::api::Caller;
-use crate::device::{connect, connect_all, puback};
+use crate::device::{connect, connect_all, puback, try_connect};
 use crate::large;
 use crate::packet::{Publishes, publish_head};
 use crate::proxy::{Kind, Proxy, Route};
@@ -73,14 +73,22 @@ async fn send_large(proxy: &Proxy, sink: &Sink, number: u64, size: Size) {
     puback(&mut device.stream, 0).await;
 }
 
-/// Everybody at once; over when all are in.
+/// Everybody at once; over when all are in, or not let in.
 fn storm(runtime: &Runtime, proxy: &Proxy, route: &Route) {
     let address = proxy.address(TLS);
     let mut coming = JoinSet::new();
     for number in route.first..route.first + route.devices {
-        coming.spawn_on(connect(address, number), runtime.handle());
+        coming.spawn_on(try_connect(address, number), runtime.handle());
     }
-    drop(runtime.block_on(coming.join_all()));
+    let came = runtime.block_on(coming.join_all());
+    let refused = came.iter().filter(|device| device.is_err()).count();
+    if refused > 0 {
+        eprintln!(
+            "{}: {refused} of {} connections were not let in",
+            proxy.kind,
+            came.len()
+        );
+    }
 }
 
 /// Every device of a route sends a message a second; how many there were.
