@@ -70,5 +70,5 @@ pub async fn idle(rig: &Rig, count: u64) -> Vec<Figure> {
 }
 
 async fn settle() {
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
 }

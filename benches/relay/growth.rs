@@ -57,21 +57,27 @@ pub fn run(options: &Options) {
     let mut points = Vec::new();
     for &connections in size.connections {
         for kind in Kind::installed() {
-            let runs = (0..rounds).map(|_| on_runtime(by_connections(kind, connections, size.seconds)));
-            add(&mut points, kind, "connections", connections, runs.collect());
+            let runs: Vec<_> = (0..rounds)
+                .map(|_| on_runtime(by_connections(kind, connections, size.seconds)))
+                .collect();
+            add(&mut points, kind, "connections", connections, &runs);
         }
     }
     let most = size.connections[size.connections.len() - 1];
     let idle = on_runtime(idle_cpu(most, size.idle));
-    add(&mut points, Kind::Simrelay, "connections", most, vec![vec![idle]]);
+    add(&mut points, Kind::Simrelay, "connections", most, &[vec![idle]]);
     for &sims in size.sims {
-        let runs = (0..rounds).map(|_| on_runtime(by_configuration(sims, 1)));
-        add(&mut points, Kind::Simrelay, "SIMs", sims, runs.collect());
+        let runs: Vec<_> = (0..rounds)
+            .map(|_| on_runtime(by_configuration(sims, 1)))
+            .collect();
+        add(&mut points, Kind::Simrelay, "SIMs", sims, &runs);
     }
     for &groups in size.groups {
         let sims = SIMS_OF_GROUPS.max(groups);
-        let runs = (0..rounds).map(|_| on_runtime(by_configuration(sims, groups)));
-        add(&mut points, Kind::Simrelay, "groups", groups, runs.collect());
+        let runs: Vec<_> = (0..rounds)
+            .map(|_| on_runtime(by_configuration(sims, groups)))
+            .collect();
+        add(&mut points, Kind::Simrelay, "groups", groups, &runs);
     }
     on_paper(&points);
     if let Some(path) = options.picture() {
@@ -98,7 +104,7 @@ fn on_paper(points: &[Point]) {
 }
 
 /// The median of some runs of the same measures, noted and printed.
-fn add(points: &mut Vec<Point>, proxy: Kind, by: &'static str, x: u64, runs: Vec<Vec<(&'static str, f64)>>) {
+fn add(points: &mut Vec<Point>, proxy: Kind, by: &'static str, x: u64, runs: &[Vec<(&'static str, f64)>]) {
     for (place, (measure, _)) in runs[0].iter().enumerate() {
         let values: Vec<_> = runs.iter().map(|run| run[place].1).collect();
         let value = median(&values);
