@@ -1,9 +1,12 @@
-//! Cost per packet of the two scanners and of the splice.
+//! Cost per packet of the two scanners, of the splice and of the usage counter.
 #![allow(missing_docs, clippy::expect_used)]
 
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use simrelay::mqtt::{Connect, Downlink, Login, Scratch, TopicRewrite, Unchanged, Uplink, Version};
+use simrelay::sim::{Imsi, Sim, SimId};
+use simrelay::usage::{Counters, Counts, Meter, Reported, UsageKey};
 use std::hint::black_box;
+use std::sync::Arc;
 
 const IMSI: &str = "440103000000001";
 const HOLDER: &str = "{{imsi}}";
@@ -221,5 +224,51 @@ fn downlink(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, uplinks, connect, downlink);
+/// What one PUBLISH that passes adds on its connection, and what the report of each second makes of it.
+fn usage(c: &mut Criterion) {
+    let sim_id: SimId = "8981100000000000017".parse().expect("a SIM id");
+    let imsi: Imsi = IMSI.parse().expect("an IMSI");
+    let sim = Arc::new(Sim::new(sim_id, imsi));
+    let key = || UsageKey::new(Arc::clone(&sim), "mqtt://beam.soracom.io:1883", false);
+    let one = Counts {
+        device_up: 1,
+        broker_up: 1,
+        bytes_up: 93,
+        ..Counts::default()
+    };
+    let mut group = c.benchmark_group("usage");
+    group.throughput(Throughput::Elements(1));
+    group.bench_function("a PUBLISH on its connection", |b| {
+        let counters = Counters::default();
+        b.iter(|| {
+            let counters = black_box(&counters);
+            counters.from_device(black_box(93), black_box(1));
+            counters.to_broker(black_box(1));
+        });
+        assert!(counters.read().device_up > 0);
+    });
+    group.bench_function("report of an idle connection", |b| {
+        let (counters, reported) = (Counters::default(), Reported::default());
+        b.iter(|| black_box(&reported).catch_up(&black_box(&counters).read()));
+    });
+    group.bench_function("report, first request of a SIM", |b| {
+        b.iter_batched(
+            Meter::default,
+            |meter| {
+                meter.add(key(), black_box(one));
+                meter
+            },
+            BatchSize::SmallInput,
+        );
+    });
+    group.bench_function("report, following request of a SIM", |b| {
+        let meter = Meter::default();
+        meter.add(key(), one);
+        b.iter(|| black_box(&meter).add(key(), black_box(one)));
+        assert_eq!(meter.take().len(), 1);
+    });
+    group.finish();
+}
+
+criterion_group!(benches, uplinks, connect, downlink, usage);
 criterion_main!(benches);

@@ -1,126 +1,73 @@
 //! The whole relay beside HAProxy, from outside: what a message, a connection and an idle connection cost.
 //!
-//!     cargo bench --bench relay              all cases, three times, about three minutes
-//!     cargo bench --bench relay -- --quick   each case once and small: only that it runs
+//!     cargo bench --bench relay                  all cases, three rounds, the median
+//!     cargo bench --bench relay -- --only a,b,f  these cases
+//!     cargo bench --bench relay -- --quick       each case once and small: only that it runs
+//!     cargo bench --bench relay -- --growth      by number of connections, SIMs and groups
+//!     cargo bench --bench relay -- --stalls      how long a device waits while others burden the relay
+//!     cargo bench --bench relay -- --workers     what a second worker brings
 //!
 //! The proxy under test runs on one core, the generator and the broker stub on another, where there are two.
-//! HAProxy (Debian's package) forwards bytes; simrelay rewrites `{{imsi}}` in the topic of every PUBLISH, and
-//! the stub checks that it did. CPU is the proxy's own clock, user and system.
+//! HAProxy (Debian's package) forwards bytes; simrelay rewrites `{{imsi}}` in the topic of every PUBLISH. Whoever
+//! receives a message checks that it is the next of its sender, byte for byte, under the right topic, and in the end
+//! that none is missing: a run in which one is not ends with an error. CPU is the proxy's own clock, user and system.
 
 #![allow(missing_docs, unreachable_pub, missing_debug_implementations)]
-#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::print_stdout, clippy::print_stderr)]
 
-mod fleet;
+mod api;
+mod authority;
+mod case;
+mod connections;
+mod cores;
+mod device;
+mod downlink;
+mod figure;
+mod growth;
+mod growth_picture;
+mod large;
+mod names;
+mod options;
+mod packet;
+mod payload;
+mod process;
 mod proxy;
+mod proxy_files;
+mod rig;
+mod rounds;
 mod sink;
+mod sink_connection;
+mod stalls;
+mod system_calls;
+mod times;
+mod uplink;
+mod workers;
 
-use proxy::{Kind, Proxy};
-use std::collections::BTreeMap;
-
-/// One thing that is measured.
-struct Case {
-    name: &'static str,
-    unit: &'static str,
-    run: fn(&Proxy, &sink::Sink, Size) -> f64,
-}
-
-#[derive(Clone, Copy)]
-pub struct Size {
-    pub messages: u64,
-    pub connects: u64,
-    pub idle: u64,
-    pub seconds: u64,
-}
-
-const CASES: [Case; 5] = [
-    Case {
-        name: "1 device, QoS 0, as fast as it goes",
-        unit: "CPU ns/message",
-        run: fleet::pipelined_one,
-    },
-    Case {
-        name: "200 devices, QoS 0, as fast as they go",
-        unit: "CPU ns/message",
-        run: fleet::pipelined_many,
-    },
-    Case {
-        name: "200 devices, QoS 1, 20,000 messages/s",
-        unit: "CPU ns/message",
-        run: fleet::paced,
-    },
-    Case {
-        name: "connect, CONNACK, DISCONNECT; 64 at a time",
-        unit: "CPU us/connection",
-        run: fleet::storm,
-    },
-    Case {
-        name: "idle connections",
-        unit: "RSS bytes/connection",
-        run: fleet::idle,
-    },
-];
+use clap::{CommandFactory, Parser, error::ErrorKind};
+use options::Options;
 
 fn main() {
-    let quick = std::env::args().any(|arg| arg == "--quick");
-    let (size, times) = if quick {
-        (
-            Size {
-                messages: 100_000,
-                connects: 500,
-                idle: 300,
-                seconds: 1,
-            },
-            1,
-        )
+    let options = Options::parse();
+    if let Some(letters) = rounds::unknown(&options.only) {
+        let text = format!("--only {letters}: there is no such case; see benches/relay/case.rs");
+        Options::command().error(ErrorKind::InvalidValue, text).exit();
+    }
+    if options.rounds == 0 {
+        let text = "--rounds 0: at least one is needed";
+        Options::command().error(ErrorKind::InvalidValue, text).exit();
+    }
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    // Generator and stub have both ends of every connection that they see.
+    let _ = simrelay::descriptors::raise();
+    cores::stay_on_first();
+    if options.growth {
+        growth::run(&options);
+    } else if options.stalls {
+        stalls::run(&options);
+    } else if options.workers {
+        workers::run(&options);
     } else {
-        (
-            Size {
-                messages: 4_000_000,
-                connects: 8_000,
-                idle: 8_000,
-                seconds: 5,
-            },
-            3,
-        )
-    };
-    proxy::pin_self(0);
-    let sink = sink::Sink::start();
-    let mut results: BTreeMap<(usize, Kind), Vec<f64>> = BTreeMap::new();
-    for time in 1..=times {
-        for (number, case) in CASES.iter().enumerate() {
-            for kind in Kind::installed() {
-                eprintln!("{time}/{times} {}: {kind}", case.name);
-                let proxy = Proxy::start(kind, &sink, size.idle.max(256));
-                let figure = (case.run)(&proxy, &sink, size);
-                results.entry((number, kind)).or_default().push(figure);
-            }
-        }
+        rounds::run(&options);
     }
-    print(&results);
-}
-
-fn print(results: &BTreeMap<(usize, Kind), Vec<f64>>) {
-    println!("| case | figure | HAProxy | simrelay | ratio |");
-    println!("|---|---|---|---|---|");
-    for (number, case) in CASES.iter().enumerate() {
-        let median = |kind| results.get(&(number, kind)).map(|figures| median(figures));
-        let shown = |figure: Option<f64>| figure.map_or("-".to_owned(), |figure| format!("{figure:.0}"));
-        let (haproxy, simrelay) = (median(Kind::Haproxy), median(Kind::Simrelay));
-        let ratio = haproxy
-            .zip(simrelay)
-            .map_or("-".to_owned(), |(h, s)| format!("{:.2}", s / h));
-        println!(
-            "| {} | {} | {} | {} | {ratio} |",
-            case.name,
-            case.unit,
-            shown(haproxy),
-            shown(simrelay)
-        );
-    }
-}
-
-fn median(figures: &[f64]) -> f64 {
-    let mut sorted = figures.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted[sorted.len() / 2]
 }

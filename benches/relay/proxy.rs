@@ -1,16 +1,17 @@
-//! A proxy under test: started fresh, on a core of its own, watched through /proc.
+//! A proxy under test: started fresh, on a core of its own.
 
-use super::sink::Sink;
-use std::fmt::{self, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
+use super::cores::{self, Placement};
+use super::names;
+use super::process::Process;
+use super::proxy_files::{entrypoints, haproxy_cfg};
+use super::sink::Broker;
+use std::fmt;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
-
-/// The first device's address; device `n` is `n` further on.
-pub const FIRST_DEVICE: u32 = u32::from_be_bytes([127, 1, 0, 1]);
-/// The IMSI of the first device.
-pub const FIRST_IMSI: u64 = 440_101_000_000_000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
@@ -20,10 +21,9 @@ pub enum Kind {
 
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if *self == Self::Haproxy {
-            "HAProxy"
-        } else {
-            "simrelay"
+        f.write_str(match self {
+            Self::Haproxy => "HAProxy",
+            Self::Simrelay => "simrelay",
         })
     }
 }
@@ -31,164 +31,205 @@ impl fmt::Display for Kind {
 impl Kind {
     /// Those that can be measured here.
     pub fn installed() -> Vec<Self> {
-        let haproxy = Command::new("haproxy")
+        match haproxy() {
+            Some(_) => vec![Self::Haproxy, Self::Simrelay],
+            None => vec![Self::Simrelay],
+        }
+    }
+}
+
+/// Debian installs it where not every user looks.
+fn haproxy() -> Option<&'static str> {
+    let answers = |program: &&str| {
+        Command::new(program)
             .arg("-v")
             .stdout(Stdio::null())
             .status()
-            .is_ok();
-        if haproxy {
-            vec![Self::Haproxy, Self::Simrelay]
-        } else {
-            vec![Self::Simrelay]
+            .is_ok()
+    };
+    ["haproxy", "/usr/sbin/haproxy"].into_iter().find(answers)
+}
+
+/// Which devices go to which broker.
+#[derive(Debug, Clone)]
+pub struct Route {
+    pub first: u64,
+    pub devices: u64,
+    /// Over how many groups their SIMs are spread.
+    pub groups: u64,
+    pub broker: Broker,
+}
+
+impl Route {
+    /// Devices from number 0 on, in one group.
+    pub fn of(devices: u64, broker: Broker) -> Self {
+        Self {
+            first: 0,
+            devices,
+            groups: 1,
+            broker,
+        }
+    }
+}
+
+/// How it is started.
+#[derive(Debug, Clone, Copy)]
+pub struct Setup {
+    pub kind: Kind,
+    pub placement: Placement,
+    pub workers: usize,
+    /// Whether simrelay's admin API runs.
+    pub api: bool,
+    /// Seconds between simrelay's usage lines.
+    pub usage_interval: u64,
+}
+
+impl Setup {
+    pub fn of(kind: Kind) -> Self {
+        Self {
+            kind,
+            placement: Placement::Apart,
+            workers: 1,
+            api: false,
+            usage_interval: 60,
         }
     }
 }
 
 pub struct Proxy {
-    child: Child,
+    process: Process,
     pub kind: Kind,
-    pub address: SocketAddr,
-    _folder: TempDir,
+    /// From the start of the program until it accepted a connection.
+    pub took: Duration,
+    listen: Vec<SocketAddr>,
+    pub api: SocketAddr,
+    folder: TempDir,
+}
+
+impl Deref for Proxy {
+    type Target = Process;
+
+    fn deref(&self) -> &Process {
+        &self.process
+    }
 }
 
 impl Proxy {
-    /// Starts one in front of the sink, for devices up to number `devices`.
-    pub fn start(kind: Kind, sink: &Sink, devices: u64) -> Self {
+    pub fn start(setup: Setup, routes: &[Route]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let address = free_address();
-        let mut command = match kind {
-            Kind::Haproxy => haproxy(&folder, address, sink.address),
-            Kind::Simrelay => simrelay(&folder, address, sink.address, devices),
+        let api = free_address();
+        // HAProxy tells routes apart by its ports, simrelay by the SIM.
+        let listen: Vec<_> = match setup.kind {
+            Kind::Haproxy => routes.iter().map(|_| free_address()).collect(),
+            Kind::Simrelay => vec![free_address(); routes.len()],
         };
-        let child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let deadline = Instant::now() + Duration::from_secs(10);
-        while TcpStream::connect(address).is_err() {
-            assert!(Instant::now() < deadline, "{kind} does not listen on {address}");
-            std::thread::sleep(Duration::from_millis(20));
+        let mut command = match setup.kind {
+            Kind::Haproxy => {
+                let path = folder.path().join("haproxy.cfg");
+                std::fs::write(&path, haproxy_cfg(setup.workers, &listen, routes)).unwrap();
+                let mut command = cores::start(haproxy().unwrap(), setup.placement);
+                command.arg("-db").arg("-f").arg(path);
+                command
+            }
+            Kind::Simrelay => simrelay(setup, folder.path(), listen[0], api, routes),
+        };
+        let log = std::fs::File::create(folder.path().join("log")).unwrap();
+        let began = Instant::now();
+        let mut process = Process::new(
+            command
+                .stdin(Stdio::null())
+                .stdout(log.try_clone().unwrap())
+                .stderr(log)
+                .spawn()
+                .unwrap(),
+        );
+        while TcpStream::connect(listen[0]).is_err() {
+            let ended = process.child.try_wait().unwrap();
+            if ended.is_some() || began.elapsed() > Duration::from_secs(60) {
+                let log = std::fs::read_to_string(folder.path().join("log")).unwrap_or_default();
+                panic!("{} does not listen ({ended:?}): {log}", setup.kind);
+            }
+            std::thread::sleep(Duration::from_millis(1));
         }
         Self {
-            child,
-            kind,
-            address,
-            _folder: folder,
+            process,
+            kind: setup.kind,
+            took: began.elapsed(),
+            listen,
+            api,
+            folder,
         }
     }
 
-    /// CPU time of all its threads so far.
-    pub fn cpu(&self) -> Duration {
-        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
-        let spent = tasks
-            .flatten()
-            .filter_map(|task| std::fs::read_to_string(task.path().join("schedstat")).ok());
-        Duration::from_nanos(
-            spent
-                .filter_map(|text| text.split(' ').next()?.parse::<u64>().ok())
-                .sum(),
-        )
+    /// Where the devices of a route connect.
+    pub fn address(&self, route: usize) -> SocketAddr {
+        self.listen[route]
     }
 
-    /// Resident memory in bytes.
-    pub fn memory(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
-    }
-
-    /// What a device has to publish to so that the sink sees `sensors/<imsi>/temp`.
-    pub fn topic(&self, device: u64) -> String {
+    /// What a device has to publish to.
+    pub fn uplink_topic(&self, device: u64) -> String {
         match self.kind {
-            Kind::Haproxy => format!("sensors/{}/temp", FIRST_IMSI + device),
+            Kind::Haproxy => names::uplink_topic(device),
             Kind::Simrelay => "sensors/{{imsi}}/temp".to_owned(),
         }
     }
-}
 
-impl Drop for Proxy {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+    /// What a device has to subscribe to.
+    pub fn downlink_filter(&self, device: u64) -> String {
+        match self.kind {
+            Kind::Haproxy => names::downlink_topic(device),
+            Kind::Simrelay => "commands/{{imsi}}/set".to_owned(),
+        }
+    }
+
+    /// simrelay's configuration file.
+    pub fn entrypoints(&self) -> PathBuf {
+        self.folder.path().join("entrypoints.json")
+    }
+
+    /// simrelay's admin token.
+    pub fn admin_token(&self) -> String {
+        let token = std::fs::read_to_string(self.folder.path().join("admin-token")).unwrap();
+        token.trim().to_owned()
     }
 }
 
-/// Puts this process on one core, if there are two; what it starts may choose another.
-pub fn pin_self(core: usize) {
-    if several_cores() {
-        let me = std::process::id().to_string();
-        let _ = Command::new("taskset")
-            .args(["-acp", &core.to_string(), &me])
-            .stdout(Stdio::null())
-            .status();
-    }
-}
-
-fn several_cores() -> bool {
-    std::fs::read_to_string("/proc/cpuinfo").is_ok_and(|text| text.matches("processor\t").count() > 1)
-}
-
-fn on_second_core(program: &str) -> Command {
-    if !several_cores() {
-        return Command::new(program);
-    }
-    let mut command = Command::new("taskset");
-    command.args(["-c", "1", program]);
-    command
+/// This build's, or the one that `SIMRELAY_BINARY` names.
+fn simrelay_binary() -> String {
+    std::env::var("SIMRELAY_BINARY").unwrap_or_else(|_| env!("CARGO_BIN_EXE_simrelay").to_owned())
 }
 
 fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
-fn haproxy(folder: &TempDir, listen: SocketAddr, upstream: SocketAddr) -> Command {
-    let config = format!(
-        "global\n  nbthread 1\n  maxconn 9900\ndefaults\n  mode tcp\n  maxconn 9900\n  timeout connect 5s\n  \
-         timeout client 30m\n  timeout server 30m\nlisten mqtt\n  bind {listen} backlog 4096\n  server s {upstream}\n"
-    );
-    let path = folder.path().join("haproxy.cfg");
-    std::fs::write(&path, config).unwrap();
-    let mut command = on_second_core("haproxy");
-    command.arg("-db").arg("-f").arg(path);
-    command
-}
-
-fn simrelay(folder: &TempDir, listen: SocketAddr, upstream: SocketAddr, devices: u64) -> Command {
-    let path = folder.path().join("entrypoints.json");
-    std::fs::write(&path, entrypoints(upstream, devices)).unwrap();
-    let mut command = on_second_core(env!("CARGO_BIN_EXE_simrelay"));
-    command.env("SIMRELAY_BRIDGE_LISTEN", "off");
-    command.args([
-        "--api-listen",
-        "off",
-        "--broker-listen",
-        "off",
-        "--relay-workers",
-        "1",
-        "--log",
-        "json",
-    ]);
-    command.arg("--relay-listen").arg(listen.to_string());
-    command.arg("--entrypoints").arg(path);
-    command.arg("--data").arg(folder.path());
-    command
-}
-
-fn entrypoints(upstream: SocketAddr, devices: u64) -> String {
-    let mut sims = String::new();
-    for n in 0..devices {
-        let (sim_id, imsi) = (8_981_100_000_000_000_000 + n, FIRST_IMSI + n);
-        let address = Ipv4Addr::from_bits(FIRST_DEVICE + n as u32);
-        let comma = if n > 0 { "," } else { "" };
-        let _ = write!(
-            sims,
-            r#"{comma}{{"simId":"{sim_id}","imsi":"{imsi}","groupId":"fleet","addresses":["{address}"]}}"#
-        );
+fn simrelay(setup: Setup, folder: &Path, listen: SocketAddr, api: SocketAddr, routes: &[Route]) -> Command {
+    let path = folder.join("entrypoints.json");
+    std::fs::write(&path, entrypoints(routes)).unwrap();
+    let mut command = cores::start(&simrelay_binary(), setup.placement);
+    for service in ["broker-listen", "bridge-listen", "notifier-broker"] {
+        command.args([&format!("--{service}"), "off"]);
     }
-    format!(
-        r#"{{"groups":[{{"groupId":"fleet","configuration":{{"SoracomBeam":{{"mqtt://beam.soracom.io:1883":
-        {{"destination":"mqtt://{upstream}","useClientCredentials":true,"replaceTopic":true}}}}}}}}],"sims":[{sims}]}}"#
-    )
+    let api = if setup.api {
+        api.to_string()
+    } else {
+        "off".to_owned()
+    };
+    command.args(["--api-listen", &api, "--log", "json"]);
+    command.args(["--relay-workers", &setup.workers.to_string()]);
+    command.args(["--usage-interval", &setup.usage_interval.to_string()]);
+    command.args(["--relay-listen", &listen.to_string()]);
+    command.arg("--entrypoints").arg(path);
+    command.arg("--certs").arg(folder.join("certs"));
+    command.arg("--data").arg(folder);
+    for route in routes {
+        if let Some(ca) = &route.broker.ca {
+            let port = route.broker.address.port();
+            let name = super::authority::BROKER_NAME;
+            command.args(["--connect-to", &format!("{name}:{port}={}", route.broker.address)]);
+            // Where rustls looks for the authorities of the machine.
+            command.env("SSL_CERT_FILE", ca);
+        }
+    }
+    command
 }

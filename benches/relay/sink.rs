@@ -1,103 +1,170 @@
-//! A broker stub: says yes to everybody, acknowledges, counts, and checks each topic.
+//! A broker stub: says yes to everybody, acknowledges, and checks every message against what was sent.
 
-use simrelay::mqtt::{FixedHeader, PacketType};
+use super::authority::Authority;
+use super::names;
+use super::payload::{Expected, LargePayload};
+use super::sink_connection::serve;
+use rustls::{HandshakeKind, ServerConfig};
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use tokio::io::AsyncWrite;
 use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
 
-#[derive(Debug, Default)]
-struct Seen {
-    messages: AtomicU64,
-    wrong_topics: AtomicU64,
+/// What the broker sends to a device with.
+pub type Downlink = Box<dyn AsyncWrite + Unpin + Send>;
+
+/// What the stub saw.
+#[derive(Default)]
+pub struct Seen {
+    pub messages: AtomicU64,
+    pub handshakes: AtomicU64,
+    pub resumed: AtomicU64,
+    pub fault: Mutex<Option<String>>,
+    pub subscribers: Mutex<Vec<(u64, Downlink)>>,
+    pub large: LargePayload,
+}
+
+/// How a proxy comes to the stub.
+#[derive(Debug, Clone)]
+pub struct Broker {
+    pub address: SocketAddr,
+    /// The authority of its certificate, if it talks TLS.
+    pub ca: Option<PathBuf>,
+}
+
+/// Which of its doors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Door {
+    Plain,
+    /// TLS, always a full handshake.
+    Full,
+    /// TLS with tickets.
+    Resuming,
 }
 
 pub struct Sink {
-    pub address: SocketAddr,
+    authority: Authority,
+    doors: [(Door, std::net::TcpListener); 3],
     seen: Arc<Seen>,
 }
 
 impl Sink {
-    /// Starts it in a thread of its own.
-    pub fn start() -> Self {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.set_nonblocking(true).unwrap();
-        let address = listener.local_addr().unwrap();
-        let seen = Arc::new(Seen::default());
-        let counting = Arc::clone(&seen);
-        std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .unwrap();
-            runtime.block_on(async move {
-                let listener = TcpListener::from_std(listener).unwrap();
+    /// Takes its ports; nobody is answered before [`Self::serve`].
+    pub fn bind() -> Self {
+        let bound = |door| {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            listener.set_nonblocking(true).unwrap();
+            (door, listener)
+        };
+        Self {
+            authority: Authority::new(),
+            doors: [Door::Plain, Door::Full, Door::Resuming].map(bound),
+            seen: Arc::default(),
+        }
+    }
+
+    pub fn broker(&self, door: Door) -> Broker {
+        let (_, listener) = self.doors.iter().find(|(known, _)| *known == door).unwrap();
+        Broker {
+            address: listener.local_addr().unwrap(),
+            ca: (door != Door::Plain).then(|| self.authority.ca()),
+        }
+    }
+
+    /// Answers from now on, in the runtime of the caller.
+    pub fn serve(&self) {
+        for (door, listener) in &self.doors {
+            let listener = TcpListener::from_std(listener.try_clone().unwrap()).unwrap();
+            let tls = match door {
+                Door::Plain => None,
+                Door::Full => Some(Arc::clone(&self.authority.full)),
+                Door::Resuming => Some(Arc::clone(&self.authority.resuming)),
+            };
+            let seen = Arc::clone(&self.seen);
+            tokio::spawn(async move {
                 while let Ok((stream, _)) = listener.accept().await {
-                    tokio::spawn(serve(stream, Arc::clone(&counting)));
+                    tokio::spawn(one(stream, tls.clone(), Arc::clone(&seen)));
                 }
             });
-        });
-        Self { address, seen }
+        }
     }
 
     /// PUBLISH packets seen so far.
+    ///
+    /// # Panics
+    /// If one of them was not what its device had sent.
     pub fn messages(&self) -> u64 {
-        assert_eq!(
-            self.seen.wrong_topics.load(Relaxed),
-            0,
-            "topics arrived that were not rewritten"
-        );
+        let fault = self.seen.fault.lock().unwrap().clone();
+        assert_eq!(fault, None, "the broker stub saw something wrong");
         self.seen.messages.load(Relaxed)
     }
+
+    /// Waits until `total` messages have come, and sees that no more do.
+    pub async fn arrived(&self, total: u64) {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while self.messages() < total {
+            let count = self.messages();
+            assert!(Instant::now() < deadline, "{count} of {total} messages arrived");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert_eq!(self.messages(), total, "messages that nobody sent");
+    }
+
+    /// TLS handshakes so far, and how many of them were resumptions.
+    pub fn handshakes(&self) -> (u64, u64) {
+        (
+            self.seen.handshakes.load(Relaxed),
+            self.seen.resumed.load(Relaxed),
+        )
+    }
+
+    /// The ways to `count` devices that subscribed, in the devices' order.
+    pub async fn subscribers(&self, count: usize) -> Vec<(u64, Downlink)> {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while self.seen.subscribers.lock().unwrap().len() < count {
+            assert!(Instant::now() < deadline, "not everybody subscribed");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        let mut all = std::mem::take(&mut *self.seen.subscribers.lock().unwrap());
+        all.sort_by_key(|(device, _)| *device);
+        all
+    }
+
+    pub fn large(&self) -> &LargePayload {
+        &self.seen.large
+    }
 }
 
-async fn serve(mut stream: TcpStream, seen: Arc<Seen>) -> std::io::Result<()> {
-    stream.set_nodelay(true)?;
-    // Grows with traffic only, so that thousands of idle devices fit.
-    let mut buffer = Vec::new();
-    let mut answers = Vec::new();
-    loop {
-        buffer.reserve(4096);
-        if stream.read_buf(&mut buffer).await? == 0 {
-            return Ok(());
+async fn one(stream: TcpStream, tls: Option<Arc<ServerConfig>>, seen: Arc<Seen>) {
+    let _ = stream.set_nodelay(true);
+    let ended = match tls {
+        None => {
+            let (reader, writer) = stream.into_split();
+            serve(reader, writer, &seen).await
         }
-        let mut at = 0;
-        while let Ok(Some(header)) = FixedHeader::parse(&buffer[at..]) {
-            let Some(packet) = buffer.get(at..at + header.total()) else {
-                break;
+        Some(config) => {
+            let Ok(stream) = TlsAcceptor::from(config).accept(stream).await else {
+                return;
             };
-            if !answer(&header, packet, &mut answers, &seen) {
-                return Ok(());
-            }
-            at += header.total();
+            let kind = stream.get_ref().1.handshake_kind();
+            seen.handshakes.fetch_add(1, Relaxed);
+            seen.resumed
+                .fetch_add(u64::from(kind == Some(HandshakeKind::Resumed)), Relaxed);
+            let (reader, writer) = tokio::io::split(stream);
+            serve(reader, writer, &seen).await
         }
-        buffer.drain(..at);
-        if buffer.is_empty() {
-            buffer = Vec::with_capacity(if at > 4096 { 65536 } else { 0 });
-        }
-        stream.write_all(&answers).await?;
-        answers.clear();
+    };
+    if let Err(fault) = ended {
+        seen.fault.lock().unwrap().get_or_insert(fault);
     }
 }
 
-/// Appends what a broker answers; `false` after DISCONNECT.
-fn answer(header: &FixedHeader, packet: &[u8], answers: &mut Vec<u8>, seen: &Seen) -> bool {
-    match header.packet {
-        PacketType::Connect => answers.extend_from_slice(&[0x20, 2, 0, 0]),
-        PacketType::Pingreq => answers.extend_from_slice(&[0xd0, 0]),
-        PacketType::Disconnect => return false,
-        PacketType::Publish => {
-            let topic = &packet[header.len + 2..header.len + 2 + usize::from(packet[header.len + 1])];
-            let right = topic.starts_with(b"sensors/440101") && topic.ends_with(b"/temp");
-            seen.messages.fetch_add(1, Relaxed);
-            seen.wrong_topics.fetch_add(u64::from(!right), Relaxed);
-            if header.first & 6 == 2 {
-                let id = header.len + 2 + topic.len();
-                answers.extend_from_slice(&[0x40, 2, packet[id], packet[id + 1]]);
-            }
-        }
-        _ => {}
-    }
-    true
+/// What a device of this client id has to publish.
+pub fn expected(client_id: &[u8]) -> Option<(u64, Expected)> {
+    let device = names::device(client_id)?;
+    Some((device, Expected::new(names::uplink_topic(device), device)))
 }

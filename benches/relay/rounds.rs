@@ -1,0 +1,89 @@
+//! Every case with every proxy, round after round, so that a machine's moods meet all alike; and the table.
+
+use super::case::{CASES, Case, Size};
+use super::figure::{median, shown};
+use super::options::Options;
+use super::proxy::Kind;
+use std::collections::BTreeMap;
+
+/// Figures of all rounds: by case and figure, in the order in which they came, then by proxy.
+#[derive(Default)]
+struct Results(BTreeMap<(usize, usize), Row>);
+
+#[derive(Default)]
+struct Row {
+    what: &'static str,
+    values: BTreeMap<Kind, Vec<f64>>,
+}
+
+pub fn run(options: &Options) {
+    let size = if options.quick { Size::QUICK } else { Size::FULL };
+    let rounds = if options.quick { 1 } else { options.rounds };
+    let mut results = Results::default();
+    for round in 1..=rounds {
+        for (number, case) in wanted(&options.only) {
+            let mut kinds = Kind::installed();
+            // Who comes second finds the machine as the first has left it.
+            if round % 2 == 0 {
+                kinds.reverse();
+            }
+            for kind in kinds {
+                eprintln!("{round}/{rounds} {}: {}: {kind}", case.letters, case.name);
+                for (place, figure) in (case.run)(kind, &size).iter().enumerate() {
+                    let row = results.0.entry((number, place)).or_default();
+                    row.what = figure.what;
+                    row.values.entry(kind).or_default().push(figure.value);
+                }
+            }
+        }
+    }
+    print(&results);
+}
+
+fn wanted(only: &[String]) -> impl Iterator<Item = (usize, &'static Case)> {
+    let numbered = CASES.iter().enumerate();
+    numbered.filter(|(_, case)| only.is_empty() || only.iter().any(|letters| letters == case.letters))
+}
+
+/// The letters that no case has.
+pub fn unknown(only: &[String]) -> Option<&String> {
+    let known = |letters: &str| CASES.iter().any(|case| case.letters == letters);
+    only.iter().find(|letters| !known(letters))
+}
+
+fn print(results: &Results) {
+    println!("| | case | figure | HAProxy | simrelay | ratio | spread of the ratio |");
+    println!("|---|---|---|---|---|---|---|");
+    for ((number, _), row) in &results.0 {
+        let case = &CASES[*number];
+        let values = |kind| row.values.get(&kind).map_or(&[][..], Vec::as_slice);
+        let (haproxy, simrelay) = (values(Kind::Haproxy), values(Kind::Simrelay));
+        let middle = |values: &[f64]| match values {
+            [] => "-".to_owned(),
+            some => shown(median(some)),
+        };
+        println!(
+            "| {} | {} | {} | {} | {} | {} |",
+            case.letters,
+            case.name,
+            row.what,
+            middle(haproxy),
+            middle(simrelay),
+            ratio(haproxy, simrelay)
+        );
+    }
+}
+
+/// The median of the ratios within each round, and the least and the largest of them.
+fn ratio(haproxy: &[f64], simrelay: &[f64]) -> String {
+    let pairs = haproxy.iter().zip(simrelay);
+    let mut ratios: Vec<_> = pairs
+        .filter(|(haproxy, _)| **haproxy > 0.0)
+        .map(|(haproxy, simrelay)| simrelay / haproxy)
+        .collect();
+    ratios.sort_by(f64::total_cmp);
+    match (ratios.first(), ratios.last()) {
+        (Some(least), Some(most)) => format!("{:.2} | {least:.2}-{most:.2}", median(&ratios)),
+        _ => "- | -".to_owned(),
+    }
+}
