@@ -1,8 +1,7 @@
 //! Why a service does not start.
 
 use crate::server_tls::TlsError;
-use crate::settings::{NotifierBrokerError, PlainApi};
-use crate::site_broker::SiteBrokerError;
+use crate::settings::{BridgeSettingsError, NotifierBrokerError, PlainApi};
 use std::net::SocketAddr;
 
 /// Why simrelay could not start.
@@ -60,12 +59,9 @@ pub enum StartError {
     /// The HTTP bridge cannot start.
     #[error(transparent)]
     Bridge(#[from] crate::bridge::BridgeError),
-    /// A key of the bridge is too short.
-    #[error("SIMRELAY_BRIDGE_KEY (--bridge-key): {0}")]
-    Key(#[from] crate::bridge::InvalidKey),
-    /// The bridge's broker cannot be tried.
+    /// The bridge cannot do with its settings.
     #[error(transparent)]
-    SiteBroker(#[from] SiteBrokerError),
+    BridgeSettings(#[from] BridgeSettingsError),
     /// The bridge's claim on the data folder cannot be made.
     #[error("cannot use {path}: {source}")]
     Claim {
