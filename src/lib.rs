@@ -16,16 +16,16 @@
 //! | 0 | [`clock`] | what time it is, and whether that can be right |
 //! | 0 | [`credential`] | what a credential is, with its secrets hidden |
 //! | 0 | [`private_file`] | files that only their owner reads, replaced whole |
-//! | 0 | [`database`] | the SQLite file of the data folder: opened, migrated |
 //! | 0 | `alive` | whether a service still does its work |
 //! | 0 | `backoff` | how long to wait before the next attempt |
 //! | 0 | `complaint` | when what goes on is to be said again |
 //! | 0 | `report` | numbers of a service, logged when they change |
+//! | 1 | [`database`] | the SQLite file of the data folder: opened, migrated |
 //! | 1 | [`server_tls`] | the certificate that an HTTP service of ours shows |
 //! | 1 | [`entrypoint`] | the Beam object: JSON checked into an `EntryPoint`; placeholders and topics |
-//! | 1 | [`usage`] | what is counted for the bill; the ledger |
-//! | 1 | [`logbook`] | what went wrong, per SIM |
-//! | 1 | [`sessions`] | which SIMs are online, and when they were |
+//! | 2 | [`usage`] | what is counted for the bill; the ledger |
+//! | 2 | [`logbook`] | what went wrong, per SIM |
+//! | 2 | [`sessions`] | which SIMs are online, and when they were |
 //! | 2 | [`store`] | groups, SIMs, credentials: snapshots, changes, files |
 //! | 2 | [`upstream`] | the way to a broker: names, TCP, TLS |
 //! | 3 | [`site_broker`] | the broker of the site, for services that are MQTT clients |

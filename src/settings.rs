@@ -5,9 +5,11 @@ mod bridge;
 mod limits;
 mod listen;
 mod notifier;
+mod secret;
+mod unquoted;
 
 pub use api::{ApiArgs, PlainApi};
-pub use bridge::BridgeArgs;
+pub use bridge::{BridgeArgs, BridgeSettingsError};
 pub use limits::LimitArgs;
 pub use listen::Listen;
 pub use notifier::{NotifierBroker, NotifierBrokerError, NotifierSettings};

@@ -4,7 +4,6 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +20,7 @@ const KEEP_ALIVE: u16 = 30;
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 
 /// A password. Not shown by `Debug`, wiped from memory.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Password(Zeroizing<String>);
 
 impl Password {
@@ -34,14 +33,6 @@ impl Password {
 impl From<Zeroizing<String>> for Password {
     fn from(text: Zeroizing<String>) -> Self {
         Self(text)
-    }
-}
-
-impl FromStr for Password {
-    type Err = std::convert::Infallible;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(Self(Zeroizing::new(text.to_owned())))
     }
 }
 

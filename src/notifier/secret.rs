@@ -22,7 +22,7 @@ pub enum Secret {
 #[derive(Debug, thiserror::Error)]
 pub enum MissingSecret {
     /// The variable is not set or empty.
-    #[error("the environment variable {0} is not set")]
+    #[error("the environment variable {0} is not set, or empty")]
     Environment(String),
     /// The file cannot be read.
     #[error("the file {} cannot be read: {source}", path.display())]

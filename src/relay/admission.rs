@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// How long both sides may be silent where the device's keep alive is 0 (Beam: 30 minutes).
-pub const IDLE_WITHOUT_KEEP_ALIVE: Duration = Duration::from_secs(30 * 60);
+const IDLE_WITHOUT_KEEP_ALIVE: Duration = Duration::from_secs(30 * 60);
 
 /// A SIM and the entry point that rules it.
 #[derive(Debug, Clone)]
@@ -105,47 +105,32 @@ impl Admission {
 
 /// When a connection counts as dead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct IdleRule {
-    /// Whose silence counts.
-    pub silence: Silence,
-    millis: u32,
+pub(super) struct IdleRule {
+    pub(super) silence: Silence,
+    /// How long that may last.
+    pub(super) limit: Duration,
 }
 
 /// Whose silence counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Silence {
+pub(super) enum Silence {
     /// The device's, whatever the broker sends.
     OfDevice,
     /// That of both.
     OfBoth,
 }
 
-impl IdleRule {
-    /// How long it may be silent.
-    #[must_use]
-    pub fn limit(self) -> Duration {
-        Duration::from_millis(self.millis.into())
-    }
-
-    /// The device may be silent for `limit`, at most 49 days.
-    #[must_use]
-    pub fn device(limit: Duration) -> Self {
-        Self {
-            silence: Silence::OfDevice,
-            millis: u32::try_from(limit.as_millis()).unwrap_or(u32::MAX),
-        }
-    }
-}
-
 /// Beam's rule: 1.5 times the keep alive in force (seconds), 30 minutes where it is 0.
-#[must_use]
-pub fn idle_rule(keep_alive: u16) -> IdleRule {
+pub(super) fn idle_rule(keep_alive: u16) -> IdleRule {
     match keep_alive {
         0 => IdleRule {
             silence: Silence::OfBoth,
-            ..IdleRule::device(IDLE_WITHOUT_KEEP_ALIVE)
+            limit: IDLE_WITHOUT_KEEP_ALIVE,
         },
-        seconds => IdleRule::device(Duration::from_millis(u64::from(seconds) * 1500)),
+        seconds => IdleRule {
+            silence: Silence::OfDevice,
+            limit: Duration::from_millis(u64::from(seconds) * 1500),
+        },
     }
 }
 
@@ -162,7 +147,7 @@ mod tests {
             (1200, (Silence::OfDevice, 1_800_000)),
         ] {
             let rule = idle_rule(keep_alive);
-            assert_eq!((rule.silence, rule.limit().as_millis()), expected);
+            assert_eq!((rule.silence, rule.limit.as_millis()), expected);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The steady state of a connection: both directions in one poll, and the idle rule.
+//! The steady state of a connection: both directions in one poll, until one of them ends or falls silent.
 
 use super::admission::{Silence, idle_rule};
 use super::outbox::Outbox;
@@ -361,7 +361,7 @@ where
             return None;
         }
         let rule = idle_rule(self.connection.keep_alive);
-        let limit = rule.limit();
+        let limit = rule.limit;
         Some(match rule.silence {
             Silence::OfBoth => Ending::Quiet { limit },
             // The device is not read while the broker takes nothing, so its silence is not its own.

@@ -55,7 +55,7 @@ mod tokens;
 mod wheel;
 mod worker;
 
-pub use admission::{Admission, IDLE_WITHOUT_KEEP_ALIVE, IdleRule, idle_rule};
+pub use admission::Admission;
 pub use books::Books;
 pub use ending::{Administrative, Ending};
 pub use limits::{Limits, OverLimit};

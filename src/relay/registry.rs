@@ -113,7 +113,7 @@ impl Connection {
     pub(super) fn idle_in(&self, now: Instant) -> Duration {
         let alive = Duration::from_millis(self.alive.load(Ordering::Relaxed));
         let silent = now.saturating_duration_since(self.opened + alive);
-        idle_rule(self.keep_alive).limit().saturating_sub(silent)
+        idle_rule(self.keep_alive).limit.saturating_sub(silent)
     }
 
     /// Has the connection's task look at the idle rule, unless it is to close anyway.
@@ -246,7 +246,7 @@ impl Registry {
             key,
             id: connection.id as u32,
         };
-        table.wheel.put(entry, idle_rule(connection.keep_alive).limit());
+        table.wheel.put(entry, idle_rule(connection.keep_alive).limit);
         drop(table);
         let Connection {
             admission,

@@ -1,8 +1,8 @@
 //! What a person sees who starts simrelay: what listens where, and what to try next.
 
+use super::bridge::Running;
 use crate::api::AdminToken;
 use crate::relay::Relay;
-use crate::serve::bridge::Running;
 use crate::settings::{LogFormat, Settings};
 use crate::store::{FileStore, Store};
 use std::fmt;

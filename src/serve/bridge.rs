@@ -1,7 +1,8 @@
 //! The HTTP bridge, alone or with the others.
 
+use super::error::StartError;
+use super::signals::Signals;
 use super::systemd::{self, Vitals};
-use super::{Signals, StartError};
 use crate::bridge::Bridge;
 use crate::database;
 use crate::private_file;
@@ -76,7 +77,7 @@ fn claim(data: &Path) -> Result<File, StartError> {
 /// # Errors
 /// [`StartError`] names what keeps it from starting.
 pub async fn bridge(settings: &Settings, format: LogFormat) -> Result<(), StartError> {
-    let mut signals = Signals::catch().map_err(StartError::Signals)?;
+    let mut signals = Signals::catch()?;
     let pool = database::open(&settings.data).await?;
     let running = Running::start(settings, None, &pool)
         .await?

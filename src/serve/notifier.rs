@@ -1,12 +1,13 @@
 //! The notifier beside the relay, or alone.
 
+use super::error::{NotifierError, StartError};
+use super::signals::Signals;
 use super::systemd::{self, Vitals};
-use super::{Signals, StartError};
 use crate::database;
 use crate::entrypoint::Destination;
 use crate::notifier::configuration::NotificationsFile;
 use crate::notifier::{FIRST_RUN, Notifier};
-use crate::settings::{LogFormat, NotifierBroker, NotifierBrokerError, Settings};
+use crate::settings::{LogFormat, NotifierBroker, Settings};
 use crate::site_broker::SiteBroker;
 use sqlx::SqlitePool;
 use std::io::Write;
@@ -14,37 +15,12 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-/// Why the notifier could not start.
-#[derive(Debug, thiserror::Error)]
-pub enum NotifierError {
-    /// Its file cannot be used.
-    #[error(transparent)]
-    File(#[from] crate::store::StoreError),
-    /// No service can be spoken to.
-    #[error(transparent)]
-    Https(#[from] crate::notifier::NoHttpsClient),
-    /// Its broker cannot be tried.
-    #[error(transparent)]
-    Broker(#[from] NotifierBrokerError),
-    /// It was switched off and asked for at once.
-    #[error("--notifier-broker is off, and nothing else was to be run; give the URL of a broker")]
-    Off,
-    /// The file of a first run cannot be written.
-    #[error("cannot write {path}: {source}; give another path with --notifications")]
-    FirstRun {
-        /// The file.
-        path: String,
-        /// What the system said.
-        source: std::io::Error,
-    },
-}
-
 /// `simrelay notifier`: runs it until SIGTERM or SIGINT.
 ///
 /// # Errors
 /// [`StartError`] names what keeps it from starting.
 pub async fn notifier(settings: &Settings, format: LogFormat) -> Result<(), StartError> {
-    let mut signals = Signals::catch().map_err(StartError::Signals)?;
+    let mut signals = Signals::catch()?;
     let broker = match &settings.notifier.notifier_broker {
         Some(NotifierBroker::Off) => return Err(NotifierError::Off.into()),
         Some(NotifierBroker::At(destination)) => destination.clone(),

@@ -6,10 +6,43 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use super::listen::Listen;
+use super::secret;
+use super::unquoted::Unquoted;
 use crate::bridge::{ApiKey, BridgeSettings, InvalidKey, Network, Rate};
 use crate::entrypoint::Destination;
+use crate::notifier::secret::MissingSecret;
 use crate::server_tls::TlsFiles;
 use crate::site_broker::{Password, SiteBroker, SiteBrokerError};
+
+/// The variable with the keys that callers must show.
+const KEY: &str = "SIMRELAY_BRIDGE_KEY";
+/// The variable with the password at the broker.
+const PASSWORD: &str = "SIMRELAY_BRIDGE_BROKER_PASSWORD";
+
+/// Why the bridge cannot do with its settings.
+#[derive(Debug, thiserror::Error)]
+pub enum BridgeSettingsError {
+    /// The keys are not where they should be.
+    #[error("the key of the bridge (SIMRELAY_BRIDGE_KEY, --bridge-key-file): {0}")]
+    NoKey(#[source] MissingSecret),
+    /// A key is too short.
+    #[error("SIMRELAY_BRIDGE_KEY, or the file of --bridge-key-file: {0}")]
+    Key(#[from] InvalidKey),
+    /// The password is not where it should be.
+    #[error("the password at the bridge's broker: {0}")]
+    Password(#[from] MissingSecret),
+    /// A user without a password.
+    #[error(
+        "user {0:?} has no password at the bridge's broker; put it into SIMRELAY_BRIDGE_BROKER_PASSWORD, or into a file that --bridge-broker-password-file names"
+    )]
+    NoPassword(String),
+    /// A password without a user.
+    #[error("there is a password for the bridge's broker, but no user name; give --bridge-broker-user")]
+    NoUser,
+    /// Its address and its CA do not do.
+    #[error(transparent)]
+    Broker(#[from] SiteBrokerError),
+}
 
 /// Settings of the HTTP bridge.
 #[derive(Debug, Clone, Args)]
@@ -31,33 +64,32 @@ pub struct BridgeArgs {
         id = "bridge_broker",
         long = "bridge-broker",
         env = "SIMRELAY_BRIDGE_BROKER",
+        value_parser = Unquoted::<Destination>::new(),
         value_name = "URL",
         global = true
     )]
     pub broker: Option<Destination>,
 
-    /// User name at the broker
+    /// User name at the broker; the password is in the environment variable SIMRELAY_BRIDGE_BROKER_PASSWORD or
+    /// in a file
     #[arg(
         id = "bridge_username",
         long = "bridge-broker-user",
         env = "SIMRELAY_BRIDGE_BROKER_USER",
-        requires = "bridge_password",
         value_name = "NAME",
         global = true
     )]
     pub username: Option<String>,
 
-    /// Password at the broker; in the environment rather, where other users do not see it
+    /// File with the password at the broker
     #[arg(
-        id = "bridge_password",
-        long = "bridge-broker-password",
-        env = "SIMRELAY_BRIDGE_BROKER_PASSWORD",
-        hide_env_values = true,
-        requires = "bridge_username",
-        value_name = "PASSWORD",
+        id = "bridge_password_file",
+        long = "bridge-broker-password-file",
+        env = "SIMRELAY_BRIDGE_BROKER_PASSWORD_FILE",
+        value_name = "FILE",
         global = true
     )]
-    pub password: Option<Password>,
+    pub password_file: Option<PathBuf>,
 
     /// CA of an mqtts:// broker, PEM; trusted beside the system's
     #[arg(
@@ -69,17 +101,16 @@ pub struct BridgeArgs {
     )]
     pub ca: Option<PathBuf>,
 
-    /// A key that callers must show; several are separated by commas; in the environment rather
+    /// File with keys of which callers must show one, one a line; they may also be in the environment variable
+    /// SIMRELAY_BRIDGE_KEY, separated by commas
     #[arg(
-        id = "bridge_key",
-        long = "bridge-key",
-        env = "SIMRELAY_BRIDGE_KEY",
-        hide_env_values = true,
-        value_delimiter = ',',
-        value_name = "KEY",
+        id = "bridge_key_file",
+        long = "bridge-key-file",
+        env = "SIMRELAY_BRIDGE_KEY_FILE",
+        value_name = "FILE",
         global = true
     )]
-    pub keys: Vec<Password>,
+    pub key_file: Option<PathBuf>,
 
     /// Networks that may call, separated by commas: 192.168.1.0/24, an address, lan for all private ones
     #[arg(
@@ -158,20 +189,18 @@ pub struct BridgeArgs {
 }
 
 impl BridgeArgs {
-    /// What the bridge needs, if it runs at all. Keys are checked only here, as the command line quotes what it
-    /// refuses.
+    /// What the bridge needs, if it runs at all.
     ///
     /// # Errors
-    /// [`InvalidKey`] says what a key has to be.
-    pub fn settings(&self) -> Result<Option<BridgeSettings>, InvalidKey> {
+    /// [`BridgeSettingsError`]: its keys cannot be read, or are none.
+    pub fn settings(&self) -> Result<Option<BridgeSettings>, BridgeSettingsError> {
         let Listen::On(listen) = self.listen else {
             return Ok(None);
         };
-        let keys = self.keys.iter().map(|key| key.as_str().parse::<ApiKey>());
         let tls = self.tls_cert.clone().zip(self.tls_key.clone());
         Ok(Some(BridgeSettings {
             listen,
-            keys: keys.collect::<Result<_, _>>()?,
+            keys: self.keys()?,
             allow: self.allow.clone(),
             proxies: self.proxies.clone(),
             rate: self.rate,
@@ -181,14 +210,33 @@ impl BridgeArgs {
         }))
     }
 
+    /// An empty one among them is refused, as whoever wrote it meant to ask for a key.
+    fn keys(&self) -> Result<Vec<ApiKey>, BridgeSettingsError> {
+        let Some(keys) = secret::read(self.key_file.as_deref(), KEY).map_err(BridgeSettingsError::NoKey)?
+        else {
+            return Ok(Vec::new());
+        };
+        let each = keys.as_str().split([',', '\n']).map(str::trim);
+        Ok(each.map(str::parse).collect::<Result<_, _>>()?)
+    }
+
     /// The broker that messages go to; `embedded` runs in this process.
     ///
     /// # Errors
-    /// [`SiteBrokerError`] names the CA file.
-    pub fn site_broker(&self, embedded: Option<SocketAddr>) -> Result<SiteBroker, SiteBrokerError> {
+    /// [`BridgeSettingsError`] names the CA file, or what of the login is missing.
+    pub fn site_broker(&self, embedded: Option<SocketAddr>) -> Result<SiteBroker, BridgeSettingsError> {
         let usual = || embedded.unwrap_or(SiteBroker::USUAL).into();
         let destination = self.broker.clone().unwrap_or_else(usual);
-        let login = self.username.clone().zip(self.password.clone());
-        SiteBroker::new(destination, login, self.ca.as_deref())
+        Ok(SiteBroker::new(destination, self.login()?, self.ca.as_deref())?)
+    }
+
+    fn login(&self) -> Result<Option<(String, Password)>, BridgeSettingsError> {
+        let password = secret::read(self.password_file.as_deref(), PASSWORD)?;
+        match (&self.username, password) {
+            (None, None) => Ok(None),
+            (None, Some(_)) => Err(BridgeSettingsError::NoUser),
+            (Some(user), None) => Err(BridgeSettingsError::NoPassword(user.clone())),
+            (Some(user), Some(password)) => Ok(Some((user.clone(), password))),
+        }
     }
 }

@@ -1,13 +1,15 @@
 //! Settings of the notifier.
 
+use super::secret;
+use super::unquoted::Unquoted;
 use crate::entrypoint::Destination;
-use crate::notifier::secret::{MissingSecret, Secret};
+use crate::notifier::secret::MissingSecret;
 use crate::site_broker::{Password, SiteBroker, SiteBrokerError};
 use clap::Args;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// The variable with the password at the broker; no flag, as anybody on the machine can read those.
+/// The variable with the password at the broker.
 const PASSWORD: &str = "SIMRELAY_NOTIFIER_BROKER_PASSWORD";
 
 /// Why the notifier's broker cannot be tried.
@@ -56,7 +58,13 @@ pub struct NotifierSettings {
     pub notifications: Option<PathBuf>,
 
     /// Broker that the notifier listens to, mqtt:// or mqtts://, or off [default: the embedded one]
-    #[arg(long, env = "SIMRELAY_NOTIFIER_BROKER", value_name = "URL", global = true)]
+    #[arg(
+        long,
+        env = "SIMRELAY_NOTIFIER_BROKER",
+        value_parser = Unquoted::<NotifierBroker>::new(),
+        value_name = "URL",
+        global = true
+    )]
     pub notifier_broker: Option<NotifierBroker>,
 
     /// User name at that broker; the password is in the environment variable
@@ -113,15 +121,11 @@ impl NotifierSettings {
     }
 
     fn login(&self) -> Result<Option<(String, Password)>, NotifierBrokerError> {
-        let secret = match &self.notifier_broker_password_file {
-            Some(path) => Some(Secret::File(path.clone())),
-            None => std::env::var_os(PASSWORD).map(|_| Secret::Environment(PASSWORD.to_owned())),
-        };
-        let password = secret.map(|secret| secret.read()).transpose()?;
+        let password = secret::read(self.notifier_broker_password_file.as_deref(), PASSWORD)?;
         match (&self.notifier_broker_user, password) {
             (None, None) => Ok(None),
             (None, Some(_)) => Err(NotifierBrokerError::NoUser),
-            (Some(user), password) => Ok(Some((user.clone(), password.unwrap_or_default().into()))),
+            (Some(user), password) => Ok(Some((user.clone(), password.unwrap_or_default()))),
         }
     }
 }

@@ -303,8 +303,9 @@ fn other_machines_are_not_served_without_key_or_list() {
         assert!(unguarded.stderr.contains(word), "{}", unguarded.stderr);
     }
     let mosquitto = Mosquitto::plain();
+    let key = secret_file(KEY);
     for flags in [
-        ["--bridge-key", KEY],
+        ["--bridge-key-file", key.to_str().unwrap()],
         ["--bridge-allow", "lan"],
         ["--log", "json"],
     ] {
@@ -320,10 +321,8 @@ fn other_machines_are_not_served_without_key_or_list() {
 
 #[test]
 fn a_key_that_is_too_short_is_refused_without_being_shown() {
-    let said = run(
-        folder().path(),
-        &["bridge", "--bridge-key", "0123,0123456789abcdef"],
-    );
+    let keys = [("SIMRELAY_BRIDGE_KEY", "0123,0123456789abcdef")];
+    let said = run_in_environment(folder().path(), &["bridge"], &keys);
     assert_eq!(said.code, Some(1));
     assert!(
         said.stderr.contains("SIMRELAY_BRIDGE_KEY") && said.stderr.contains("16 characters"),
@@ -336,7 +335,8 @@ fn a_key_that_is_too_short_is_refused_without_being_shown() {
 #[test]
 fn a_key_is_asked_for_and_never_logged() {
     let mosquitto = Mosquitto::plain();
-    let bridge = bridge_to(&mosquitto.url(), &["--bridge-key", KEY]);
+    let key = secret_file(KEY);
+    let bridge = bridge_to(&mosquitto.url(), &["--bridge-key-file", key.to_str().unwrap()]);
     let address = bridge.bridge();
     for (head, status) in [
         ("GET /notify?message=x HTTP/1.1".to_owned(), 401),
@@ -422,12 +422,8 @@ async fn https_with_a_certificate_of_its_own() {
 fn a_wrong_password_is_said_and_the_messages_wait_for_the_right_one() {
     let mosquitto = Mosquitto::with_password_for("bridge", "right-word", "notify/#");
     let mut watcher = mosquitto.watch();
-    let wrong = [
-        "--bridge-broker-user",
-        "bridge",
-        "--bridge-broker-password",
-        "wrong-word",
-    ];
+    let file = secret_file("wrong-word");
+    let wrong = bridge_login("bridge", &file);
     let bridge = bridge_in(folder(), &mosquitto.url(), &wrong);
     let lost = bridge.wait_for("refusal", |line| line["event"] == "broker_lost");
     assert!(
@@ -443,12 +439,8 @@ fn a_wrong_password_is_said_and_the_messages_wait_for_the_right_one() {
     );
     assert_eq!(notify(&bridge, "kept").0, 202);
     assert!(!bridge.log_text().contains("wrong-word"), "{}", bridge.log_text());
-    let right = [
-        "--bridge-broker-user",
-        "bridge",
-        "--bridge-broker-password",
-        "right-word",
-    ];
+    let file = secret_file("right-word");
+    let right = bridge_login("bridge", &file);
     let bridge = bridge_in(bridge.kill(), &mosquitto.url(), &right);
     watcher.expect("notify/slack", "kept");
     // The broker lets this user write below notify/ only.

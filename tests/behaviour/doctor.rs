@@ -46,6 +46,7 @@ fn fails_at(broker: &str, flags: &[&str], name: &str, advice: &str) {
 #[test]
 fn a_site_where_all_is_well_passes() {
     let mosquitto = Mosquitto::plain();
+    let key = secret_file("0123456789abcdef");
     let bridge = Simrelay::in_folder(
         tempfile::tempdir().unwrap(),
         &[
@@ -54,8 +55,8 @@ fn a_site_where_all_is_well_passes() {
             "127.0.0.1:0",
             "--bridge-broker",
             &mosquitto.url(),
-            "--bridge-key",
-            "0123456789abcdef",
+            "--bridge-key-file",
+            key.to_str().unwrap(),
         ],
     );
     bridge.wait_for("connection to the broker", |line| {
@@ -131,20 +132,12 @@ fn each_failure_is_named_with_what_to_do() {
     fails_at("mqtt://no-such-host.invalid", &[], "name", "DNS");
     let mosquitto = Mosquitto::with_password_for("bridge", "right-word", "notify/#");
     fails_at(&mosquitto.url(), &[], "login", "password_file");
-    let wrong = [
-        "--bridge-broker-user",
-        "bridge",
-        "--bridge-broker-password",
-        "wrong-word",
-    ];
+    let file = secret_file("wrong-word");
+    let wrong = bridge_login("bridge", &file);
     fails_at(&mosquitto.url(), &wrong, "login", "password_file");
     // The list of this broker lets the user write below notify/ only.
-    let right = [
-        "--bridge-broker-user",
-        "bridge",
-        "--bridge-broker-password",
-        "right-word",
-    ];
+    let file = secret_file("right-word");
+    let right = bridge_login("bridge", &file);
     let (code, diagnosis) = examine(&mosquitto.url(), &right);
     assert_eq!(
         (code, step(&diagnosis, "login")["result"].as_str()),
@@ -169,12 +162,8 @@ fn each_failure_is_named_with_what_to_do() {
 #[test]
 fn the_notifiers_own_login_is_tried_and_its_routes_are_read() {
     let mosquitto = Mosquitto::with_password("simrelay", "right-word");
-    let bridge = [
-        "--bridge-broker-user",
-        "simrelay",
-        "--bridge-broker-password",
-        "right-word",
-    ];
+    let file = secret_file("right-word");
+    let bridge = bridge_login("simrelay", &file);
     let url = mosquitto.url();
     let wrong = ["--notifier-broker", &url, "--notifier-broker-user", "simrelay"];
     fails_at(

@@ -165,6 +165,8 @@ fn systemd_finds_nothing_wrong_with_the_units() {
     // The targets that the units want.
     run("cp", &["-r", "/lib/systemd/system/.", units.to_str().unwrap()]);
     std::fs::create_dir_all(root.path().join("usr/bin")).unwrap();
+    std::fs::create_dir_all(root.path().join("bin")).unwrap();
+    std::fs::copy("/bin/kill", root.path().join("bin/kill")).unwrap();
     std::fs::copy(
         env!("CARGO_BIN_EXE_simrelay"),
         root.path().join("usr/bin/simrelay"),

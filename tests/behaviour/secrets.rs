@@ -80,6 +80,107 @@ fn secrets_are_in_no_log_line_answer_or_command_line() {
     }
 }
 
+/// Anybody on the machine reads the flags of a process.
+#[test]
+fn no_flag_takes_a_secret() {
+    let folder = tempfile::tempdir().unwrap();
+    let help = run(folder.path(), &["--help"]).stdout;
+    let secret = ["password", "key", "token", "secret"];
+    let flags = help.lines().filter_map(|line| line.trim().split_once("--"));
+    let flags: Vec<_> = flags
+        .filter(|(before, _)| before.is_empty() || before.ends_with(", "))
+        .map(|(_, flag)| flag)
+        .collect();
+    assert!(flags.len() > 40, "{help}");
+    for flag in flags {
+        let name = flag.split_whitespace().next().unwrap();
+        let is_of_a_secret = secret.iter().any(|word| name.ends_with(word));
+        let is_a_file = flag.contains("<FILE>");
+        assert!(!is_of_a_secret || is_a_file, "--{flag}");
+    }
+}
+
+#[test]
+fn a_password_where_none_belongs_is_refused_without_being_quoted() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("mqtt://user:{}@127.0.0.1:1", SECRETS[0]);
+    for (command, name) in [
+        ("bridge", "SIMRELAY_BRIDGE_BROKER"),
+        ("notifier", "SIMRELAY_NOTIFIER_BROKER"),
+    ] {
+        let said = run_in_environment(folder.path(), &[command], &[(name, &url)]);
+        assert_eq!(said.code, Some(2), "{said:?}");
+        assert!(
+            said.stderr.contains("user name or password") && said.stderr.contains("-broker <URL>"),
+            "{}",
+            said.stderr
+        );
+        assert!(!said.stderr.contains(SECRETS[0]), "{}", said.stderr);
+    }
+}
+
+#[test]
+fn secrets_of_bridge_and_notifier_are_in_no_log_line_and_no_command_line() {
+    let mosquitto = Mosquitto::with_password("relay", SECRETS[0]);
+    let key = "s3cret-key-of-callers";
+    let flags = [
+        "run",
+        "--log-level",
+        "trace",
+        "--relay-listen",
+        "127.0.0.1:0",
+        "--broker-listen",
+        "off",
+        "--bridge-broker-user",
+        "relay",
+        "--notifier-broker-user",
+        "relay",
+    ];
+    let url = mosquitto.url();
+    let environment = [
+        ("SIMRELAY_BRIDGE_LISTEN", "127.0.0.1:0"),
+        ("SIMRELAY_BRIDGE_BROKER", &url),
+        ("SIMRELAY_BRIDGE_BROKER_PASSWORD", SECRETS[0]),
+        ("SIMRELAY_BRIDGE_KEY", key),
+        ("SIMRELAY_NOTIFIER_BROKER", &url),
+        ("SIMRELAY_NOTIFIER_BROKER_PASSWORD", SECRETS[0]),
+        // The notifications of a first run name it.
+        ("SLACK_WEBHOOK_URL", "http://127.0.0.1:9/s3cret-of-slack"),
+    ];
+    let site = Simrelay::in_environment(tempfile::tempdir().unwrap(), &flags, &environment);
+    site.wait_for("connection of the bridge", |line| {
+        line["event"] == "broker_connected"
+    });
+    let call = |key: &str| {
+        let authorization = format!("Bearer {key}");
+        let notify = format!("http://{}/notify?message=x", site.bridge());
+        let mut command = std::process::Command::new("curl");
+        command.args([
+            "-s",
+            "-i",
+            "-H",
+            &format!("Authorization: {authorization}"),
+            &notify,
+        ]);
+        String::from_utf8(command.output().unwrap().stdout).unwrap()
+    };
+    let answers = [call("s3cret-of-nobody-else"), call(key)];
+    assert!(answers[0].contains(" 401 "), "{answers:?}");
+    assert!(answers[1].contains(" 200 "), "{answers:?}");
+    site.wait_for("an attempt to tell Slack", |line| {
+        line["event"] == "notification_failed"
+    });
+    let seen = seen(&site, &answers);
+    for secret in [SECRETS[0], key, "s3cret-of-nobody-else", "s3cret-of-slack"] {
+        let at = seen.find(secret);
+        assert!(
+            at.is_none(),
+            "{secret} in {}",
+            &seen[at.unwrap().saturating_sub(300)..]
+        );
+    }
+}
+
 fn check_modes(folder: &Path, at_most: u32) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();

@@ -139,7 +139,8 @@ fn level_3_does_not_start_with_the_key_of_the_file() {
         .lines()
         .find_map(|line| line.strip_prefix("SIMRELAY_BRIDGE_KEY="));
     let folder = tempfile::tempdir().unwrap();
-    let said = run(folder.path(), &["bridge", "--bridge-key", key.unwrap()]);
+    let key = [("SIMRELAY_BRIDGE_KEY", key.unwrap())];
+    let said = run_in_environment(folder.path(), &["bridge"], &key);
     assert_eq!(said.code, Some(1));
     assert!(said.stderr.contains("16 characters"), "{}", said.stderr);
 }

@@ -30,7 +30,7 @@ pub(crate) use packet::{
 };
 pub(crate) use python::python;
 pub(crate) use service::{Reply, WebService};
-pub(crate) use simrelay::{Simrelay, run, told};
+pub(crate) use simrelay::{Simrelay, bridge_login, run, run_in_environment, secret_file, told};
 pub(crate) use tool::{mosquitto_pub, mosquitto_sub};
 
 use std::time::{Duration, Instant};

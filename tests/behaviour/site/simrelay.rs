@@ -3,7 +3,7 @@
 use super::{Configuration, Device, Http, SOON, entry_point, sim_address, wait_until};
 use serde_json::Value;
 use std::ffi::OsStr;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -343,10 +343,16 @@ pub(crate) struct Output {
 
 /// Runs the program to its end in `folder`.
 pub(crate) fn run(folder: &Path, arguments: &[&str]) -> Output {
+    run_in_environment(folder, arguments, &[])
+}
+
+/// The same with these environment variables.
+pub(crate) fn run_in_environment(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     let output = Command::new("timeout")
         .arg(SOON.as_secs().to_string())
         .arg(PROGRAM)
         .args(arguments)
+        .envs(environment.iter().copied())
         .current_dir(folder)
         .stdin(Stdio::null())
         .output()
@@ -379,4 +385,19 @@ pub(crate) fn told(folder: &Path, flags: &[&str], last: &str) -> String {
     let said = log.text();
     assert!(said.contains(last), "no {last:?} in what it said:\n{said}");
     said
+}
+
+/// A file with a secret, which goes when this is dropped.
+pub(crate) fn secret_file(secret: &str) -> tempfile::TempPath {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    writeln!(file, "{secret}").unwrap();
+    file.into_temp_path()
+}
+
+/// The flags by which the bridge, or the doctor in its place, logs in at its broker.
+pub(crate) fn bridge_login<'a>(user: &'a str, password: &'a Path) -> [&'a str; 4] {
+    let file = password.to_str().unwrap();
+    let user = ["--bridge-broker-user", user];
+    let password = ["--bridge-broker-password-file", file];
+    [user[0], user[1], password[0], password[1]]
 }

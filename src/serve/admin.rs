@@ -1,0 +1,64 @@
+//! The admin API: bound, served, ended.
+
+use super::error::StartError;
+use crate::api::{self, ApiState};
+use crate::server_tls::Certificate;
+use crate::settings::ApiArgs;
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
+
+/// How long an answer that is being written may take at the end.
+const LAST_ANSWER: Duration = Duration::from_secs(1);
+
+/// The admin API while it runs.
+pub(super) struct Admin {
+    address: SocketAddr,
+    /// It ends when this is gone.
+    stop: oneshot::Sender<()>,
+    serving: JoinHandle<()>,
+}
+
+impl Admin {
+    pub(super) async fn start(
+        address: SocketAddr,
+        settings: &ApiArgs,
+        state: ApiState,
+    ) -> Result<Self, StartError> {
+        let certificate = settings.tls().map(Certificate::open).transpose()?;
+        let failed = |source| StartError::Api { address, source };
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        if certificate.is_none() && !address.ip().is_loopback() {
+            tracing::warn!(%address, "the admin API is plain HTTP, as --api-allow-plain says: its token can be read on the way");
+        }
+        let tls = certificate
+            .as_ref()
+            .map(|certificate| TlsAcceptor::from(certificate.config()));
+        if let Some(certificate) = certificate {
+            tokio::spawn(certificate.watch());
+        }
+        let (stop, stopped) = oneshot::channel::<()>();
+        let shutdown = async move { drop(stopped.await) };
+        let most = settings.max_connections;
+        let serving = tokio::spawn(api::serve(listener, tls, state, most, shutdown));
+        Ok(Self {
+            address,
+            stop,
+            serving,
+        })
+    }
+
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// An answer that is being written may end; one that never ends does not hold the exit up.
+    pub(super) async fn shut_down(self) {
+        drop(self.stop);
+        let _ = tokio::time::timeout(LAST_ANSWER, self.serving).await;
+    }
+}
