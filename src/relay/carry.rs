@@ -22,6 +22,9 @@ const READ: usize = 64 * 1024;
 const TURN: usize = 2;
 /// How long the other side may take once one has ended.
 const LINGER: Duration = Duration::from_secs(10);
+/// How long a broker may take to close after a DISCONNECT, as it has to ([MQTT-3.14.4-3]), before it is told by a FIN
+/// as well. Who closes first keeps the port for a minute, and this end has few of them towards one broker.
+const DUE: Duration = Duration::from_millis(250);
 
 thread_local! {
     static SCRATCH: RefCell<(Vec<u8>, Scratch)> = RefCell::new((vec![0; READ], Scratch::default()));
@@ -233,19 +236,18 @@ where
     /// The first reason stands; from then on the other side has [`LINGER`] to take what is on its way.
     fn end_with(&mut self, ending: Ending) {
         if self.ending.is_none() {
-            let until = Box::pin(sleep(LINGER));
+            let patience = match ending {
+                Ending::DeviceDisconnected => DUE,
+                _ => LINGER,
+            };
+            let until = Box::pin(sleep(patience));
             self.ending = Some(Box::new(Lingering { ending, until }));
         }
     }
 
-    /// Passes the device's end of stream on, as half a close: the broker may still have answers. Behind a
-    /// DISCONNECT too: a broker that is in no hurry to close ([MQTT-3.14.4-3]) would keep two sockets open.
+    /// Passes the device's end of stream on, as half a close: the broker may still have answers.
     fn poll_tell_broker(&mut self, cx: &mut Context<'_>) -> Result<(), Ending> {
-        let device_ended = matches!(
-            self.ending(),
-            Some(Ending::DeviceClosed | Ending::DeviceDisconnected)
-        );
-        if !self.broker_told && device_ended {
+        if !self.broker_told && matches!(self.ending(), Some(Ending::DeviceClosed)) {
             match Pin::new(&mut self.broker).poll_shutdown(cx) {
                 Poll::Pending => return Ok(()),
                 Poll::Ready(Ok(())) => self.broker_told = true,
@@ -378,6 +380,14 @@ where
             return Poll::Pending;
         };
         ready!(lingering.until.as_mut().poll(cx));
+        if !self.broker_told && matches!(lingering.ending, Ending::DeviceDisconnected) {
+            lingering.until.as_mut().reset(Instant::now() + LINGER);
+            self.broker_told = true;
+            // What becomes of it shows when the broker is read, or when its time is over.
+            let _ = Pin::new(&mut self.broker).poll_shutdown(cx);
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         Poll::Ready(self.ended(Ending::BrokerClosed))
     }
 }

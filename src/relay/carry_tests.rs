@@ -171,7 +171,7 @@ async fn after_half_a_close_the_broker_may_still_answer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_disconnect_arrives_and_a_broker_that_does_not_close_is_left_alone() {
+async fn a_disconnect_arrives_and_a_broker_that_does_not_close_is_told_by_a_fin_and_then_left_alone() {
     let mut site = site(0, 64);
     site.device
         .write_all(&[PUBLISH.as_slice(), &DISCONNECT, &PUBLISH].concat())
@@ -180,9 +180,13 @@ async fn a_disconnect_arrives_and_a_broker_that_does_not_close_is_left_alone() {
     let mut seen = [0; 8];
     site.broker.read_exact(&mut seen).await.unwrap();
     assert_eq!(seen, [PUBLISH.as_slice(), &DISCONNECT].concat()[..]);
-    let (ending, elapsed) = site.ending().await;
+    let sent = Instant::now();
+    assert_eq!(site.broker.read(&mut seen).await.unwrap(), 0);
+    assert!(about(sent.elapsed(), DUE.as_secs_f32()), "{:?}", sent.elapsed());
+    let ending = site.carried.await.unwrap();
     assert!(matches!(ending, Ending::DeviceDisconnected), "{ending}");
-    assert!(about(elapsed, LINGER.as_secs_f32()), "{elapsed:?}");
+    let elapsed = sent.elapsed();
+    assert!(about(elapsed, (DUE + LINGER).as_secs_f32()), "{elapsed:?}");
 }
 
 #[tokio::test(start_paused = true)]

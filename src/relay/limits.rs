@@ -13,8 +13,8 @@ const HANDSHAKES: usize = 5000;
 const STRANGERS: usize = 100;
 /// New connections a second of one SIM unless told otherwise.
 const RATE: u32 = 100;
-/// Connections let in a second in all unless told otherwise: a fleet of 9,000 is back in two seconds.
-const ACCEPTS: u32 = 5000;
+/// Connections let in a second in all unless told otherwise: more than a core lets in.
+const ACCEPTS: u32 = 20_000;
 /// No default is larger; a container's descriptor limit may be a thousand million.
 const MOST: u64 = 500_000;
 

@@ -67,7 +67,7 @@ pub struct LimitArgs {
     #[arg(
         long = "relay-max-rate",
         env = "SIMRELAY_RELAY_MAX_RATE",
-        default_value = "5000",
+        default_value = "20000",
         value_name = "N",
         global = true
     )]
