@@ -6,7 +6,7 @@ use super::names;
 use super::packet::{Publish, Publishes};
 use super::payload::Expected;
 use super::rig::Rig;
-use super::sink::Downlink;
+use super::seen::Downlink;
 use super::times::{Pace, Times};
 use std::time::Instant;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -36,6 +36,8 @@ mod proxy;
 mod proxy_files;
 mod rig;
 mod rounds;
+mod route;
+mod seen;
 mod sink;
 mod sink_connection;
 mod stalls;

@@ -4,7 +4,7 @@ use super::cores::{self, Placement};
 use super::names;
 use super::process::Process;
 use super::proxy_files::{entrypoints, haproxy_cfg};
-use super::sink::Broker;
+use super::route::Route;
 use std::fmt;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::ops::Deref;
@@ -48,28 +48,6 @@ fn haproxy() -> Option<&'static str> {
             .is_ok()
     };
     ["haproxy", "/usr/sbin/haproxy"].into_iter().find(answers)
-}
-
-/// Which devices go to which broker.
-#[derive(Debug, Clone)]
-pub struct Route {
-    pub first: u64,
-    pub devices: u64,
-    /// Over how many groups their SIMs are spread.
-    pub groups: u64,
-    pub broker: Broker,
-}
-
-impl Route {
-    /// Devices from number 0 on, in one group.
-    pub fn of(devices: u64, broker: Broker) -> Self {
-        Self {
-            first: 0,
-            devices,
-            groups: 1,
-            broker,
-        }
-    }
 }
 
 /// How it is started.

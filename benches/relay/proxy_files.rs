@@ -2,7 +2,7 @@
 
 use super::authority::BROKER_NAME;
 use super::names;
-use super::proxy::Route;
+use super::route::Route;
 use super::sink::Broker;
 use std::fmt::Write;
 use std::net::SocketAddr;

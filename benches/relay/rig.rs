@@ -1,7 +1,8 @@
 //! One measurement: a fresh broker stub, a fresh proxy before it, and the devices.
 
 use super::device::{self, Device};
-use super::proxy::{Kind, Proxy, Route, Setup};
+use super::proxy::{Kind, Proxy, Setup};
+use super::route::Route;
 use super::sink::{Door, Sink};
 
 pub struct Rig {

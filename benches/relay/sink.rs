@@ -1,32 +1,17 @@
 //! A broker stub: says yes to everybody, acknowledges, and checks every message against what was sent.
 
 use super::authority::Authority;
-use super::names;
-use super::payload::{Expected, LargePayload};
+use super::payload::LargePayload;
+use super::seen::{Downlink, Seen};
 use super::sink_connection::serve;
 use rustls::{HandshakeKind, ServerConfig};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
-use tokio::io::AsyncWrite;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
-
-/// What the broker sends to a device with.
-pub type Downlink = Box<dyn AsyncWrite + Unpin + Send>;
-
-/// What the stub saw.
-#[derive(Default)]
-pub struct Seen {
-    pub messages: AtomicU64,
-    pub handshakes: AtomicU64,
-    pub resumed: AtomicU64,
-    pub fault: Mutex<Option<String>>,
-    pub subscribers: Mutex<Vec<(u64, Downlink)>>,
-    pub large: LargePayload,
-}
 
 /// How a proxy comes to the stub.
 #[derive(Debug, Clone)]
@@ -161,10 +146,4 @@ async fn one(stream: TcpStream, tls: Option<Arc<ServerConfig>>, seen: Arc<Seen>)
     if let Err(fault) = ended {
         seen.fault.lock().unwrap().get_or_insert(fault);
     }
-}
-
-/// What a device of this client id has to publish.
-pub fn expected(client_id: &[u8]) -> Option<(u64, Expected)> {
-    let device = names::device(client_id)?;
-    Some((device, Expected::new(names::uplink_topic(device), device)))
 }

@@ -3,7 +3,7 @@
 use super::names;
 use super::packet::{CONNACK, Header, PINGRESP, Publish};
 use super::payload::Expected;
-use super::sink::{Seen, expected};
+use super::seen::Seen;
 use std::sync::atomic::Ordering::Relaxed;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
@@ -166,4 +166,10 @@ impl Session {
         }
         Ok(())
     }
+}
+
+/// What a device of this client id has to publish.
+fn expected(client_id: &[u8]) -> Option<(u64, Expected)> {
+    let device = names::device(client_id)?;
+    Some((device, Expected::new(names::uplink_topic(device), device)))
 }

@@ -8,7 +8,8 @@ mod probe;
 
 use super::cores::Placement;
 use super::options::Options;
-use super::proxy::{Kind, Proxy, Route, Setup};
+use super::proxy::{Kind, Proxy, Setup};
+use super::route::Route;
 use super::sink::{Door, Sink};
 use super::times::Times;
 use burden::Burden;
