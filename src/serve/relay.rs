@@ -39,7 +39,9 @@ pub(super) fn start(
     };
     let store = Arc::clone(store) as Arc<dyn Store>;
     let local = LocalAddresses::new(&settings.upstream_bind)?;
-    let upstream = Upstream::new(Deadlines::default()).dialling_from(local);
+    let upstream = Upstream::new(Deadlines::default())
+        .with_system_roots()
+        .dialling_from(local);
     Ok(Relay::start(
         &relay,
         store,

@@ -61,6 +61,13 @@ impl Upstream {
         }
     }
 
+    /// Reads the trust anchors of this machine now rather than for the first broker that talks TLS.
+    #[must_use]
+    pub fn with_system_roots(self) -> Self {
+        self.tls.load_system_roots();
+        self
+    }
+
     /// Dials from these addresses of this machine.
     #[must_use]
     pub fn dialling_from(self, local: LocalAddresses) -> Self {

@@ -9,8 +9,9 @@ use rustls::pki_types::ServerName;
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// TLS 1.3 tickets kept for one client configuration, which is for one destination.
-const MAX_TICKETS: usize = 4096;
+/// TLS 1.3 tickets kept for one client configuration, which is for one destination. A handshake takes one and brings
+/// two or more, so this is how many handshakes may be under way at once and all be short; each takes some 2 kB.
+const MAX_TICKETS: usize = 1024;
 
 /// The session store of one client configuration. It serves one destination, so server names are not told apart.
 #[derive(Default)]

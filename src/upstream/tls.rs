@@ -45,7 +45,10 @@ struct Made {
 #[derive(Debug)]
 pub(super) struct TlsClients {
     configs: Cache<Key, Made>,
-    roots: OnceLock<Arc<RootCertStore>>,
+    system: OnceLock<Arc<RootCertStore>>,
+    /// Trust anchors of the system and of credentials with these CA certificates: one set for all credentials that
+    /// bring the same, because a set takes 100 kB and each device may have a credential.
+    roots: Cache<Vec<CertificateDer<'static>>, Arc<RootCertStore>>,
 }
 
 impl TlsClients {
@@ -55,8 +58,32 @@ impl TlsClients {
                 .max_capacity(100_000)
                 .time_to_idle(UNUSED)
                 .build(),
-            roots: OnceLock::new(),
+            system: OnceLock::new(),
+            roots: Cache::builder().max_capacity(10_000).time_to_idle(UNUSED).build(),
         }
+    }
+
+    /// Reads the system's trust anchors, which takes some milliseconds, in which a worker would carry nothing.
+    pub(super) fn load_system_roots(&self) {
+        self.system.get_or_init(system_roots);
+    }
+
+    /// What a broker's certificate is checked against.
+    fn roots(&self, credential: Option<&TlsCredential>) -> Result<Arc<RootCertStore>, rustls::Error> {
+        let system = self.system.get_or_init(system_roots);
+        let Some(x509) = credential.map(|c| &c.x509).filter(|x509| !x509.ca.is_empty()) else {
+            return Ok(Arc::clone(system));
+        };
+        let build = || {
+            let mut roots = RootCertStore::clone(system);
+            for certificate in &x509.ca {
+                roots.add(certificate.clone())?;
+            }
+            Ok(Arc::new(roots))
+        };
+        self.roots
+            .try_get_with_by_ref(&x509.ca, build)
+            .map_err(|error: Arc<rustls::Error>| rustls::Error::clone(&error))
     }
 
     /// The configuration for a destination: trust anchors of the system and of the credential, and the
@@ -99,14 +126,7 @@ impl TlsClients {
         destination: &Destination,
         credential: Option<&TlsCredential>,
     ) -> Result<Arc<ClientConfig>, rustls::Error> {
-        let mut roots = Arc::clone(self.roots.get_or_init(system_roots));
-        if let Some(x509) = credential.map(|c| &c.x509).filter(|x509| !x509.ca.is_empty()) {
-            let with_ca = Arc::make_mut(&mut roots);
-            for certificate in &x509.ca {
-                with_ca.add(certificate.clone())?;
-            }
-        }
-        let builder = ClientConfig::builder().with_root_certificates(roots);
+        let builder = ClientConfig::builder().with_root_certificates(self.roots(credential)?);
         let identity = credential.and_then(TlsCredential::identity);
         let protocol = alpn::protocol(destination, identity.is_some());
         let mut config = match identity {
@@ -129,4 +149,42 @@ pub(crate) fn system_roots() -> Arc<RootCertStore> {
         tracing::info!("this machine has no trust store, the built-in trust anchors are used");
     }
     Arc::new(roots)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn authority(name: &str) -> CertificateDer<'static> {
+        let mut params = rcgen::CertificateParams::new([name.to_owned()]).unwrap();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let key = rcgen::KeyPair::generate().unwrap();
+        params.self_signed(&key).unwrap().der().clone()
+    }
+
+    fn credential(id: &str, ca: &[&CertificateDer<'static>]) -> TlsCredential {
+        let x509 = X509Credential {
+            id: CredentialsId::new(id).unwrap(),
+            chain: Vec::new(),
+            key: None,
+            ca: ca.iter().map(|&ca| ca.clone()).collect(),
+            generation: 1,
+        };
+        TlsCredential {
+            x509: Arc::new(x509),
+            present: false,
+        }
+    }
+
+    #[test]
+    fn credentials_with_the_same_ca_share_one_set_of_trust_anchors() {
+        let clients = TlsClients::new();
+        let (one, other) = (authority("one"), authority("other"));
+        let roots = |ca: &[_]| clients.roots(Some(&credential("x", ca))).unwrap();
+        assert!(Arc::ptr_eq(&roots(&[&one]), &roots(&[&one])));
+        assert!(Arc::ptr_eq(&roots(&[]), &clients.roots(None).unwrap()));
+        let (system, both) = (roots(&[]).len(), roots(&[&one, &other]).len());
+        assert_eq!((roots(&[&one]).len(), both), (system + 1, system + 2));
+        assert_ne!(roots(&[&one]).roots.last(), roots(&[&other]).roots.last());
+    }
 }
