@@ -34,6 +34,8 @@ thread_local! {
 struct Lingering {
     ending: Ending,
     until: Pin<Box<Sleep>>,
+    /// Whether the broker is told by a FIN that no more comes.
+    tells_broker: bool,
 }
 
 /// A connection whose CONNACK said yes.
@@ -240,14 +242,17 @@ where
                 Ending::DeviceDisconnected => DUE,
                 _ => LINGER,
             };
-            let until = Box::pin(sleep(patience));
-            self.ending = Some(Box::new(Lingering { ending, until }));
+            self.ending = Some(Box::new(Lingering {
+                until: Box::pin(sleep(patience)),
+                tells_broker: matches!(ending, Ending::DeviceClosed),
+                ending,
+            }));
         }
     }
 
     /// Passes the device's end of stream on, as half a close: the broker may still have answers.
     fn poll_tell_broker(&mut self, cx: &mut Context<'_>) -> Result<(), Ending> {
-        if !self.broker_told && matches!(self.ending(), Some(Ending::DeviceClosed)) {
+        if !self.broker_told && self.ending.as_ref().is_some_and(|ending| ending.tells_broker) {
             match Pin::new(&mut self.broker).poll_shutdown(cx) {
                 Poll::Pending => return Ok(()),
                 Poll::Ready(Ok(())) => self.broker_told = true,
@@ -380,11 +385,10 @@ where
             return Poll::Pending;
         };
         ready!(lingering.until.as_mut().poll(cx));
-        if !self.broker_told && matches!(lingering.ending, Ending::DeviceDisconnected) {
+        if matches!(lingering.ending, Ending::DeviceDisconnected) && !lingering.tells_broker {
+            // Behind whatever of it the broker has not taken yet.
+            lingering.tells_broker = true;
             lingering.until.as_mut().reset(Instant::now() + LINGER);
-            self.broker_told = true;
-            // What becomes of it shows when the broker is read, or when its time is over.
-            let _ = Pin::new(&mut self.broker).poll_shutdown(cx);
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }

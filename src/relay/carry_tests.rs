@@ -190,6 +190,20 @@ async fn a_disconnect_arrives_and_a_broker_that_does_not_close_is_told_by_a_fin_
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_broker_that_is_slow_after_a_disconnect_gets_all_that_came_before_it() {
+    let mut site = site(0, 64);
+    let sent = [PUBLISH.repeat(20).as_slice(), &DISCONNECT].concat();
+    site.device.write_all(&sent).await.unwrap();
+    tokio::time::sleep(DUE * 4).await;
+    let mut seen = Vec::new();
+    site.broker.read_to_end(&mut seen).await.unwrap();
+    assert_eq!(seen, sent);
+    drop(site.broker);
+    let ending = site.carried.await.unwrap();
+    assert!(matches!(ending, Ending::DeviceDisconnected), "{ending}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_device_that_is_gone_after_its_disconnect_does_not_hold_it_back() {
     let mut site = site(0, 64);
     site.device
