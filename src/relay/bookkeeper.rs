@@ -31,8 +31,8 @@ pub(super) struct Bookkeeper {
     lines_every: u64,
     lines: UsageLines,
     pending: Pending,
-    ledger_complaint: Complaint,
-    logbook_complaint: Complaint,
+    ledger_outage: Outage,
+    logbook_outage: Outage,
 }
 
 impl Bookkeeper {
@@ -43,8 +43,8 @@ impl Bookkeeper {
             lines_every,
             lines: UsageLines::default(),
             pending: Pending::default(),
-            ledger_complaint: Complaint::default(),
-            logbook_complaint: Complaint::default(),
+            ledger_outage: Outage::default(),
+            logbook_outage: Outage::default(),
         }
     }
 
@@ -120,10 +120,10 @@ impl Bookkeeper {
             if written.is_ok() {
                 self.pending = Pending::default();
             }
-            self.ledger_complaint.about(written.err());
+            self.ledger_outage.about(written.err());
         }
         let written = self.books.logbook.flush().await;
-        self.logbook_complaint.about(written.err());
+        self.logbook_outage.about(written.err());
     }
 }
 
@@ -135,9 +135,9 @@ fn complain(pruned: Result<(), impl std::fmt::Display>) {
 
 /// Tells of a failure when it begins, once a minute while it lasts, and when it is over.
 #[derive(Debug, Default)]
-struct Complaint(Option<Instant>);
+struct Outage(Option<Instant>);
 
-impl Complaint {
+impl Outage {
     fn about(&mut self, error: Option<impl std::fmt::Display>) {
         match (error, self.0) {
             (None, None) => {}

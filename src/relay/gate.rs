@@ -1,6 +1,7 @@
 //! Who may come in now: counts what [`Limits`] bounds. A connection asks three times in its life, a packet never.
 
 use super::limits::{Limits, OverLimit};
+use super::pace::one_more;
 use crate::sim::{ByImsi, Sim};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -34,7 +35,7 @@ struct Account {
     handshakes: usize,
     /// Those that are to become one among them.
     connections: usize,
-    /// When the connections opened so far would have come one by one at the limit's pace (ITU-T I.371, GCRA).
+    /// Of the connections opened so far; see [`one_more`].
     paced: Option<Instant>,
 }
 
@@ -129,7 +130,7 @@ impl Inside {
 
 impl Account {
     fn is_in_pace(&mut self, rate: u32, now: Instant) -> bool {
-        let paced = self.paced.map_or(now, |paced| paced.max(now)) + Duration::from_secs(1) / rate.max(1);
+        let paced = one_more(self.paced, Duration::from_secs(1) / rate.max(1), now);
         let is_in_pace = paced <= now + BURST;
         if is_in_pace {
             self.paced = Some(paced);

@@ -9,6 +9,12 @@ use std::time::{Duration, Instant};
 /// How much may be let in at once: short, so that those who are there do not notice a fleet that comes back.
 const BURST: Duration = Duration::from_millis(100);
 
+/// When connections would have come one by one, a `gap` apart, of which the last comes now; `paced` is that of those before
+/// it (ITU-T I.371, GCRA).
+pub(super) fn one_more(paced: Option<Instant>, gap: Duration, now: Instant) -> Instant {
+    paced.map_or(now, |paced| paced.max(now)) + gap
+}
+
 /// Counts who is let in. Who is refused takes next to nothing, and does not count: strangers cannot use it up.
 #[derive(Debug)]
 pub(super) struct Pace {
@@ -19,7 +25,7 @@ pub(super) struct Pace {
 
 #[derive(Debug, Default)]
 struct State {
-    /// When those let in so far would have come one by one at the limit's pace (ITU-T I.371, GCRA).
+    /// See [`one_more`].
     paced: Option<Instant>,
     /// Pauses that nobody was told of.
     pauses: u64,
@@ -39,7 +45,7 @@ impl Pace {
     pub(super) fn count(&self, now: Instant) {
         if let Some(gap) = self.gap {
             let mut state = self.state();
-            state.paced = Some(state.paced.map_or(now, |paced| paced.max(now)) + gap);
+            state.paced = Some(one_more(state.paced, gap, now));
         }
     }
 
