@@ -174,10 +174,15 @@ fn finish_parameter(parameter: &mut Value) {
         ),
         _ => {}
     }
-    // Command line tools send parameters that were not given as empty ones.
+    // Command line tools send parameters that were not given as empty ones; and one value is a list of one.
     let may_be_empty = parameter["in"] == "query" && parameter["required"] != true;
-    if may_be_empty && parameter["schema"]["type"] != "boolean" {
-        parameter["schema"] = json!({ "anyOf": [parameter["schema"], { "const": "" }] });
+    let beside = match parameter["schema"]["type"].as_str() {
+        Some("boolean") => return,
+        Some("array") => json!({ "type": "string" }),
+        _ => json!({ "const": "" }),
+    };
+    if may_be_empty {
+        parameter["schema"] = json!({ "anyOf": [parameter["schema"], beside] });
     }
 }
 
