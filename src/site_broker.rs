@@ -16,6 +16,9 @@ use crate::upstream::{Deadlines, TlsCredential, Upstream, UpstreamError};
 
 /// Seconds between signs of life.
 const KEEP_ALIVE: u16 = 30;
+/// Messages that may be on their way unacknowledged: the MQTT library takes 240 bytes for each of them beforehand, by itself for
+/// 65,535.
+pub(crate) const IN_FLIGHT: u16 = 1000;
 /// How long the way to the broker and its CONNACK may take.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 
@@ -118,6 +121,7 @@ impl SiteBroker {
         let mut options = MqttOptions::new(client_id, (host, self.destination.port));
         options
             .set_keep_alive(KEEP_ALIVE)
+            .set_outgoing_inflight_upper_limit(IN_FLIGHT)
             .set_connect_timeout(CONNECT_WITHIN);
         if let Some((username, password)) = &self.login {
             options.set_credentials(username.clone(), password.0.as_bytes().to_vec());

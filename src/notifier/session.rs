@@ -2,7 +2,7 @@
 //! is always empty, as the notifier publishes nothing and receives with quality of service 1 at most. Which messages
 //! came already is known to the database.
 
-use crate::site_broker::SiteBroker;
+use crate::site_broker::{IN_FLIGHT, SiteBroker};
 use rumqttc::{
     AckMode, MqttOptions, PersistedAckMode, PersistedSession, SessionStore, SessionStoreError,
     SessionStoreKey,
@@ -43,7 +43,7 @@ impl SessionStore for EmptySession {
             client_id: key.client_id().to_owned(),
             clean_start: false,
             session_expiry_interval: Some(EXPIRY),
-            outgoing_inflight_upper_limit: None,
+            outgoing_inflight_upper_limit: Some(IN_FLIGHT),
             ack_mode: PersistedAckMode::Manual,
             last_pkid: 0,
             last_puback: 0,
