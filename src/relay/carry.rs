@@ -2,6 +2,7 @@
 
 use super::admission::{Silence, idle_rule};
 use super::outbox::Outbox;
+use super::portion::{self, Portion};
 use super::registry::{Asked, Connection};
 use super::streams::Streams;
 use super::{Administrative, Ending};
@@ -16,9 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::yield_now;
 use tokio::time::{Instant, Sleep, sleep};
 
-/// How much is read at once, into the one buffer that a worker's connections share.
-const READ: usize = 64 * 1024;
-/// Reads of one direction before other connections get their turn: 128 KiB may be 65,000 packets.
+/// Reads of one direction before other connections get their turn.
 const TURN: usize = 2;
 /// How long the other side may take once one has ended.
 const LINGER: Duration = Duration::from_secs(10);
@@ -27,7 +26,8 @@ const LINGER: Duration = Duration::from_secs(10);
 const DUE: Duration = Duration::from_millis(250);
 
 thread_local! {
-    static SCRATCH: RefCell<(Vec<u8>, Scratch)> = RefCell::new((vec![0; READ], Scratch::default()));
+    /// What is read goes into the one buffer that a worker's connections share.
+    static SCRATCH: RefCell<(Vec<u8>, Scratch)> = RefCell::new((vec![0; portion::LARGEST], Scratch::default()));
 }
 
 /// A connection that is about to end.
@@ -49,6 +49,10 @@ pub(super) struct Carry<D, B, S> {
     /// What the connection will have ended with, once what is on its way has arrived. Boxed, as nearly
     /// always there is none.
     ending: Option<Box<Lingering>>,
+    /// How much is read from the device next.
+    uplink: Portion,
+    /// How much is read from the broker next.
+    downlink: Portion,
     /// No more comes from the device.
     device_done: bool,
     /// The device cannot be written to any more.
@@ -74,6 +78,8 @@ where
             to_device: Outbox::default(),
             connection,
             ending: None,
+            uplink: Portion::default(),
+            downlink: Portion::default(),
             device_done: false,
             device_gone: false,
             broker_told: false,
@@ -169,7 +175,7 @@ where
     #[inline]
     fn read_up(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
         SCRATCH.with_borrow_mut(|(input, scratch)| {
-            let mut buf = ReadBuf::new(input);
+            let mut buf = ReadBuf::new(&mut input[..self.uplink.size()]);
             if let Err(error) = ready!(Pin::new(&mut self.device).poll_read(cx, &mut buf)) {
                 return Poll::Ready(Err(Ending::DeviceLost(error)));
             }
@@ -182,6 +188,7 @@ where
             self.connection.is_alive(Instant::now().into_std());
             let passed = self.streams.up(input, scratch);
             self.connection.counters.from_device(input.len(), passed.received);
+            self.uplink = Portion::after(input.len(), passed.received);
             let sent = self
                 .to_broker
                 .send(&mut self.broker, cx, passed.bytes, passed.requests);
@@ -300,7 +307,7 @@ where
     #[inline]
     fn read_down(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
         SCRATCH.with_borrow_mut(|(input, scratch)| {
-            let mut buf = ReadBuf::new(input);
+            let mut buf = ReadBuf::new(&mut input[..self.downlink.size()]);
             if let Err(error) = ready!(Pin::new(&mut self.broker).poll_read(cx, &mut buf)) {
                 return Poll::Ready(Err(self.broker_lost(error)));
             }
@@ -317,6 +324,7 @@ where
             self.connection
                 .counters
                 .from_broker(input.len(), scanned.requests);
+            self.downlink = Portion::after(input.len(), scanned.requests);
             log_requests(&self.connection, "downlink", "broker", scanned.requests);
             let bytes = if self.device_gone { &[] } else { bytes };
             let sent = self.to_device.send(&mut self.device, cx, bytes, scanned.requests);

@@ -6,12 +6,14 @@
 //! | `worker` | a thread, its listeners and its connections |
 //! | `limits`, `gate` | how much devices may take, together and each; who may come in now |
 //! | `pace` | how fast connections are let in, all together |
+//! | `turnstile` | opening connections take a few steps at a time, so that open ones are served meanwhile |
 //! | `admission` | may this SIM connect, where to and how: no I/O |
 //! | `device`, `caller` | a device that is connecting, and what is known about it |
 //! | `context` | what every connection needs |
 //! | `handshake` | from accept to the broker's CONNACK |
 //! | `seen` | as whom the broker sees the device |
 //! | `carry` | the steady state: both directions in one poll |
+//! | `portion` | how much of a stream is read at once |
 //! | `wheel` | when the idle rule looks at which connection |
 //! | `streams` | what is done to the bytes of both directions, by platform version |
 //! | `outbox` | what a socket did not take yet |
@@ -43,6 +45,7 @@ mod line_budget;
 mod listen;
 mod outbox;
 mod pace;
+mod portion;
 mod pulse;
 mod refusal;
 mod registry;
@@ -52,6 +55,7 @@ mod streams;
 mod tally;
 mod token_watch;
 mod tokens;
+mod turnstile;
 mod wheel;
 mod worker;
 

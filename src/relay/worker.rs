@@ -7,10 +7,12 @@ use super::gate::Place;
 use super::handshake::{self, ByVersion, Carried, Opened};
 use super::registry::Seat;
 use super::streams::Streams;
+use super::turnstile::in_turn;
 use super::wheel::TICK;
 use super::{Ending, Pulse, Refusal, journal};
 use crate::complaint::Complaint;
 use crate::mqtt::{Version, disconnect};
+use crate::upstream::gather_entropy;
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -20,8 +22,11 @@ use std::task::{Context as TaskContext, Poll, ready};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
+use tokio::task::yield_now;
 use tokio::time::{Instant, interval, sleep, timeout};
 
+/// Connections that are accepted before the open ones are looked at again.
+const AT_ONCE: u32 = 16;
 /// How long accepting rests when the system has no more descriptors.
 const REST: Duration = Duration::from_millis(100);
 
@@ -33,6 +38,7 @@ pub(super) fn run(
     pulse: Pulse,
     grace: Duration,
 ) -> io::Result<()> {
+    gather_entropy();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -74,8 +80,11 @@ async fn tick(context: Arc<Context>, worker: usize) {
 
 async fn accept(listener: TcpListener, context: Arc<Context>, worker: usize, alive: mpsc::Sender<()>) {
     let mut complaint = Complaint::default();
-    loop {
+    for turn in (1..=AT_ONCE).cycle() {
         hold_the_pace(&context).await;
+        if turn == AT_ONCE {
+            yield_now().await;
+        }
         match listener.accept().await {
             Ok((stream, peer)) => {
                 if let Some((caller, place)) = let_in(peer, &context) {
@@ -139,7 +148,8 @@ async fn admit(
     worker: usize,
     alive: mpsc::Sender<()>,
 ) {
-    if let Some(Opened { carry, seat }) = handshake::open(stream, caller, place, &context, worker).await {
+    let opened = in_turn(handshake::open(stream, caller, place, &context, worker)).await;
+    if let Some(Opened { carry, seat }) = opened {
         match carry {
             ByVersion::V201509(carry) => Life::begin(carry, seat, alive),
             ByVersion::V201912(carry) => Life::begin(carry, seat, alive),

@@ -26,7 +26,7 @@ pub use dial::{Deadlines, Upstream};
 pub use local::{InvalidLocalAddress, LocalAddresses};
 pub use stream::BrokerStream;
 pub use tls::TlsCredential;
-pub(crate) use tls::system_roots;
+pub(crate) use tls::{gather_entropy, system_roots};
 
 use std::io;
 use std::net::SocketAddr;

@@ -6,6 +6,7 @@ use crate::credential::{CredentialsId, X509Credential};
 use crate::entrypoint::Destination;
 use moka::sync::Cache;
 use rustls::client::Resumption;
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 use std::sync::{Arc, OnceLock};
@@ -136,6 +137,15 @@ impl TlsClients {
         config.alpn_protocols = protocol.map(<[u8]>::to_vec).into_iter().collect();
         config.resumption = Resumption::store(Arc::new(Tickets::default()));
         Ok(Arc::new(config))
+    }
+}
+
+/// Has this thread gather what its random numbers begin with: some 40 ms, in which a worker would carry nothing if the
+/// first handshake asked for it.
+pub(crate) fn gather_entropy() {
+    if let Some(provider) = CryptoProvider::get_default() {
+        // What stands against it, the first handshake will say.
+        let _ = provider.secure_random.fill(&mut [0; 32]);
     }
 }
 
