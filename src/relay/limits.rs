@@ -42,7 +42,7 @@ impl Limits {
     /// more than half of it, and strangers a tenth.
     #[must_use]
     pub fn of(descriptors: u64) -> Self {
-        let spare = 100 + descriptors / 20;
+        let spare = 100 + descriptors / 25;
         let connections = (descriptors.saturating_sub(spare) / 2).clamp(10, MOST) as usize;
         Self::sharing(connections)
     }
@@ -157,9 +157,9 @@ mod tests {
     fn a_connection_takes_two_descriptors_and_nobody_gets_all() {
         for (descriptors, connections, per_sim, strangers) in [
             (0, 10, 5, 1),
-            (256, 72, 36, 7),
-            (1024, 436, 218, 43),
-            (20_000, 9450, 1000, 100),
+            (256, 73, 36, 7),
+            (1024, 442, 221, 44),
+            (20_000, 9550, 1000, 100),
             (1 << 30, 500_000, 1000, 100),
         ] {
             let limits = Limits::of(descriptors);

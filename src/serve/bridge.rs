@@ -3,7 +3,7 @@
 use super::error::StartError;
 use super::signals::Signals;
 use super::systemd::{self, Vitals};
-use crate::bridge::Bridge;
+use crate::bridge::{Bridge, BridgeSettings};
 use crate::database;
 use crate::private_file;
 use crate::settings::{LogFormat, Settings};
@@ -28,10 +28,11 @@ impl Running {
     /// Starts the bridge, unless it is switched off.
     pub(super) async fn start(
         settings: &Settings,
+        bridge: Option<BridgeSettings>,
         embedded: Option<SocketAddr>,
         pool: &SqlitePool,
     ) -> Result<Option<Self>, StartError> {
-        let Some(bridge) = settings.bridge.settings()? else {
+        let Some(bridge) = bridge else {
             return Ok(None);
         };
         let broker = settings.bridge.site_broker(embedded)?;
@@ -78,8 +79,9 @@ fn claim(data: &Path) -> Result<File, StartError> {
 /// [`StartError`] names what keeps it from starting.
 pub async fn bridge(settings: &Settings, format: LogFormat) -> Result<(), StartError> {
     let mut signals = Signals::catch()?;
+    let asked = settings.bridge.settings()?;
     let pool = database::open(&settings.data).await?;
-    let running = Running::start(settings, None, &pool)
+    let running = Running::start(settings, asked, None, &pool)
         .await?
         .ok_or(StartError::BridgeOff)?;
     show(&running, format);

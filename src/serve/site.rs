@@ -72,7 +72,9 @@ impl Site {
     async fn start(settings: &Settings) -> Result<Self, StartError> {
         // Refused before anything starts.
         let admin_address = settings.api.address()?;
+        let bridge = settings.bridge.settings()?;
         let descriptors = descriptors::raise();
+        descriptors::make_room(descriptors);
         // First, as the configuration of a first run leads to it.
         let broker = start_broker(settings).await?;
         let store = configuration::open(settings, broker)?;
@@ -85,7 +87,7 @@ impl Site {
         let share = broker.map_or(descriptors, |_| descriptors / 3 * 2);
         let books = Books::new(&pool);
         let relay = relay::start(settings, &store, &credentials, books, sessions, share)?;
-        let bridge = Running::start(settings, broker, &pool).await?;
+        let bridge = Running::start(settings, bridge, broker, &pool).await?;
         let mut site = Self {
             descriptors,
             readiness: Readiness::starting(pool.clone()),
