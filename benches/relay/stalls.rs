@@ -102,11 +102,12 @@ fn one_round(kind: Kind, placement: Placement, size: Size) -> Vec<(Burden, Sampl
         .build()
         .unwrap();
     runtime.block_on(async { burdened.serve() });
+    let mut crowd = Vec::new();
     for burden in Burden::all(kind) {
         // What the one before has left over is not this one's.
         std::thread::sleep(size.quiet / 5);
         let began = Instant::now();
-        burden::put_on(burden, &runtime, &proxy, &burdened, &routes, size);
+        burden::put_on(burden, &mut crowd, &runtime, &proxy, &burdened, &routes, size);
         phases.push((burden, began, Instant::now()));
     }
     let samples = probe.stop();

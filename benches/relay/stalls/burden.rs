@@ -1,7 +1,7 @@
 //! What else the proxy is given to do.
 
 use crate::api::Caller;
-use crate::device::{connect, connect_all, puback, try_connect};
+use crate::device::{Device, connect, connect_all, puback, try_connect};
 use crate::large;
 use crate::packet::{Publishes, publish_head};
 use crate::proxy::{Kind, Proxy};
@@ -19,6 +19,7 @@ pub enum Burden {
     Nothing,
     Large,
     Storm,
+    Leave,
     Put,
     Edit,
     Counting,
@@ -30,6 +31,7 @@ impl fmt::Display for Burden {
             Self::Nothing => "none",
             Self::Large => "one device sends 200 MB",
             Self::Storm => "2,000 connections at once, TLS to the broker",
+            Self::Leave => "the same 2,000 leave at once",
             Self::Put => "PUT, 100,000 SIMs in the file",
             Self::Edit => "the file of 100,000 SIMs edited by hand",
             Self::Counting => "2,000 SIMs counted into ledger and log every second",
@@ -40,7 +42,13 @@ impl fmt::Display for Burden {
 impl Burden {
     /// Those that this proxy knows.
     pub fn all(kind: Kind) -> Vec<Self> {
-        let mut all = vec![Self::Nothing, Self::Large, Self::Storm, Self::Counting];
+        let mut all = vec![
+            Self::Nothing,
+            Self::Large,
+            Self::Storm,
+            Self::Leave,
+            Self::Counting,
+        ];
         if kind == Kind::Simrelay {
             all.extend([Self::Put, Self::Edit]);
         }
@@ -48,8 +56,16 @@ impl Burden {
     }
 }
 
-/// Comes back when it is over.
-pub fn put_on(burden: Burden, runtime: &Runtime, proxy: &Proxy, sink: &Sink, routes: &[Route], size: Size) {
+/// Comes back when it is over. `crowd` are those who came in a storm and have not left.
+pub fn put_on(
+    burden: Burden,
+    crowd: &mut Vec<Device>,
+    runtime: &Runtime,
+    proxy: &Proxy,
+    sink: &Sink,
+    routes: &[Route],
+    size: Size,
+) {
     let before = sink.messages();
     match burden {
         Burden::Nothing => std::thread::sleep(size.quiet),
@@ -57,7 +73,11 @@ pub fn put_on(burden: Burden, runtime: &Runtime, proxy: &Proxy, sink: &Sink, rou
             send_large(proxy, sink, routes[PLAIN].first, size).await;
             sink.arrived(before + 1).await;
         }),
-        Burden::Storm => storm(runtime, proxy, &routes[TLS]),
+        Burden::Storm => *crowd = storm(runtime, proxy, &routes[TLS]),
+        Burden::Leave => {
+            crowd.clear();
+            std::thread::sleep(size.quiet / 5);
+        }
         Burden::Counting => {
             let sent = count(runtime, proxy, &routes[PLAIN], size.counting);
             runtime.block_on(sink.arrived(before + sent));
@@ -75,7 +95,7 @@ async fn send_large(proxy: &Proxy, sink: &Sink, number: u64, size: Size) {
 }
 
 /// Everybody at once; over when all are in, or not let in.
-fn storm(runtime: &Runtime, proxy: &Proxy, route: &Route) {
+fn storm(runtime: &Runtime, proxy: &Proxy, route: &Route) -> Vec<Device> {
     let address = proxy.address(TLS);
     let mut coming = JoinSet::new();
     for number in route.first..route.first + route.devices {
@@ -90,6 +110,7 @@ fn storm(runtime: &Runtime, proxy: &Proxy, route: &Route) {
             came.len()
         );
     }
+    came.into_iter().flatten().collect()
 }
 
 /// Every device of a route sends a message a second; how many there were.
