@@ -6,7 +6,7 @@
 //! | `worker` | a thread, its listeners and its connections |
 //! | `limits`, `gate` | how much devices may take, together and each; who may come in now |
 //! | `pace` | how fast connections are let in, all together |
-//! | `turnstile` | opening connections take a few steps at a time, so that open ones are served meanwhile |
+//! | `turnstile` | connections open and end a few steps at a time, so that the others are served meanwhile |
 //! | `admission` | may this SIM connect, where to and how: no I/O |
 //! | `device`, `caller` | a device that is connecting, and what is known about it |
 //! | `context` | what every connection needs |

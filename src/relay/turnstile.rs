@@ -1,4 +1,5 @@
-//! Lets connections open a few steps at a time, so that a fleet that comes back does not hold up who is connected.
+//! Lets connections open and end a few steps at a time, so that a fleet that comes or goes, or a broker that restarts, does
+//! not hold up all others.
 
 use std::cell::LazyCell;
 use std::pin::pin;
@@ -16,7 +17,7 @@ thread_local! {
     static TURNSTILE: LazyCell<Arc<Turnstile>> = LazyCell::new(|| Arc::new(Turnstile::new()));
 }
 
-/// What a worker's opening connections go through, one step after the other, first come first served.
+/// What a worker's connections go through when they open and when they end, one step after the other, first come first served.
 struct Turnstile {
     passes: Arc<Semaphore>,
     /// Passes used since the sockets were looked at.

@@ -172,7 +172,7 @@ impl<S: Streams + Unpin + Send + 'static> Life<S> {
     }
 }
 
-impl<S: Streams + Unpin> Future for Life<S> {
+impl<S: Streams + Unpin + Send + 'static> Future for Life<S> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<()> {
@@ -181,12 +181,17 @@ impl<S: Streams + Unpin> Future for Life<S> {
         };
         let ending = ready!(Pin::new(carry).poll(cx));
         if let Some((carry, seat)) = self.open.take() {
-            journal::closed(seat.books(), carry.connection(), &ending);
-            drop(seat);
-            part(carry, &ending, self.alive.clone());
+            tokio::spawn(in_turn(end(carry, seat, ending, self.alive.clone())));
         }
         Poll::Ready(())
     }
+}
+
+/// Writes the end of a connection down, and closes it.
+async fn end<S: Streams + Unpin>(carry: Carried<S>, seat: Seat, ending: Ending, alive: mpsc::Sender<()>) {
+    journal::closed(seat.books(), carry.connection(), &ending);
+    drop(seat);
+    part(carry, &ending, alive);
 }
 
 /// Closes both sockets, the device's with a last word where it may be heard.
