@@ -1,7 +1,6 @@
 //! Lets connections open and end a few steps at a time, so that a fleet that comes or goes, or a broker that restarts, does
 //! not hold up all others.
 
-use std::cell::LazyCell;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,7 +13,7 @@ use tokio_util::sync::PollSemaphore;
 const AT_ONCE: usize = 8;
 
 thread_local! {
-    static TURNSTILE: LazyCell<Arc<Turnstile>> = LazyCell::new(|| Arc::new(Turnstile::new()));
+    static TURNSTILE: Arc<Turnstile> = Arc::new(Turnstile::new());
 }
 
 /// What a worker's connections go through when they open and when they end, one step after the other, first come first served.
@@ -48,7 +47,7 @@ impl Turnstile {
 
 /// Does `work`, each of its steps when it is its turn among those of this worker.
 pub(super) async fn in_turn<F: Future>(work: F) -> F::Output {
-    let turnstile = TURNSTILE.with(|turnstile| Arc::clone(turnstile));
+    let turnstile = TURNSTILE.with(Arc::clone);
     let mut passes = PollSemaphore::new(Arc::clone(&turnstile.passes));
     let mut work = pin!(work);
     std::future::poll_fn(|cx| {
