@@ -20,6 +20,13 @@ pub fn expires(values: &Values) -> Option<i64> {
     chain.into_iter().chain(authorities).min()
 }
 
+/// When the first of these certificates runs out, in seconds since 1970; `None` if there is none, or one cannot be read.
+#[must_use]
+pub fn runs_out(chain: &[CertificateDer<'_>]) -> Option<i64> {
+    let ends: Option<Vec<_>> = chain.iter().map(not_after).collect();
+    ends?.into_iter().min()
+}
+
 fn not_after(certificate: &CertificateDer<'_>) -> Option<i64> {
     let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
     Some(parsed.validity().not_after.timestamp())

@@ -11,7 +11,7 @@ use crate::upstream::Upstream;
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::{oneshot, watch};
@@ -119,11 +119,21 @@ impl Relay {
         });
         let pulse = Pulse::new(count);
         let mut workers = Vec::new();
+        let (accepting, accepts) = mpsc::channel();
         for (number, listeners) in shares.into_iter().enumerate() {
             let (context, grace) = (Arc::clone(&context), settings.drain + settings.grace);
-            let pulse = pulse.clone();
+            let (pulse, accepting) = (pulse.clone(), accepting.clone());
             let thread = std::thread::Builder::new().name(format!("relay-{number}"));
-            workers.push(thread.spawn(move || worker::run(listeners, &context, number, pulse, grace))?);
+            workers.push(
+                thread.spawn(move || worker::run(listeners, &context, number, pulse, grace, accepting))?,
+            );
+        }
+        drop(accepting);
+        // What cannot accept is gone by then, and its end of the channel with it.
+        if accepts.iter().count() < workers.len() {
+            // Ends the others.
+            drop(shutdown);
+            return Err(first_failure(workers));
         }
         let watched = Arc::clone(&registry);
         let watcher = tokio::spawn(async move {
@@ -197,6 +207,15 @@ impl Relay {
             Err(error) => tracing::error!(%error, "the bookkeeper failed"),
         }
     }
+}
+
+/// Why a worker did not begin.
+fn first_failure(workers: Vec<JoinHandle<io::Result<()>>>) -> RelayError {
+    let mut failures = workers
+        .into_iter()
+        .filter_map(|worker| worker.join().ok().and_then(Result::err));
+    let unknown = || io::Error::other("a worker of the relay ended at its start");
+    failures.next().unwrap_or_else(unknown).into()
 }
 
 /// Closes the connections one after the other, evenly over `time`.

@@ -30,13 +30,15 @@ const AT_ONCE: u32 = 16;
 /// How long accepting rests when the system has no more descriptors.
 const REST: Duration = Duration::from_millis(100);
 
-/// Runs until the relay shuts down and its connections are closed, or the grace period is over.
+/// Runs until the relay shuts down and its connections are closed, or the grace period is over. Says so through
+/// `began` once it accepts.
 pub(super) fn run(
     listeners: Vec<std::net::TcpListener>,
     context: &Arc<Context>,
     worker: usize,
     pulse: Pulse,
     grace: Duration,
+    began: std::sync::mpsc::Sender<()>,
 ) -> io::Result<()> {
     gather_entropy();
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -56,6 +58,8 @@ pub(super) fn run(
                 alive.clone(),
             )));
         }
+        let _ = began.send(());
+        drop(began);
         let ticking = tokio::spawn(tick(Arc::clone(context), worker));
         let _ = context.shutdown.clone().wait_for(|down| *down).await;
         for task in accepting {

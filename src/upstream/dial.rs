@@ -5,7 +5,7 @@ use super::liveness;
 use super::local::LocalAddresses;
 use super::resolve::Resolver;
 use super::tls::{TlsClients, TlsCredential};
-use super::{BrokerStream, UpstreamError};
+use super::{BrokerStream, TlsStream, UpstreamError};
 use crate::entrypoint::{Destination, Host, Scheme};
 use rustls::pki_types::ServerName;
 use std::io;
@@ -14,7 +14,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
 
 /// How long each step towards a broker may take. A device's modem has often given up after 30 s, so the
 /// sum stays below that wherever the name has one address.
@@ -166,7 +165,7 @@ impl Upstream {
             Host::Ip(ip) => ServerName::IpAddress((*ip).into()),
             Host::Dns(name) => ServerName::try_from(name.to_string()).map_err(|e| failed(e.to_string()))?,
         };
-        match timeout(limit, TlsConnector::from(config).connect(name, stream)).await {
+        match timeout(limit, TlsStream::connect(config, name, stream)).await {
             Ok(Ok(stream)) => Ok(BrokerStream::Tls(Box::new(stream))),
             Ok(Err(error)) => Err(failed(tls_reason(&error))),
             Err(_) => Err(UpstreamError::TlsTimeout { server, limit }),

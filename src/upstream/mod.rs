@@ -4,6 +4,8 @@
 //! |---|---|
 //! | `resolve` | names to addresses, cached, asked once however many connections wait |
 //! | `tls` | one client configuration per credential and destination, with its session tickets |
+//! | `chains` | brokers' certificate chains that were checked already |
+//! | `tls_stream` | records on the wire, with no buffer of their own while nothing is on its way |
 //! | `local` | the addresses of this machine that are dialled from, in turn |
 //! | `detour` | destinations that are dialled elsewhere |
 //! | `alpn` | what a broker on the HTTPS port has to be told |
@@ -12,6 +14,7 @@
 //! | [`BrokerStream`] | what comes out: plain or TLS |
 
 mod alpn;
+mod chains;
 mod detour;
 mod dial;
 mod liveness;
@@ -20,6 +23,7 @@ mod resolve;
 mod stream;
 mod tickets;
 mod tls;
+mod tls_stream;
 
 pub use detour::{Detour, InvalidDetour};
 pub use dial::{Deadlines, Upstream};
@@ -27,6 +31,7 @@ pub use local::{InvalidLocalAddress, LocalAddresses};
 pub use stream::BrokerStream;
 pub use tls::TlsCredential;
 pub(crate) use tls::{gather_entropy, system_roots};
+pub use tls_stream::TlsStream;
 
 use std::io;
 use std::net::SocketAddr;

@@ -1,11 +1,11 @@
 //! The broker's end of a connection.
 
+use super::TlsStream;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio_rustls::client::TlsStream;
 
 /// TCP to a broker, with or without TLS. The TLS state is boxed: a plain connection does not carry its size.
 #[derive(Debug)]
@@ -21,14 +21,7 @@ impl AsyncRead for BrokerStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
-            Self::Tls(stream) => match Pin::new(stream).poll_read(cx, buf) {
-                // Many brokers close TCP without a close_notify. MQTT has its own framing, so a cut
-                // packet is noticed all the same.
-                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                    Poll::Ready(Ok(()))
-                }
-                other => other,
-            },
+            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! TLS client configurations.
 
+use super::chains::Chains;
 use super::tickets::Tickets;
 use super::{UpstreamError, alpn};
 use crate::credential::{CredentialsId, X509Credential};
@@ -47,9 +48,9 @@ struct Made {
 pub(super) struct TlsClients {
     configs: Cache<Key, Made>,
     system: OnceLock<Arc<RootCertStore>>,
-    /// Trust anchors of the system and of credentials with these CA certificates: one set for all credentials that
-    /// bring the same, because a set takes 100 kB and each device may have a credential.
-    roots: Cache<Vec<CertificateDer<'static>>, Arc<RootCertStore>>,
+    /// The check against the trust anchors of the system and of credentials with these CA certificates: one for all
+    /// credentials that bring the same, because a set of anchors takes 100 kB and each device may have a credential.
+    chains: Cache<Vec<CertificateDer<'static>>, Arc<Chains>>,
 }
 
 impl TlsClients {
@@ -60,7 +61,7 @@ impl TlsClients {
                 .time_to_idle(UNUSED)
                 .build(),
             system: OnceLock::new(),
-            roots: Cache::builder().max_capacity(10_000).time_to_idle(UNUSED).build(),
+            chains: Cache::builder().max_capacity(10_000).time_to_idle(UNUSED).build(),
         }
     }
 
@@ -69,22 +70,22 @@ impl TlsClients {
         self.system.get_or_init(system_roots);
     }
 
-    /// What a broker's certificate is checked against.
-    fn roots(&self, credential: Option<&TlsCredential>) -> Result<Arc<RootCertStore>, rustls::Error> {
-        let system = self.system.get_or_init(system_roots);
-        let Some(x509) = credential.map(|c| &c.x509).filter(|x509| !x509.ca.is_empty()) else {
-            return Ok(Arc::clone(system));
-        };
-        let build = || {
-            let mut roots = RootCertStore::clone(system);
-            for certificate in &x509.ca {
-                roots.add(certificate.clone())?;
-            }
-            Ok(Arc::new(roots))
-        };
-        self.roots
-            .try_get_with_by_ref(&x509.ca, build)
+    /// What checks a broker's certificate.
+    fn chains(&self, credential: Option<&TlsCredential>) -> Result<Arc<Chains>, rustls::Error> {
+        let none = Vec::new();
+        let ca = credential.map_or(&none, |credential| &credential.x509.ca);
+        self.chains
+            .try_get_with_by_ref(ca, || Chains::new(self.roots(ca)?).map(Arc::new))
             .map_err(|error: Arc<rustls::Error>| rustls::Error::clone(&error))
+    }
+
+    /// The trust anchors of the system, and these.
+    fn roots(&self, ca: &[CertificateDer<'static>]) -> Result<Arc<RootCertStore>, rustls::Error> {
+        let mut roots = Arc::clone(self.system.get_or_init(system_roots));
+        for certificate in ca {
+            Arc::make_mut(&mut roots).add(certificate.clone())?;
+        }
+        Ok(roots)
     }
 
     /// The configuration for a destination: trust anchors of the system and of the credential, and the
@@ -127,7 +128,9 @@ impl TlsClients {
         destination: &Destination,
         credential: Option<&TlsCredential>,
     ) -> Result<Arc<ClientConfig>, rustls::Error> {
-        let builder = ClientConfig::builder().with_root_certificates(self.roots(credential)?);
+        let builder = ClientConfig::builder()
+            .dangerous()
+            .with_custom_certificate_verifier(self.chains(credential)?);
         let identity = credential.and_then(TlsCredential::identity);
         let protocol = alpn::protocol(destination, identity.is_some());
         let mut config = match identity {
@@ -188,11 +191,17 @@ mod tests {
 
     #[test]
     fn credentials_with_the_same_ca_share_one_set_of_trust_anchors() {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let clients = TlsClients::new();
         let (one, other) = (authority("one"), authority("other"));
-        let roots = |ca: &[_]| clients.roots(Some(&credential("x", ca))).unwrap();
-        assert!(Arc::ptr_eq(&roots(&[&one]), &roots(&[&one])));
-        assert!(Arc::ptr_eq(&roots(&[]), &clients.roots(None).unwrap()));
+        let chains = |ca: &[_]| clients.chains(Some(&credential("x", ca))).unwrap();
+        assert!(Arc::ptr_eq(&chains(&[&one]), &chains(&[&one])));
+        assert!(!Arc::ptr_eq(&chains(&[&one]), &chains(&[&other])));
+        assert!(Arc::ptr_eq(&chains(&[]), &clients.chains(None).unwrap()));
+        let roots = |ca: &[&CertificateDer<'static>]| {
+            let ca: Vec<_> = ca.iter().map(|&ca| ca.clone()).collect();
+            clients.roots(&ca).unwrap()
+        };
         let (system, both) = (roots(&[]).len(), roots(&[&one, &other]).len());
         assert_eq!((roots(&[&one]).len(), both), (system + 1, system + 2));
         assert_ne!(roots(&[&one]).roots.last(), roots(&[&other]).roots.last());
