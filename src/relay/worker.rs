@@ -7,7 +7,7 @@ use super::gate::Place;
 use super::handshake::{self, ByVersion, Carried, Opened};
 use super::registry::Seat;
 use super::streams::Streams;
-use super::turnstile::in_turn;
+use super::turnstile::{Turn, in_turn};
 use super::wheel::TICK;
 use super::{Ending, Pulse, Refusal, journal};
 use crate::complaint::Complaint;
@@ -164,13 +164,21 @@ async fn admit(
 /// A connection's task. Written by hand, because it is what an idle connection costs.
 struct Life<S> {
     open: Option<(Carried<S>, Seat)>,
+    over: Option<Box<Over>>,
     alive: mpsc::Sender<()>,
+}
+
+/// What is left to do when a connection is over.
+struct Over {
+    ending: Ending,
+    turn: Turn,
 }
 
 impl<S: Streams + Unpin + Send + 'static> Life<S> {
     fn begin(carry: Carried<S>, seat: Seat, alive: mpsc::Sender<()>) {
         tokio::spawn(Self {
             open: Some((carry, seat)),
+            over: None,
             alive,
         });
     }
@@ -180,26 +188,34 @@ impl<S: Streams + Unpin + Send + 'static> Future for Life<S> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<()> {
-        let Some((carry, _)) = &mut self.open else {
-            return Poll::Ready(());
+        let Self { open, over, alive } = &mut *self;
+        let over = match (over, open.as_mut()) {
+            (Some(over), _) => over,
+            (over @ None, Some((carry, _))) => {
+                let ending = ready!(Pin::new(carry).poll(cx));
+                let turn = Turn::default();
+                over.insert(Box::new(Over { ending, turn }))
+            }
+            (None, None) => return Poll::Ready(()),
         };
-        let ending = ready!(Pin::new(carry).poll(cx));
-        if let Some((carry, seat)) = self.open.take() {
-            tokio::spawn(in_turn(end(carry, seat, ending, self.alive.clone())));
-        }
-        Poll::Ready(())
+        let Over { ending, turn } = &mut **over;
+        turn.poll_step(cx, |_| {
+            if let Some((carry, seat)) = open.take() {
+                end(carry, seat, ending, alive);
+            }
+        })
     }
 }
 
 /// Writes the end of a connection down, and closes it.
-async fn end<S: Streams + Unpin>(carry: Carried<S>, seat: Seat, ending: Ending, alive: mpsc::Sender<()>) {
-    journal::closed(seat.books(), carry.connection(), &ending);
+fn end<S: Streams + Unpin>(carry: Carried<S>, seat: Seat, ending: &Ending, alive: &mpsc::Sender<()>) {
+    journal::closed(seat.books(), carry.connection(), ending);
     drop(seat);
-    part(carry, &ending, alive);
+    part(carry, ending, alive);
 }
 
 /// Closes both sockets, the device's with a last word where it may be heard.
-fn part<S: Streams + Unpin>(carry: Carried<S>, ending: &Ending, alive: mpsc::Sender<()>) {
+fn part<S: Streams + Unpin>(carry: Carried<S>, ending: &Ending, alive: &mpsc::Sender<()>) {
     let connection = carry.connection();
     let last = match ending.reason() {
         Some(reason) if connection.version == Version::V5 && carry.at_boundary() => {
@@ -218,6 +234,7 @@ fn part<S: Streams + Unpin>(carry: Carried<S>, ending: &Ending, alive: mpsc::Sen
         drop(broker);
     }
     if ending.device_listens() {
+        let alive = alive.clone();
         tokio::spawn(async move {
             farewell(device, &last).await;
             drop(alive);
