@@ -5,6 +5,7 @@ use super::outbox::Outbox;
 use super::portion::{self, Portion};
 use super::registry::{Asked, Connection};
 use super::streams::Streams;
+use super::turnstile::Turn;
 use super::{Administrative, Ending};
 use crate::mqtt::Scratch;
 use std::cell::RefCell;
@@ -36,6 +37,8 @@ struct Lingering {
     until: Pin<Box<Sleep>>,
     /// Whether the broker is told by a FIN that no more comes.
     tells_broker: bool,
+    /// To do so.
+    turn: Turn,
 }
 
 /// A connection whose CONNACK said yes.
@@ -252,6 +255,7 @@ where
             self.ending = Some(Box::new(Lingering {
                 until: Box::pin(sleep(patience)),
                 tells_broker: matches!(ending, Ending::DeviceClosed),
+                turn: Turn::default(),
                 ending,
             }));
         }
@@ -259,11 +263,16 @@ where
 
     /// Passes the device's end of stream on, as half a close: the broker may still have answers.
     fn poll_tell_broker(&mut self, cx: &mut Context<'_>) -> Result<(), Ending> {
-        if !self.broker_told && self.ending.as_ref().is_some_and(|ending| ending.tells_broker) {
-            match Pin::new(&mut self.broker).poll_shutdown(cx) {
-                Poll::Pending => return Ok(()),
-                Poll::Ready(Ok(())) => self.broker_told = true,
-                Poll::Ready(Err(error)) => return Err(self.broker_lost(error)),
+        let Self { broker, ending, .. } = self;
+        let Some(lingering) = ending.as_mut().filter(|ending| ending.tells_broker) else {
+            return Ok(());
+        };
+        if !self.broker_told {
+            let step = |cx: &mut Context<'_>| Pin::new(broker).poll_shutdown(cx);
+            match lingering.turn.poll_step(cx, step) {
+                Poll::Pending | Poll::Ready(Poll::Pending) => return Ok(()),
+                Poll::Ready(Poll::Ready(Ok(()))) => self.broker_told = true,
+                Poll::Ready(Poll::Ready(Err(error))) => return Err(self.broker_lost(error)),
             }
         }
         Ok(())
