@@ -17,6 +17,7 @@
 //! | 0 | [`credential`] | what a credential is, with its secrets hidden |
 //! | 0 | [`private_file`] | files that only their owner reads, replaced whole |
 //! | 0 | `alive` | whether a service still does its work |
+//! | 0 | [`priority`] | which threads come first |
 //! | 0 | `backoff` | how long to wait before the next attempt |
 //! | 0 | `complaint` | when what goes on is to be said again |
 //! | 0 | `report` | numbers of a service, logged when they change |
@@ -58,6 +59,7 @@ pub mod logbook;
 pub mod logging;
 pub mod mqtt;
 pub mod notifier;
+pub mod priority;
 pub mod private_file;
 pub mod relay;
 mod report;

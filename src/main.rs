@@ -93,6 +93,7 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .thread_name("services")
+        .on_thread_start(simrelay::priority::stand_behind)
         .enable_all()
         .build()
         .context("cannot start threads")

@@ -5,27 +5,22 @@ use super::outbox::Outbox;
 use super::portion::{self, Portion};
 use super::registry::{Asked, Connection};
 use super::streams::Streams;
-use super::turnstile::Turn;
+use super::turnstile::{Turn, wake_behind_the_sockets};
 use super::{Administrative, Ending};
 use crate::mqtt::Scratch;
 use std::cell::RefCell;
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::task::yield_now;
 use tokio::time::{Instant, Sleep, sleep};
 
 /// Reads of one direction before other connections get their turn.
 const TURN: usize = 2;
 /// How long the other side may take once one has ended.
 const LINGER: Duration = Duration::from_secs(10);
-/// How long a broker may take to close after a DISCONNECT, as it has to ([MQTT-3.14.4-3]), before it is told by a FIN
-/// as well. Who closes first keeps the port for a minute, and this end has few of them towards one broker.
-const DUE: Duration = Duration::from_millis(250);
-
 thread_local! {
     /// What is read goes into the one buffer that a worker's connections share.
     static SCRATCH: RefCell<(Vec<u8>, Scratch)> = RefCell::new((vec![0; portion::LARGEST], Scratch::default()));
@@ -35,9 +30,7 @@ thread_local! {
 struct Lingering {
     ending: Ending,
     until: Pin<Box<Sleep>>,
-    /// Whether the broker is told by a FIN that no more comes.
-    tells_broker: bool,
-    /// To do so.
+    /// To tell the broker by a FIN that no more comes.
     turn: Turn,
 }
 
@@ -170,7 +163,7 @@ where
                 Poll::Ready(result) => result?,
             }
         }
-        give_way(cx);
+        wake_behind_the_sockets(cx.waker());
         Ok(())
     }
 
@@ -248,13 +241,8 @@ where
     /// The first reason stands; from then on the other side has [`LINGER`] to take what is on its way.
     fn end_with(&mut self, ending: Ending) {
         if self.ending.is_none() {
-            let patience = match ending {
-                Ending::DeviceDisconnected => DUE,
-                _ => LINGER,
-            };
             self.ending = Some(Box::new(Lingering {
-                until: Box::pin(sleep(patience)),
-                tells_broker: matches!(ending, Ending::DeviceClosed),
+                until: Box::pin(sleep(LINGER)),
                 turn: Turn::default(),
                 ending,
             }));
@@ -264,7 +252,8 @@ where
     /// Passes the device's end of stream on, as half a close: the broker may still have answers.
     fn poll_tell_broker(&mut self, cx: &mut Context<'_>) -> Result<(), Ending> {
         let Self { broker, ending, .. } = self;
-        let Some(lingering) = ending.as_mut().filter(|ending| ending.tells_broker) else {
+        let closed = |lingering: &&mut Box<Lingering>| matches!(lingering.ending, Ending::DeviceClosed);
+        let Some(lingering) = ending.as_mut().filter(closed) else {
             return Ok(());
         };
         if !self.broker_told {
@@ -296,7 +285,7 @@ where
                 Poll::Ready(result) => result?,
             }
         }
-        give_way(cx);
+        wake_behind_the_sockets(cx.waker());
         Ok(())
     }
 
@@ -369,11 +358,12 @@ where
         self.ended(Ending::BrokerLost(error))
     }
 
-    /// Whether everything that was on its way has arrived, or never will.
+    /// Whether everything that was on its way has arrived, or never will. What is on its way to a device that said
+    /// DISCONNECT does not have to.
     fn is_over(&self) -> bool {
         match self.ending() {
             None => false,
-            Some(Ending::DeviceViolation(_)) => self.to_broker.is_clear(),
+            Some(Ending::DeviceViolation(_) | Ending::DeviceDisconnected) => self.to_broker.is_clear(),
             Some(_) => self.broker_done && self.to_device.is_clear(),
         }
     }
@@ -402,13 +392,6 @@ where
             return Poll::Pending;
         };
         ready!(lingering.until.as_mut().poll(cx));
-        if matches!(lingering.ending, Ending::DeviceDisconnected) && !lingering.tells_broker {
-            // Behind whatever of it the broker has not taken yet.
-            lingering.tells_broker = true;
-            lingering.until.as_mut().reset(Instant::now() + LINGER);
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
         Poll::Ready(self.ended(Ending::BrokerClosed))
     }
 }
@@ -446,13 +429,6 @@ where
         }
         this.poll_linger(cx)
     }
-}
-
-/// Has the task polled again after the sockets of the others were looked at. Woken at once it would be polled some
-/// sixty times before that, and a flood on one connection would hold up all others of the worker.
-fn give_way(cx: &mut Context<'_>) {
-    // It is never ready at the first poll, and asks for the next one.
-    let _ = pin!(yield_now()).poll(cx);
 }
 
 /// One line for each counted request, at level debug.

@@ -3,6 +3,7 @@
 use super::limits::{Limits, OverLimit};
 use super::pace::one_more;
 use crate::sim::{ByImsi, Sim};
+use foldhash::fast::RandomState;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -26,7 +27,7 @@ struct Inside {
     /// All addresses that belong to no SIM share one.
     strangers: Account,
     /// Only SIMs of the configuration get in here.
-    sims: HashMap<ByImsi, Account>,
+    sims: HashMap<ByImsi, Account, RandomState>,
 }
 
 /// What one SIM has taken.
@@ -203,6 +204,7 @@ mod tests {
         handshakes_per_sim: 4,
         strangers: 2,
         rate: 1,
+        parting: 1,
         accepts: None,
     };
 

@@ -11,15 +11,16 @@ use super::registry::{Connection, Seat};
 use super::seen::Seen;
 use super::streams::AsSent;
 use super::tokens::Token;
-
-use super::{Refusal, journal};
+use super::{Ending, Refusal, journal};
 use crate::entrypoint::{PlatformVersion, Scheme, TopicPlan};
 use crate::mqtt::{
     AtMostOnce, Connack, Connect, ConnectError, FixedHeader, PacketType, Version, Violation, connack,
 };
 use crate::upstream::{BrokerStream, TlsCredential};
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -46,6 +47,25 @@ pub(super) type Carried<S> = Carry<TcpStream, BrokerStream, S>;
 pub(super) enum ByVersion {
     V201509(Carried<Box<AtMostOnce<TopicPlan>>>),
     V201912(Carried<AsSent<TopicPlan>>),
+}
+
+impl ByVersion {
+    /// Carries until the connection is over.
+    #[inline]
+    pub(super) fn poll(&mut self, cx: &mut TaskContext<'_>) -> Poll<Ending> {
+        match self {
+            Self::V201509(carry) => Pin::new(carry).poll(cx),
+            Self::V201912(carry) => Pin::new(carry).poll(cx),
+        }
+    }
+
+    /// The connection, as others see it.
+    pub(super) fn connection(&self) -> &Connection {
+        match self {
+            Self::V201509(carry) => carry.connection(),
+            Self::V201912(carry) => carry.connection(),
+        }
+    }
 }
 
 /// Lets a device in, or tells it why not.

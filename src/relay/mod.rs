@@ -10,6 +10,7 @@
 //! | `admission` | may this SIM connect, where to and how: no I/O |
 //! | `device`, `caller` | a device that is connecting, and what is known about it |
 //! | `context` | what every connection needs |
+//! | `life` | a connection's task: it opens, is open, ends |
 //! | `handshake` | from accept to the broker's CONNACK |
 //! | `seen` | as whom the broker sees the device |
 //! | `carry` | the steady state: both directions in one poll |
@@ -26,6 +27,7 @@
 //! | `pulse` | a sign of life of every thread, for the watchdog |
 //! | `tally` | numbers since the start |
 //! | `farewell` | the last packet to a device, and a close that lets it arrive |
+//! | `parting` | sockets of connections that ended with DISCONNECT, until the broker has closed |
 //! | `refusal`, `ending` | why a connection did not come about, why it is over; in words for the log |
 
 mod admission;
@@ -40,11 +42,13 @@ mod farewell;
 mod gate;
 mod handshake;
 mod journal;
+mod life;
 mod limits;
 mod line_budget;
 mod listen;
 mod outbox;
 mod pace;
+mod parting;
 mod portion;
 mod pulse;
 mod refusal;

@@ -203,6 +203,11 @@ impl Registry {
         self.gate.limits()
     }
 
+    /// Threads that have connections.
+    pub(super) fn workers(&self) -> usize {
+        self.tables.len()
+    }
+
     /// Connections being opened now.
     #[must_use]
     pub fn handshakes(&self) -> usize {

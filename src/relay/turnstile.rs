@@ -3,10 +3,10 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
 use atomic_waker::AtomicWaker;
@@ -20,13 +20,22 @@ thread_local! {
     static TURNSTILE: Turnstile = Turnstile::default();
 }
 
+/// Wakes a task after the worker has looked at its sockets. Woken at once it would be polled some sixty times before
+/// that, and one busy connection would hold up all others.
+pub(super) fn wake_behind_the_sockets(waker: &Waker) {
+    // It is never ready at the first poll, and asks for the next one.
+    let _ = pin!(yield_now()).poll(&mut Context::from_waker(waker));
+}
+
 /// What a worker's connections go through when they open and when they end, one step after the other, first come first served.
+///
+/// Whenever somebody is in the queue, somebody is called or takes a step, and calls the next when done.
 #[derive(Default)]
 struct Turnstile {
     /// How long the steps took since the sockets were looked at.
     spent: Cell<Duration>,
-    /// Whether [`Self::open_again`] is on its way.
-    is_closed: Cell<bool>,
+    /// Whether somebody was called who has not come yet.
+    has_called: Cell<bool>,
     queue: RefCell<VecDeque<Arc<Waiting>>>,
 }
 
@@ -37,46 +46,57 @@ struct Waiting {
     waker: AtomicWaker,
 }
 
+impl Waiting {
+    fn is_called(&self) -> bool {
+        self.is_called.load(Ordering::Relaxed)
+    }
+}
+
 impl Turnstile {
-    /// Takes a place in the queue, where somebody has to wait.
-    fn queue_up(&self) -> Option<Arc<Waiting>> {
-        let mut queue = self.queue.borrow_mut();
-        if !self.is_closed.get() && queue.is_empty() {
-            return None;
-        }
+    /// Whether one who comes now goes through without waiting.
+    fn is_open(&self) -> bool {
+        !self.has_called.get() && self.queue.borrow().is_empty() && self.spent.get() < SHARE
+    }
+
+    /// Takes a place in the queue.
+    fn queue_up(&self, waker: &Waker) -> Arc<Waiting> {
         let place = Arc::new(Waiting::default());
-        queue.push_back(Arc::clone(&place));
-        Some(place)
-    }
-
-    /// Has the next one go through, now or when the sockets were looked at.
-    fn go_on(&self) {
-        if self.spent.get() < SHARE {
+        place.waker.register(waker);
+        self.queue.borrow_mut().push_back(Arc::clone(&place));
+        if !self.has_called.get() {
             self.call_next();
-        } else if !self.is_closed.replace(true) {
-            tokio::spawn(async {
-                yield_now().await;
-                TURNSTILE.with(Self::open_again);
-            });
         }
+        place
     }
 
-    fn open_again(&self) {
-        self.is_closed.set(false);
-        self.spent.set(Duration::ZERO);
-        self.call_next();
-    }
-
+    /// Calls the next one, now or when the sockets were looked at.
     fn call_next(&self) {
         let mut queue = self.queue.borrow_mut();
-        while let Some(next) = queue.pop_front() {
-            // Else it was given up.
-            if Arc::strong_count(&next) > 1 {
-                next.is_called.store(true, Ordering::Relaxed);
-                next.waker.wake();
-                return;
-            }
+        // Those who gave up are nowhere but in the queue.
+        let next = std::iter::from_fn(|| queue.pop_front()).find(|next| Arc::strong_count(next) > 1);
+        self.has_called.set(next.is_some());
+        let Some(next) = next else { return };
+        next.is_called.store(true, Ordering::Relaxed);
+        if self.spent.get() < SHARE {
+            next.waker.wake();
+        } else if let Some(waker) = next.waker.take() {
+            self.spent.set(Duration::ZERO);
+            wake_behind_the_sockets(&waker);
         }
+    }
+}
+
+/// Somebody takes a step. The next is called when it is over, by a panic too.
+struct Step<'a> {
+    turnstile: &'a Turnstile,
+    began: Instant,
+}
+
+impl Drop for Step<'_> {
+    fn drop(&mut self) {
+        let spent = &self.turnstile.spent;
+        spent.set(spent.get() + self.began.elapsed());
+        self.turnstile.call_next();
     }
 }
 
@@ -92,40 +112,61 @@ impl Turn {
         step: impl FnOnce(&mut Context<'_>) -> T,
     ) -> Poll<T> {
         TURNSTILE.with(|turnstile| {
-            if self.0.is_none() {
-                self.0 = turnstile.queue_up();
-            }
-            if let Some(place) = &self.0 {
-                place.waker.register(cx.waker());
-                if !place.is_called.load(Ordering::Relaxed) {
+            match &self.0 {
+                None if turnstile.is_open() => {}
+                None => {
+                    self.0 = Some(turnstile.queue_up(cx.waker()));
                     return Poll::Pending;
                 }
+                Some(place) => {
+                    place.waker.register(cx.waker());
+                    if !place.is_called() {
+                        return Poll::Pending;
+                    }
+                    self.0 = None;
+                    turnstile.has_called.set(false);
+                }
             }
-            self.0 = None;
-            let began = Instant::now();
-            let done = step(cx);
-            turnstile.spent.set(turnstile.spent.get() + began.elapsed());
-            turnstile.go_on();
-            Poll::Ready(done)
+            let _step = Step {
+                turnstile,
+                began: Instant::now(),
+            };
+            Poll::Ready(step(cx))
         })
     }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        let is_called = |place: &Arc<Waiting>| place.is_called.load(Ordering::Relaxed);
-        if self.0.as_ref().is_some_and(is_called) {
+        if self.0.as_ref().is_some_and(|place| place.is_called()) {
             // The thread may be ending.
-            let _ = TURNSTILE.try_with(Turnstile::go_on);
+            let _ = TURNSTILE.try_with(Turnstile::call_next);
         }
     }
 }
 
-/// Does `work`, each of its steps when it is its turn.
-pub(super) async fn in_turn<F: Future>(work: F) -> F::Output {
-    let mut turn = Turn::default();
-    let mut work = pin!(work);
-    std::future::poll_fn(|cx| ready!(turn.poll_step(cx, |cx| work.as_mut().poll(cx)))).await
+/// Work of which each step is done when it is its turn. Boxed, as what it takes is gone when it is done.
+pub(super) struct InTurn<T> {
+    turn: Turn,
+    work: Pin<Box<dyn Future<Output = T> + Send>>,
+}
+
+impl<T> InTurn<T> {
+    pub(super) fn new(work: impl Future<Output = T> + Send + 'static) -> Self {
+        Self {
+            turn: Turn::default(),
+            work: Box::pin(work),
+        }
+    }
+}
+
+impl<T> Future for InTurn<T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        let Self { turn, work } = &mut *self;
+        ready!(turn.poll_step(cx, |cx| work.as_mut().poll(cx)))
+    }
 }
 
 #[cfg(test)]
@@ -157,7 +198,7 @@ mod tests {
         let mut connections = JoinSet::new();
         for number in 0..300_usize {
             let steps = Arc::clone(&steps);
-            connections.spawn(in_turn(async move {
+            connections.spawn(InTurn::new(async move {
                 for _ in 0..3 {
                     *steps.lock().unwrap().last_mut().unwrap() += 1;
                     compute();
@@ -190,7 +231,7 @@ mod tests {
     #[tokio::test]
     async fn who_gives_up_in_the_queue_holds_nobody_up() {
         for given_up in [0, 1, 7, 8, 50, 99] {
-            let mut connections: Vec<_> = (0..100).map(|_| tokio::spawn(in_turn(opening()))).collect();
+            let mut connections: Vec<_> = (0..100).map(|_| tokio::spawn(InTurn::new(opening()))).collect();
             // Now the first ones are through, and the others wait.
             yield_now().await;
             connections.remove(given_up).abort();
@@ -200,11 +241,59 @@ mod tests {
         }
     }
 
+    /// Polls until it is done, but no more than a hundred times.
+    async fn within_reason(turn: &mut Turn) {
+        for _ in 0..100 {
+            let poll = std::future::poll_fn(|cx| Poll::Ready(turn.poll_step(cx, |_| ()))).await;
+            if poll.is_ready() {
+                return;
+            }
+            yield_now().await;
+        }
+        panic!("nobody called it");
+    }
+
+    fn poll(turn: &mut Turn) -> Poll<()> {
+        turn.poll_step(&mut Context::from_waker(Waker::noop()), |_| ())
+    }
+
+    /// Has the next ones queue up.
+    fn exhaust() {
+        TURNSTILE.with(|turnstile| turnstile.spent.set(SHARE));
+    }
+
     #[tokio::test]
-    async fn a_single_one_does_not_wait() {
+    async fn who_is_called_and_gives_up_passes_the_call_on() {
+        exhaust();
+        let (mut called, mut next) = (Turn::default(), Turn::default());
+        assert!(poll(&mut called).is_pending() && poll(&mut next).is_pending());
+        assert!(called.0.as_ref().unwrap().is_called());
+        drop(called);
+        within_reason(&mut next).await;
+    }
+
+    #[tokio::test]
+    async fn a_step_that_panics_holds_nobody_up() {
+        exhaust();
+        let panicking = tokio::spawn(InTurn::new(async { panic!("a step of a test") }));
+        let others: Vec<_> = (0..20).map(|_| tokio::spawn(InTurn::new(opening()))).collect();
+        assert!(panicking.await.unwrap_err().is_panic());
+        for other in others {
+            other.await.unwrap();
+        }
+    }
+
+    #[test]
+    fn a_single_one_does_not_wait() {
+        assert!(poll(&mut Turn::default()).is_ready());
+    }
+
+    #[tokio::test]
+    async fn who_comes_when_the_share_is_used_up_waits_for_the_sockets_only() {
+        exhaust();
         let mut turn = Turn::default();
-        let mut cx = Context::from_waker(std::task::Waker::noop());
-        assert_eq!(turn.poll_step(&mut cx, |_| 1), Poll::Ready(1));
-        assert_eq!(turn.poll_step(&mut cx, |_| 2), Poll::Ready(2));
+        assert!(poll(&mut turn).is_pending());
+        within_reason(&mut turn).await;
+        assert!(TURNSTILE.with(|turnstile| turnstile.queue.borrow().is_empty()));
     }
 }

@@ -2,25 +2,18 @@
 
 use super::caller::Caller;
 use super::context::Context;
-use super::farewell::{farewell, wait_until_read};
 use super::gate::Place;
-use super::handshake::{self, ByVersion, Carried, Opened};
-use super::registry::Seat;
-use super::streams::Streams;
-use super::turnstile::{Turn, in_turn};
+use super::life::Life;
 use super::wheel::TICK;
-use super::{Ending, Pulse, Refusal, journal};
+use super::{Pulse, Refusal, handshake, journal, parting};
 use crate::complaint::Complaint;
-use crate::mqtt::{Version, disconnect};
 use crate::upstream::gather_entropy;
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context as TaskContext, Poll, ready};
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::yield_now;
 use tokio::time::{Instant, interval, sleep, timeout};
@@ -61,6 +54,8 @@ pub(super) fn run(
         let _ = began.send(());
         drop(began);
         let ticking = tokio::spawn(tick(Arc::clone(context), worker));
+        parting::make_room(context.registry.limits().parting / context.registry.workers());
+        let looking = tokio::spawn(parting::keep_looking());
         let _ = context.shutdown.clone().wait_for(|down| *down).await;
         for task in accepting {
             task.abort();
@@ -69,6 +64,8 @@ pub(super) fn run(
         drop(alive);
         let _ = timeout(grace, all_gone.recv()).await;
         ticking.abort();
+        looking.abort();
+        parting::close_all();
         Ok(())
     })
 }
@@ -92,8 +89,11 @@ async fn accept(listener: TcpListener, context: Arc<Context>, worker: usize, ali
         match listener.accept().await {
             Ok((stream, peer)) => {
                 if let Some((caller, place)) = let_in(peer, &context) {
-                    let admitted = admit(stream, caller, place, Arc::clone(&context), worker, alive.clone());
-                    tokio::spawn(admitted);
+                    let opening = {
+                        let context = Arc::clone(&context);
+                        async move { handshake::open(stream, caller, place, &context, worker).await }
+                    };
+                    tokio::spawn(Life::new(opening, alive.clone()));
                 }
             }
             // The device gave up while it waited.
@@ -140,127 +140,5 @@ fn let_in(peer: SocketAddr, context: &Context) -> Option<(Caller, Place)> {
             journal::refused(context.registry.books(), &caller, &Refusal::OverLimit(over));
             None
         }
-    }
-}
-
-/// Lets one device in. What it takes to do so is gone when the connection's own task begins.
-async fn admit(
-    stream: TcpStream,
-    caller: Caller,
-    place: Place,
-    context: Arc<Context>,
-    worker: usize,
-    alive: mpsc::Sender<()>,
-) {
-    let opened = in_turn(handshake::open(stream, caller, place, &context, worker)).await;
-    if let Some(Opened { carry, seat }) = opened {
-        match carry {
-            ByVersion::V201509(carry) => Life::begin(carry, seat, alive),
-            ByVersion::V201912(carry) => Life::begin(carry, seat, alive),
-        }
-    }
-}
-
-/// A connection's task. Written by hand, because it is what an idle connection costs.
-struct Life<S> {
-    open: Option<(Carried<S>, Seat)>,
-    over: Option<Box<Over>>,
-    alive: mpsc::Sender<()>,
-}
-
-/// What is left to do when a connection is over.
-struct Over {
-    ending: Ending,
-    turn: Turn,
-}
-
-impl<S: Streams + Unpin + Send + 'static> Life<S> {
-    fn begin(carry: Carried<S>, seat: Seat, alive: mpsc::Sender<()>) {
-        tokio::spawn(Self {
-            open: Some((carry, seat)),
-            over: None,
-            alive,
-        });
-    }
-}
-
-impl<S: Streams + Unpin + Send + 'static> Future for Life<S> {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<()> {
-        let Self { open, over, alive } = &mut *self;
-        let over = match (over, open.as_mut()) {
-            (Some(over), _) => over,
-            (over @ None, Some((carry, _))) => {
-                let ending = ready!(Pin::new(carry).poll(cx));
-                let turn = Turn::default();
-                over.insert(Box::new(Over { ending, turn }))
-            }
-            (None, None) => return Poll::Ready(()),
-        };
-        let Over { ending, turn } = &mut **over;
-        turn.poll_step(cx, |_| {
-            if let Some((carry, seat)) = open.take() {
-                end(carry, seat, ending, alive);
-            }
-        })
-    }
-}
-
-/// Writes the end of a connection down, and closes it.
-fn end<S: Streams + Unpin>(carry: Carried<S>, seat: Seat, ending: &Ending, alive: &mpsc::Sender<()>) {
-    journal::closed(seat.books(), carry.connection(), ending);
-    drop(seat);
-    part(carry, ending, alive);
-}
-
-/// Closes both sockets, the device's with a last word where it may be heard.
-fn part<S: Streams + Unpin>(carry: Carried<S>, ending: &Ending, alive: &mpsc::Sender<()>) {
-    let connection = carry.connection();
-    let last = match ending.reason() {
-        Some(reason) if connection.version == Version::V5 && carry.at_boundary() => {
-            disconnect::packet(reason, &ending.to_string(), connection.maximum_packet_size)
-        }
-        _ => Vec::new(),
-    };
-    let (device, broker) = carry.let_go();
-    if S::ACKNOWLEDGES {
-        let alive = alive.clone();
-        tokio::spawn(async move {
-            wait_until_read(broker).await;
-            drop(alive);
-        });
-    } else {
-        drop(broker);
-    }
-    if ending.device_listens() {
-        let alive = alive.clone();
-        tokio::spawn(async move {
-            farewell(device, &last).await;
-            drop(alive);
-        });
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::entrypoint::TopicPlan;
-    use crate::mqtt::AtMostOnce;
-    use crate::relay::Connection;
-    use crate::relay::streams::AsSent;
-
-    #[test]
-    fn an_idle_connection_stays_small() {
-        let sizes = [
-            size_of::<Life<AsSent<TopicPlan>>>(),
-            size_of::<Life<Box<AtMostOnce<TopicPlan>>>>(),
-        ];
-        assert!(sizes.iter().all(|size| *size <= 320), "{sizes:?} bytes");
-        assert!(
-            size_of::<Connection>() <= 224,
-            "{} bytes",
-            size_of::<Connection>()
-        );
     }
 }

@@ -1,5 +1,6 @@
 //! Who is online now.
 
+use foldhash::fast::RandomState;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -77,7 +78,7 @@ struct Online {
 /// All sessions now. Never waits for who keeps the events.
 #[derive(Debug)]
 pub struct Sessions {
-    online: Mutex<HashMap<ByImsi, Online>>,
+    online: Mutex<HashMap<ByImsi, Online, RandomState>>,
     /// None where nobody can ask.
     events: Option<mpsc::Sender<Event>>,
     forgotten: AtomicU64,
@@ -177,7 +178,7 @@ impl Sessions {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<ByImsi, Online>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<ByImsi, Online, RandomState>> {
         self.online.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

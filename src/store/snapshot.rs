@@ -1,5 +1,6 @@
 //! What is true at one moment: groups, SIMs and the addresses they call from.
 
+use foldhash::fast::RandomState;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::net::IpAddr;
@@ -47,7 +48,7 @@ pub struct Snapshot {
     by_group_id: BTreeMap<GroupId, usize>,
     by_sim_id: BTreeMap<SimId, usize>,
     by_imsi: BTreeMap<Imsi, usize>,
-    by_address: HashMap<IpAddr, usize>,
+    by_address: HashMap<IpAddr, usize, RandomState>,
 }
 
 impl Snapshot {

@@ -2,6 +2,7 @@
 
 use super::{Counts, Pending, Period, UsageKey};
 use crate::sim::{GroupId, Imsi};
+use foldhash::fast::RandomState;
 use serde_json::{Value, json};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, Sqlite, SqlitePool, Transaction};
@@ -98,7 +99,7 @@ pub struct ExportRow {
 pub struct Ledger {
     pool: SqlitePool,
     /// Ids of keys that are in the database for sure.
-    ids: Mutex<HashMap<UsageKey, i64>>,
+    ids: Mutex<HashMap<UsageKey, i64, RandomState>>,
 }
 
 impl Ledger {
@@ -120,7 +121,7 @@ impl Ledger {
         let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
         let new: Vec<&UsageKey> = pending.buckets().flat_map(|(_, sums)| sums.keys()).collect();
         let new: Vec<&UsageKey> = new.into_iter().filter(|key| !ids.contains_key(key)).collect();
-        let mut fresh = HashMap::new();
+        let mut fresh = HashMap::default();
         for keys in new.chunks(ROWS) {
             enter(&mut transaction, keys, &mut fresh).await?;
         }
@@ -246,7 +247,7 @@ impl Ledger {
 async fn enter(
     transaction: &mut Transaction<'_, Sqlite>,
     keys: &[&UsageKey],
-    ids: &mut HashMap<UsageKey, i64>,
+    ids: &mut HashMap<UsageKey, i64, RandomState>,
 ) -> Result<(), sqlx::Error> {
     let rows = keys.iter().map(|key| {
         let scheme = if key.tls { "mqtts" } else { "mqtt" };

@@ -2,6 +2,7 @@
 
 use super::Counts;
 use crate::sim::{GroupId, Imsi, Sim};
+use foldhash::fast::RandomState;
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -62,7 +63,7 @@ impl Hash for UsageKey {
 }
 
 /// Sums by key.
-pub type Sums = HashMap<UsageKey, Counts>;
+pub type Sums = HashMap<UsageKey, Counts, RandomState>;
 
 /// Where connections hand in what they counted, once each, and the bookkeeper takes it out, once.
 #[derive(Debug, Default, Clone)]
