@@ -11,6 +11,8 @@
 #[path = "../fuzz/checks/mod.rs"]
 mod checks;
 
+use std::path::{Path, PathBuf};
+
 /// Changed seeds a target; `SIMRELAY_FUZZ=1000000` has more, which a release build runs in about a minute.
 fn rounds() -> usize {
     let given = std::env::var("SIMRELAY_FUZZ").ok();
@@ -47,18 +49,23 @@ fn changed(seeds: &[Vec<u8>], dice: &mut Dice) -> Vec<u8> {
     input
 }
 
+/// The seeds of a folder, in the order of their names.
+fn seeds(folder: &str) -> Vec<(PathBuf, Vec<u8>)> {
+    let all = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds");
+    let files = std::fs::read_dir(all.join(folder)).unwrap();
+    let mut paths: Vec<_> = files.map(|file| file.unwrap().path()).collect();
+    paths.sort_unstable();
+    let read = |path: PathBuf| {
+        let seed = std::fs::read(&path).unwrap();
+        (path, seed)
+    };
+    paths.into_iter().map(read).collect()
+}
+
 /// Runs `check` on the seeds in these folders, cut at every byte, and on changed ones.
 fn replay(folders: &[&str], check: fn(&[u8])) {
-    let mut seeds = Vec::new();
-    for folder in folders {
-        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("fuzz/seeds")
-            .join(folder);
-        let files = std::fs::read_dir(folder).unwrap();
-        let mut paths: Vec<_> = files.map(|file| file.unwrap().path()).collect();
-        paths.sort_unstable();
-        seeds.extend(paths.iter().map(|path| std::fs::read(path).unwrap()));
-    }
+    let all = folders.iter().flat_map(|folder| seeds(folder));
+    let seeds: Vec<Vec<u8>> = all.map(|(_, seed)| seed).collect();
     assert!(!seeds.is_empty(), "no seed");
     let checked = |input: &[u8]| {
         if std::panic::catch_unwind(|| check(input)).is_err() {
@@ -90,8 +97,13 @@ fn the_stream_of_201509() {
 }
 
 #[test]
-fn connect_and_connack() {
-    replay(&["connect", "uplink"], checks::connect);
+fn the_connect() {
+    replay(&["connect"], checks::connect);
+}
+
+#[test]
+fn the_connack() {
+    replay(&["connack"], checks::connack);
 }
 
 #[test]
@@ -102,6 +114,21 @@ fn the_splice() {
 #[test]
 fn entry_points() {
     replay(&["entry_point"], checks::entry_point);
+}
+
+/// Each is a statement of the Beam page or an example of docs/destinations.md.
+#[test]
+fn entry_points_are_taken_or_refused_as_the_names_of_the_seeds_say() {
+    for (path, text) in seeds("entry_point") {
+        let value = serde_json::from_slice(&text).unwrap();
+        let taken = simrelay::entrypoint::EntryPoint::from_value(&value);
+        let name = path.file_name().unwrap().to_str().unwrap();
+        match name.split_once('-').unwrap().0 {
+            "legal" => assert!(taken.is_ok(), "{name}: {:?}", taken.err()),
+            "illegal" => assert!(taken.is_err(), "{name} is taken"),
+            other => panic!("{name}: what is {other:?}?"),
+        }
+    }
 }
 
 #[test]

@@ -662,13 +662,13 @@ fn mqtt31_lets_user_name_and_password_be_missing_behind_their_flags() {
     }
 }
 
-#[test]
-fn connacks_are_judged_by_the_specification() {
+type ConnackRow = (&'static str, Version, Vec<u8>, Result<(bool, u8), Violation>);
+
+fn connacks() -> Vec<ConnackRow> {
     use Violation as V;
     let cut = |what| Err(V::Truncated(what));
-    type Read = Result<(bool, u8), Violation>;
     #[rustfmt::skip]
-    let rows: Vec<(&str, Version, Vec<u8>, Read)> = vec![
+    let rows: Vec<ConnackRow> = vec![
         ("3.2", V31, p(0x20, b"\0\0"), Ok((false, 0))),
         ("3.2", V311, p(0x20, b"\x01\0"), Ok((true, 0))),
         ("3.2", V311, p(0x20, b"\0\x05"), Ok((false, 5))),
@@ -685,7 +685,12 @@ fn connacks_are_judged_by_the_specification() {
         ("MQTT-2.1.3-1", V5, p(0x21, b"\0\0\0"), Err(V::Flags { packet: PacketType::Connack, flags: 1 })),
         ("MQTT-3.2.0-1", V5, p(0x30, b"\0\x01t\0"), Err(V::Unexpected(PacketType::Publish))),
     ];
-    for (statement, version, packet, expected) in rows {
+    rows
+}
+
+#[test]
+fn connacks_are_judged_by_the_specification() {
+    for (statement, version, packet, expected) in connacks() {
         let row = format!("[{statement}] MQTT {version} {packet:02x?}");
         let connack = Connack::parse(&packet, version);
         assert_eq!(connack.map(|c| (c.session_present, c.code)), expected, "{row}");
@@ -727,6 +732,9 @@ fn seeds() -> Vec<(&'static str, Vec<u8>)> {
             .into_iter()
             .map(|(_, _, packet, _)| ("connect", packet)),
     );
+    for (_, version, packet, _) in connacks() {
+        seeds.push(("connack", [&[byte(version)], packet.as_slice()].concat()));
+    }
     // An attack of 16 MB is no seed.
     seeds.retain(|(_, seed)| seed.len() < 4096);
     seeds

@@ -1,17 +1,19 @@
 //! What has to hold for any bytes. The fuzzers call it with new ones, `tests/fuzz_seeds.rs` with the seeds.
 //!
 //! Input of `uplink`, `downlink` and `at_most_once`: a byte for the version, one for where the stream is cut, the
-//! stream. Input of `connect`: a packet. Of `splice`: a byte for the version, one for the flags, the body of a
-//! PUBLISH. Of `entry_point` and `template`: text.
+//! stream. Input of `connect`: a packet. Of `connack`: a byte for the version, a packet. Of `splice`: a byte for the
+//! version, one for the flags, the body of a PUBLISH. Of `entry_point` and `template`: text.
 #![allow(dead_code)]
 
+mod handshake;
+mod splice;
 mod streams;
 mod text;
-mod whole;
 
+pub use handshake::{connack, connect};
+pub use splice::splice;
 pub use streams::{at_most_once, downlink, uplink};
 pub use text::{entry_point, template};
-pub use whole::{connect, splice};
 
 use simrelay::mqtt::{TopicRewrite, Version};
 

@@ -22,8 +22,10 @@ pub fn packet(reason: Reason, text: &str, limit: Option<u32>) -> Vec<u8> {
 /// The Reason String property, or nothing where packet `others` bytes and it would be over `limit`.
 pub(super) fn reason_string(text: &str, limit: Option<u32>, others: usize) -> Vec<u8> {
     const MAX_TEXT: usize = 512;
+    // No string of MQTT holds U+0000 ([MQTT-1.5.4-2]): what is quoted may.
     let end = text
         .char_indices()
+        .take_while(|(_, c)| *c != '\0')
         .map(|(i, c)| i + c.len_utf8())
         .take_while(|&end| end <= MAX_TEXT)
         .last();
@@ -52,6 +54,12 @@ mod tests {
             packet(Reason::KeepAliveTimeout, text, Some(20)),
             [0xe0, 2, 0x8d, 0]
         );
+    }
+
+    #[test]
+    fn a_text_ends_before_a_character_that_mqtt_forbids() {
+        assert!(packet(Reason::ProtocolError, "odd\0name", None).ends_with(b"\x1f\0\x03odd"));
+        assert_eq!(packet(Reason::ProtocolError, "\0", None), [0xe0, 2, 0x82, 0]);
     }
 
     #[test]

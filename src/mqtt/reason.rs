@@ -47,12 +47,22 @@ impl Reason {
         self as u8
     }
 
+    /// The nearest reason that a CONNACK of MQTT 5 may give: some are for DISCONNECT alone (§3.2.2.2).
+    fn in_connack(self) -> Self {
+        match self {
+            Self::ServerShuttingDown => Self::ServerUnavailable,
+            Self::AdministrativeAction | Self::MaximumConnectTime => Self::NotAuthorized,
+            Self::KeepAliveTimeout | Self::TopicFilterInvalid => Self::UnspecifiedError,
+            other => other,
+        }
+    }
+
     /// The CONNACK return code of `version`, or `None` where the specification gives none and the
     /// connection is closed without a word (MQTT 3.1.1 §3.2.2.3).
     #[must_use]
     pub fn connack_code(self, version: Version) -> Option<u8> {
         match (version, self) {
-            (Version::V5, reason) => Some(reason.code()),
+            (Version::V5, reason) => Some(reason.in_connack().code()),
             (_, Self::UnsupportedProtocolVersion) => Some(1),
             (_, Self::ClientIdentifierNotValid) => Some(2),
             (
@@ -76,6 +86,7 @@ mod tests {
             (Reason::ServerUnavailable, Some(3), 0x88),
             (Reason::NotAuthorized, Some(5), 0x87),
             (Reason::MalformedPacket, None, 0x81),
+            (Reason::ServerShuttingDown, Some(3), 0x88),
         ] {
             assert_eq!(reason.connack_code(Version::V311), v311, "{reason:?}");
             assert_eq!(reason.connack_code(Version::V31), v311, "{reason:?}");
