@@ -2,7 +2,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use zeroize::Zeroizing;
@@ -74,6 +74,19 @@ pub fn read_or_create(
     }
 }
 
+/// What to tell of the file at `path`, which holds `what`, where every user of this machine can read it.
+#[must_use]
+pub fn warning_if_public(path: &Path, what: &str) -> Option<String> {
+    let mode = fs::metadata(path).ok()?.permissions().mode();
+    let is_public = mode & 0o007 != 0;
+    is_public.then(|| {
+        format!(
+            "every user of this machine can read {what}: chmod 600 {}",
+            path.display()
+        )
+    })
+}
+
 /// Makes a folder that only its owner enters, with those above it; one that is there stays as it is.
 ///
 /// # Errors
@@ -107,8 +120,6 @@ pub fn random_hex<const BYTES: usize>() -> io::Result<Zeroizing<String>> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
 
     #[test]
@@ -136,6 +147,22 @@ mod tests {
             (mode(), fs::read(&path).unwrap().as_slice()),
             (0o640, &b"one two"[..])
         );
+    }
+
+    #[test]
+    fn a_file_that_all_can_read_is_told_of_and_one_of_a_group_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("f");
+        assert_eq!(warning_if_public(&path, "a secret"), None);
+        create(&path, b"").unwrap();
+        for (mode, is_told) in [(0o600, false), (0o640, false), (0o644, true)] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(
+                warning_if_public(&path, "a secret").is_some(),
+                is_told,
+                "{mode:o}"
+            );
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::bridge::Topic;
 use crate::doctor::{self, Diagnosis, Finding, Port, Rehearsal};
 use crate::settings::{Listen, NotifierBroker, Settings};
 use crate::site_broker::SiteBroker;
+use crate::store::{self, FileStore, Store};
 
 /// What the doctor is asked to look at.
 #[derive(Debug, Clone, Args)]
@@ -58,6 +59,7 @@ pub async fn doctor(command: &DoctorArgs, settings: &Settings) -> Diagnosis {
         findings.push(doctor::bridge(address, settings.bridge.tls_cert.is_some()).await);
     }
     findings.extend(notifier(command, settings).await);
+    findings.extend(public_password(settings));
     for address in settings.relay_addresses() {
         findings.push(doctor::relay(address).await);
     }
@@ -86,6 +88,14 @@ fn notifiers_broker(settings: &Settings) -> Option<Result<SiteBroker, String>> {
     };
     let broker = settings.notifier.site_broker(destination.clone());
     Some(broker.map_err(|error| error.to_string()))
+}
+
+/// Whether others can read passwords of entry points. What else may be wrong with the file, `simrelay check` says.
+fn public_password(settings: &Settings) -> Option<Finding> {
+    let (file, _) = settings.entrypoints();
+    let (store, _) = FileStore::open_with_notes(&file).ok()?;
+    let warning = store::public_password(&file, &store.snapshot())?;
+    Some(Finding::note("passwords", warning, ""))
 }
 
 /// The notifier's file. Where there is none and none was named, there is no notifier.

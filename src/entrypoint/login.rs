@@ -19,3 +19,17 @@ pub enum Login {
     /// What the platform wants, client id included, made with this credential.
     Platform(Platform, CredentialsTemplate),
 }
+
+impl Login {
+    /// Whether the entry point itself holds a password.
+    #[must_use]
+    pub fn has_password(&self) -> bool {
+        matches!(
+            self,
+            Self::Fixed {
+                password: Some(_),
+                ..
+            }
+        )
+    }
+}

@@ -1,9 +1,9 @@
 //! The configuration of groups and SIMs, which a first run is given.
 
 use super::error::StartError;
+use crate::private_file;
 use crate::settings::Settings;
 use crate::store::FileStore;
-use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -30,10 +30,9 @@ fn write_first_run(path: &Path, embedded: Option<SocketAddr>) -> Result<(), Star
         Some(address) => FIRST_RUN.replace(FIRST_BROKER, &address.to_string()),
         None => FIRST_RUN.to_owned(),
     };
-    std::fs::File::create_new(path)
-        .and_then(|mut file| file.write_all(text.as_bytes()))
-        .map_err(|source| StartError::FirstRun {
-            path: path.display().to_string(),
-            source,
-        })
+    // Passwords will stand in it.
+    private_file::create(path, text.as_bytes()).map_err(|source| StartError::FirstRun {
+        path: path.display().to_string(),
+        source,
+    })
 }

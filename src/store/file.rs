@@ -14,6 +14,7 @@ use super::error::{ChangeError, StoreError};
 use super::json_file::JsonFile;
 use super::stamp::Stamp;
 use super::{Change, Changed, Pending, Snapshot, Store, atomic, edit, render};
+use crate::private_file;
 
 /// How often the file is looked at for hand edits.
 const POLL: Duration = Duration::from_secs(1);
@@ -213,13 +214,23 @@ impl Inner {
 fn load(path: &Path) -> Result<Loaded, StoreError> {
     let file = JsonFile::read(path)?;
     match document::parse(&file.value) {
-        Ok(document) => Ok(Loaded {
-            text: file.text,
-            stamp: file.stamp,
-            document,
-        }),
+        Ok(mut document) => {
+            document.notes.extend(public_password(path, &document.snapshot));
+            Ok(Loaded {
+                text: file.text,
+                stamp: file.stamp,
+                document,
+            })
+        }
         Err(problems) => Err(file.invalid(path, problems)),
     }
+}
+
+/// What to tell where the file at `path` holds a password that every user of this machine can read.
+pub(crate) fn public_password(path: &Path, snapshot: &Snapshot) -> Option<String> {
+    let mut entry_points = snapshot.groups().iter().filter_map(|group| group.beam.as_ref());
+    let has_one = entry_points.any(|entry_point| entry_point.login.has_password());
+    has_one.then(|| private_file::warning_if_public(path, "the passwords in this file"))?
 }
 
 fn hash(text: &[u8]) -> u64 {

@@ -27,6 +27,7 @@ pub use change::{Change, Changed, GroupChange, SimChange};
 pub use credentials::{CredentialChangeError, CredentialError, CredentialStore, Expiring, StoredCredential};
 pub use error::{ChangeError, Located, StoreError};
 pub use file::FileStore;
+pub(crate) use file::public_password;
 pub use namespaces::NAMESPACES;
 pub use references::{CredentialRemovalError, InUse, References};
 pub use snapshot::{Group, Snapshot};

@@ -1,6 +1,7 @@
 //! The first run, in an empty folder, with the embedded broker.
 
 use crate::site::*;
+use std::os::unix::fs::PermissionsExt;
 
 const FLAGS: &[&str] = &["--relay-listen", "127.0.0.1:0", "--broker-listen", "127.0.0.1:0"];
 
@@ -34,6 +35,13 @@ fn an_empty_folder_is_all_that_the_first_run_needs() {
             device.expect("down/440103000000001", "on");
         }
     }
+}
+
+#[test]
+fn the_first_file_is_its_owners_as_passwords_will_stand_in_it() {
+    let relay = Simrelay::in_folder(tempfile::tempdir().unwrap(), FLAGS);
+    let mode = std::fs::metadata(relay.file()).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600, "{mode:o}");
 }
 
 #[test]

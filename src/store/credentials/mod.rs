@@ -19,6 +19,7 @@ use tokio::task::spawn_blocking;
 
 use super::stamp::Stamp;
 use crate::credential::{self, CredentialType, CredentialsId, X509Credential};
+use crate::private_file;
 use used::Used;
 
 pub use change::CredentialChangeError;
@@ -299,7 +300,10 @@ fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Creden
 fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, CredentialError> {
     const EXPECTED: &str =
         "-----BEGIN PRIVATE KEY-----, RSA PRIVATE KEY or EC PRIVATE KEY, without a passphrase";
-    warn_if_public(path);
+    // Once for each content of the file, as it is read once.
+    if let Some(warning) = private_file::warning_if_public(path, "this private key") {
+        tracing::warn!(file = %path.display(), "{warning}");
+    }
     let bytes = std::fs::read(path)
         .map(zeroize::Zeroizing::new)
         .map_err(|error| unreadable(path, &error))?;
@@ -308,15 +312,6 @@ fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, CredentialError> {
         reason,
         expected: EXPECTED,
     })
-}
-
-/// Once for each content of the file, as it is read once.
-fn warn_if_public(path: &Path) {
-    use std::os::unix::fs::PermissionsExt;
-    let mode = std::fs::metadata(path).map_or(0, |metadata| metadata.permissions().mode());
-    if mode & 0o007 != 0 {
-        tracing::warn!(file = %path.display(), "every user of this machine can read this private key; chmod 600 it");
-    }
 }
 
 #[cfg(test)]
