@@ -98,7 +98,8 @@ pub struct Settings {
     #[arg(long, env = "SIMRELAY_LOG", value_enum, value_name = "FORM", global = true)]
     pub log: Option<LogFormat>,
 
-    /// What is logged: error, warn, info, debug, trace, or a filter such as simrelay::relay=debug
+    /// What is logged: error, warn, info, debug, trace, or a filter such as simrelay::relay=debug; the audit log in
+    /// any case, unless simrelay::audit=off
     #[arg(
         long,
         env = "SIMRELAY_LOG_LEVEL",

@@ -15,7 +15,7 @@ use super::auth::Caller;
 use super::error::Refusal;
 use super::paging::{Asked, Listed, PageQuery, USUAL, non_empty};
 use super::segments::Segments;
-use super::{ApiError, ApiState};
+use super::{ApiError, ApiState, audit};
 use crate::relay::{Administrative, Connection, Registry};
 use crate::sim::Imsi;
 
@@ -93,8 +93,12 @@ async fn close(
 ) -> Result<StatusCode, ApiError> {
     let connection = find(&state.registry, &id)?;
     connection.close(Administrative::ByAdministrator);
-    let imsi = &connection.admission.sim.imsi;
-    tracing::info!(who = caller.who(), from = %caller, %imsi, address = %connection.peer, "connection closed by API");
+    let (imsi, peer) = (&connection.admission.sim.imsi, connection.peer);
+    audit::done(
+        &caller,
+        "connection closed",
+        format_args!("connection {id} of IMSI {imsi} from {peer}"),
+    );
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -17,7 +17,7 @@ use super::body::JsonObject;
 use super::credential_refusal::CredentialRefusal;
 use super::error::Refusal;
 use super::segments::Segments;
-use super::{ApiError, ApiState};
+use super::{ApiError, ApiState, audit};
 use crate::credential::{self, Credential, CredentialProblem, CredentialType, CredentialsId};
 use crate::store::{InUse, StoredCredential};
 
@@ -135,9 +135,9 @@ async fn update(
     Ok(Json(CredentialsModel::of(&stored)))
 }
 
-fn log(caller: &Caller, stored: &StoredCredential, what: &str) {
+fn log(caller: &Caller, stored: &StoredCredential, message: &'static str) {
     let kind = stored.credential.kind.name();
-    tracing::info!(who = caller.who(), from = %caller, credential = %stored.id, kind, "{what}");
+    audit::done(caller, message, format_args!("credential {}, {kind}", stored.id));
 }
 
 /// Query of `DELETE /v1/credentials/{credentials_id}`, our own addition.
@@ -171,7 +171,7 @@ async fn delete(
     };
     let groups = state.references.delete_credential(id.clone(), in_use).await;
     let groups = groups.map_err(CredentialRefusal::from)?;
-    tracing::info!(who = caller.who(), from = %caller, credential = %id, "credential deleted");
+    audit::done(&caller, "credential deleted", format_args!("credential {id}"));
     for group in groups {
         tracing::warn!(credential = %id, group = %group, "the entry point of this group has lost its credential");
     }

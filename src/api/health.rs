@@ -1,7 +1,7 @@
 //! For machines that watch the service.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use axum::extract::State;
 use sqlx::SqlitePool;
@@ -29,6 +29,7 @@ enum Phase {
 #[derive(Debug, Clone)]
 pub struct Readiness {
     phase: watch::Sender<Phase>,
+    started: SystemTime,
     pool: SqlitePool,
     /// When the database was last asked, and whether it could be written.
     asked: Arc<Mutex<Option<(Instant, bool)>>>,
@@ -40,6 +41,7 @@ impl Readiness {
     pub fn starting(pool: SqlitePool) -> Self {
         Self {
             phase: watch::Sender::new(Phase::Starting),
+            started: SystemTime::now(),
             pool,
             asked: Arc::default(),
         }
@@ -53,6 +55,11 @@ impl Readiness {
     /// Devices cannot connect any more.
     pub fn stopping(&self) {
         self.phase.send_replace(Phase::Stopping);
+    }
+
+    /// Since when the program has been running.
+    pub(super) fn started(&self) -> SystemTime {
+        self.started
     }
 
     async fn check(&self) -> Result<(), ApiError> {

@@ -1,12 +1,13 @@
 //! `/metrics` for Prometheus. Labels come from the program and from what admins configure, never from devices.
 
+mod process;
 mod services;
 
 use std::collections::BTreeMap;
 
 use axum::extract::State;
 use axum::http::{HeaderName, header};
-use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -92,6 +93,12 @@ fn render(state: &ApiState) -> String {
     );
     page.of_all(&totals);
     page.of_groups(&totals.groups, &connections);
+    page.by_kind(
+        "api_refused",
+        "Calls of the API by somebody who was not let in",
+        "reason",
+        &state.auth.refusals().numbers(),
+    );
     page.counter(
         "log_entries_dropped",
         "Log book entries dropped in a flood",
@@ -105,7 +112,9 @@ fn render(state: &ApiState) -> String {
     }
     let mut text = String::new();
     // Writing to a String does not fail.
-    let _ = encode(&mut text, &page.0);
+    let _ = encode_registry(&mut text, &page.0);
+    let _ = encode_registry(&mut text, &process::registry(state.readiness.started()));
+    let _ = encode_eof(&mut text);
     text
 }
 

@@ -3,6 +3,7 @@
 //! Every route but `/healthz`, `/readyz`, `/metrics` and the login wants API key and token of a login, or the
 //! admin token.
 
+mod audit;
 mod auth;
 mod body;
 mod changes;
@@ -40,6 +41,7 @@ use crate::relay::{Books, Registry};
 use crate::sessions::History;
 use crate::store::{CredentialStore, References, Store};
 
+pub(crate) use audit::TARGET as AUDIT;
 pub use auth::{
     AdminToken, Auth, AuthFileError, AuthKey, AuthKeys, AuthRefusal, NewAuthKey, Operator, Session,
     TokenRefusal,

@@ -15,7 +15,7 @@ use super::auth::{AuthFileError, AuthKeys, AuthRefusal, Caller, Timeout, TokenTi
 use super::body::JsonObject;
 use super::error::Refusal;
 use super::segments::Segments;
-use super::{ApiError, ApiState};
+use super::{ApiError, ApiState, audit};
 
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
@@ -125,7 +125,7 @@ async fn create_auth_key(
 ) -> Result<(StatusCode, Json<NewAuthKeyModel>), ApiError> {
     refuse_others(&state, &id)?;
     let key = with_keys(&state, AuthKeys::create).await?;
-    tracing::info!(who = caller.who(), from = %caller, auth_key = key.auth_key_id, "auth key made");
+    audit::done(&caller, "auth key made", &key.auth_key_id);
     let shown = NewAuthKeyModel {
         auth_key_id: key.auth_key_id,
         auth_key: key.auth_key.to_string(),
@@ -150,7 +150,7 @@ async fn delete_auth_key(
     if !with_keys(&state, move |keys| keys.delete(&wanted)).await? {
         return Err(AuthRefusal::NoSuchAuthKey(key_id).into());
     }
-    tracing::info!(who = caller.who(), from = %caller, auth_key = key_id, "auth key deleted, with the tokens made with it");
+    audit::done(&caller, "auth key deleted, with the tokens made with it", &key_id);
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -172,7 +172,9 @@ async fn reissue_token(
     let session = caller.session().ok_or(AuthRefusal::AdminToken(
         "log in with POST /v1/auth to get a token",
     ))?;
-    let token = state.auth.reissue(session, Timeout::of(&body)?.0)?;
+    let seconds = Timeout::of(&body)?.0;
+    let token = state.auth.reissue(session, seconds)?;
+    audit::done(&caller, "token made", format_args!("for {seconds} s"));
     Ok(Json(Token { token }))
 }
 
@@ -190,7 +192,7 @@ async fn revoke_tokens(
 ) -> Result<StatusCode, ApiError> {
     refuse_others(&state, &id)?;
     state.auth.revoke_all()?;
-    tracing::info!(who = caller.who(), from = %caller, "all tokens revoked");
+    audit::done(&caller, "all tokens revoked", "all logins");
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -19,7 +19,7 @@ use super::shapes::{Sim, Subscriber};
 use super::sim_answer::{show, show_page};
 use super::sim_body::{self, GroupOfSim, Lock, Modem, NewSim};
 use super::twin::twin;
-use super::{ApiError, ApiState, query, session_events};
+use super::{ApiError, ApiState, audit, query, session_events};
 use crate::relay::Administrative;
 use crate::sim::{self, SimStatus, SpeedClass};
 use crate::store::{Change, SimChange};
@@ -263,7 +263,11 @@ async fn delete_session<I: Identity>(
     if connections == 0 {
         return Err(ApiError::Offline);
     }
-    tracing::info!(who = caller.who(), from = %caller, imsi = %sim.imsi, connections, "session deleted");
+    audit::done(
+        &caller,
+        "session deleted",
+        format_args!("SIM {}: close {connections}", sim.sim_id),
+    );
     Ok(show::<I>(&state, &sim).await)
 }
 

@@ -6,6 +6,7 @@
 mod json;
 
 use self::json::Json;
+use crate::api::AUDIT;
 use crate::settings::LogFormat;
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -158,7 +159,7 @@ pub fn default_format() -> LogFormat {
 /// [`InvalidFilter`] quotes a filter that cannot be read.
 pub fn init(format: LogFormat, filter: &str) -> Result<LogGuard, InvalidFilter> {
     let env_filter = EnvFilter::builder()
-        .parse(quieted(filter))
+        .parse(completed(filter))
         .map_err(|error| InvalidFilter {
             filter: filter.to_owned(),
             reason: error.to_string(),
@@ -183,13 +184,14 @@ pub fn init(format: LogFormat, filter: &str) -> Result<LogGuard, InvalidFilter> 
     Ok(LogGuard { queue, thread })
 }
 
-/// The embedded broker speaks of its own failures only: its connections are in the relay's own lines.
-fn quieted(filter: &str) -> String {
-    if filter.contains("mqtt5") {
-        filter.to_owned()
-    } else {
-        format!("mqtt5=error,{filter}")
-    }
+/// The filter with what holds where it says nothing else by name: the audit log is there at any level, and the embedded
+/// broker speaks of its own failures only, as its connections are in the relay's own lines.
+fn completed(filter: &str) -> String {
+    let usual = [(AUDIT, "info"), ("mqtt5", "error")];
+    let unnamed = usual.into_iter().filter(|(target, _)| !filter.contains(target));
+    unnamed.fold(filter.to_owned(), |filter, (target, level)| {
+        format!("{target}={level},{filter}")
+    })
 }
 
 #[cfg(test)]

@@ -91,6 +91,20 @@ pub enum SimChange {
     DeleteTag(String),
 }
 
+impl Change {
+    /// The group that it is of, or that it puts a SIM into.
+    #[must_use]
+    pub fn group(&self) -> Option<&GroupId> {
+        match self {
+            Self::Group(group, _) => Some(group),
+            Self::Sim(_, SimChange::Create { group_id, .. } | SimChange::SetGroup(group_id)) => {
+                group_id.as_ref()
+            }
+            Self::Sim(..) => None,
+        }
+    }
+}
+
 /// A change that is durable.
 #[derive(Debug, Clone)]
 pub struct Changed {

@@ -72,3 +72,43 @@ fn what_the_bridge_published_and_the_notifier_delivered_is_in_the_metrics() {
     assert!(running.wait().success());
     assert!(began.elapsed().as_secs_f32() < 2.5, "{:?}", began.elapsed());
 }
+
+#[test]
+fn the_process_is_in_the_metrics_under_the_names_that_prometheus_gives_it() {
+    let began = std::time::SystemTime::now();
+    let relay = Simrelay::to("mqtt://127.0.0.1:9");
+    let page = relay.http().get("/metrics").body;
+    assert!(
+        page.ends_with("# EOF\n") && page.matches("# EOF").count() == 1,
+        "{page}"
+    );
+    let number = |name: &str| {
+        let line = page
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        let line = line.unwrap_or_else(|| panic!("no {name} in {page}"));
+        line.parse::<f64>().unwrap()
+    };
+    let memory = number("process_resident_memory_bytes") / relay.memory() as f64;
+    assert!((0.5..2.0).contains(&memory), "{memory}");
+    let of_process = |name: &str| format!("/proc/{}/{name}", relay.pid());
+    let open = std::fs::read_dir(of_process("fd")).unwrap().count() as f64;
+    // The call itself and the counting are some more.
+    assert!((number("process_open_fds") - open).abs() < 10.0, "{page} {open}");
+    let limits = std::fs::read_to_string(of_process("limits")).unwrap();
+    let most = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"))
+        .unwrap();
+    assert_eq!(
+        most.split_whitespace().nth(3).unwrap().parse(),
+        Ok(number("process_max_fds"))
+    );
+    let since =
+        |time: std::time::SystemTime| time.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs_f64();
+    let started = number("process_start_time_seconds");
+    assert!(
+        (since(began)..=since(std::time::SystemTime::now())).contains(&started),
+        "{started}"
+    );
+}

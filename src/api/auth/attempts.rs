@@ -1,9 +1,9 @@
-//! How often an address may show wrong keys.
+//! How often an address may show wrong keys, or wrong admin tokens.
 //!
 //! An address has [`BURST`] wrong keys, and gets one back every [`REFILL`]; without one left it is refused
 //! without a look at the key. It is still 401: SORACOM's command would go on for two minutes at a 429. So that
 //! a guesser does not lock out an admin behind the same address, a key that was right from there within a day
-//! has wrong tries of its own; the admin token is not limited, as it cannot be guessed.
+//! has wrong tries of its own.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError};

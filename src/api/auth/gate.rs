@@ -11,7 +11,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::{Auth, AuthRefusal, Session};
-use crate::api::{ApiError, ApiState};
+use crate::api::{ApiError, ApiState, audit};
 
 /// Routes for machines that watch the service, which tell nothing about its configuration, and the login.
 pub(in crate::api) const OPEN: [&str; 6] = [
@@ -30,12 +30,27 @@ pub(in crate::api) async fn require_caller(
     next: Next,
 ) -> Response {
     if !OPEN.contains(&request.uri().path()) {
-        match shown(&state.auth, request.headers()) {
+        let from = request.extensions().get::<ConnectInfo<SocketAddr>>();
+        let from = from.map(|info| info.0.ip());
+        match shown(&state.auth, from, request.headers()) {
             Ok(identity) => request.extensions_mut().insert(identity),
-            Err(refusal) => return ApiError::from(refusal).into_response(),
+            Err(refusal) => {
+                tell(&state.auth, from, &refusal);
+                return ApiError::from(refusal).into_response();
+            }
         };
     }
     next.run(request).await
+}
+
+/// Counts a refusal. A wrong admin token gets a line, as long as its address has tries left: whoever sends them must
+/// not fill the log.
+fn tell(auth: &Auth, from: Option<IpAddr>, refusal: &AuthRefusal) {
+    auth.refusals.count(refusal);
+    if matches!(refusal, AuthRefusal::WrongAdminToken) {
+        let from = from.map(tracing::field::display);
+        tracing::warn!(target: audit::TARGET, event = "wrong_admin_token", from, "a caller showed a wrong admin token");
+    }
 }
 
 /// Who calls.
@@ -45,13 +60,11 @@ enum Identity {
     Session(Session),
 }
 
-fn shown(auth: &Auth, headers: &HeaderMap) -> Result<Identity, AuthRefusal> {
+fn shown(auth: &Auth, from: Option<IpAddr>, headers: &HeaderMap) -> Result<Identity, AuthRefusal> {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     if let Some(token) = header(AUTHORIZATION.as_str()).and_then(bearer) {
-        let right = auth.admin_token.matches(token);
-        return right
-            .then_some(Identity::AdminToken)
-            .ok_or(AuthRefusal::NothingShown);
+        auth.check_admin_token(from, token)?;
+        return Ok(Identity::AdminToken);
     }
     match (header("x-soracom-api-key"), header("x-soracom-token")) {
         (Some(api_key), Some(token)) => Ok(Identity::Session(auth.session(api_key, token)?)),

@@ -13,7 +13,7 @@ use super::tokens::{DEFAULT, LONGEST};
 use super::{AuthRefusal, Caller};
 use crate::api::body::JsonObject;
 use crate::api::error::Refusal;
-use crate::api::{ApiError, ApiState};
+use crate::api::{ApiError, ApiState, audit};
 
 /// `AuthResponse` of SORACOM, which adds `userName` for users that this server does not have.
 #[derive(Serialize, ToSchema)]
@@ -75,12 +75,19 @@ async fn login(
     let issued = auth
         .log_in(caller.address(), request.id, request.secret, request.timeout.0)
         .await
-        .inspect_err(|refusal| match refusal {
+        .inspect_err(|refusal| {
+            auth.refusals.count(refusal);
             // Told once when it begins: whoever sends them must not fill the log.
-            AuthRefusal::TooManyWrongKeys(_) => {}
-            _ => tracing::warn!(from = %caller, auth_key = request.loggable_id(), "login refused: {refusal}"),
+            if !matches!(refusal, AuthRefusal::TooManyWrongKeys(_)) {
+                let auth_key = request.loggable_id();
+                tracing::warn!(target: audit::TARGET, from = %caller, auth_key, "login refused: {refusal}");
+            }
         })?;
-    tracing::info!(from = %caller, auth_key = request.loggable_id(), seconds = request.timeout.0, "logged in");
+    audit::logged_in(
+        request.loggable_id(),
+        &caller,
+        format_args!("for {} s", request.timeout.0),
+    );
     Ok(Json(LoggedIn {
         api_key: issued.api_key,
         token: issued.token,
@@ -95,7 +102,7 @@ async fn logout(State(state): State<ApiState>, caller: Caller) -> Result<StatusC
         .session()
         .ok_or(AuthRefusal::AdminToken("there is nothing to log out"))?;
     state.auth.tokens.revoke(session).map_err(AuthRefusal::from)?;
-    tracing::info!(who = caller.who(), from = %caller, "logged out");
+    audit::done(&caller, "logged out", "this login");
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -18,7 +18,9 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
+use super::audit;
 use attempts::{Attempts, Left};
+use refusal::Refusals;
 use tokens::{Issued, Tokens};
 
 pub use admin_token::AdminToken;
@@ -45,7 +47,9 @@ pub struct Auth {
     operator: Operator,
     keys: Arc<AuthKeys>,
     tokens: Tokens,
-    attempts: Attempts,
+    wrong_keys: Attempts,
+    wrong_admin_tokens: Attempts,
+    refusals: Refusals,
     hashing: Semaphore,
     waiting: Semaphore,
 }
@@ -64,7 +68,9 @@ impl Auth {
             operator,
             keys: Arc::new(AuthKeys::open(data)?),
             tokens,
-            attempts: Attempts::new(),
+            wrong_keys: Attempts::new(),
+            wrong_admin_tokens: Attempts::new(),
+            refusals: Refusals::default(),
             hashing: Semaphore::new(AT_ONCE),
             waiting: Semaphore::new(WAITING),
         })
@@ -79,6 +85,29 @@ impl Auth {
     /// What one logs in with.
     pub(super) fn keys(&self) -> &Arc<AuthKeys> {
         &self.keys
+    }
+
+    /// Callers that were not let in since the start, by kind.
+    pub(super) fn refusals(&self) -> &Refusals {
+        &self.refusals
+    }
+
+    /// Whether `shown` is the admin token, as far as somebody from there may still try.
+    fn check_admin_token(&self, from: Option<IpAddr>, shown: &str) -> Result<(), AuthRefusal> {
+        let right = self.admin_token.matches(shown);
+        // An address that has shown the right one has tries of its own for it, which nobody can use up.
+        let tried = if right { "the right one" } else { "a wrong one" };
+        if let Some(wait) = self.wrong_admin_tokens.wait(from, tried) {
+            return Err(AuthRefusal::TooManyWrongAdminTokens(wait.as_secs() + 1));
+        }
+        if right {
+            self.wrong_admin_tokens.note_right(from, tried);
+            return Ok(());
+        }
+        if self.wrong_admin_tokens.note_wrong(from, tried) == Left::NoMore {
+            tell_too_many(from, "admin tokens");
+        }
+        Err(AuthRefusal::WrongAdminToken)
     }
 
     /// An API key and a token, if `secret` is that of the key `key_id`.
@@ -96,7 +125,7 @@ impl Auth {
             .await
             .map_err(|_| AuthRefusal::Interrupted)?;
         // Not before: of many wrong keys at once, only as many as are left may be looked at.
-        if let Some(wait) = self.attempts.wait(from, key_id) {
+        if let Some(wait) = self.wrong_keys.wait(from, key_id) {
             return Err(AuthRefusal::TooManyWrongKeys(wait.as_secs() + 1));
         }
         let (keys, id, secret) = (
@@ -114,12 +143,12 @@ impl Auth {
         .await;
         drop(turn);
         if !verified.map_err(|_| AuthRefusal::Interrupted)? {
-            if self.attempts.note_wrong(from, key_id) == Left::NoMore {
-                tracing::warn!(from = ?from, "too many wrong auth keys from this address: the next ones are refused unseen");
+            if self.wrong_keys.note_wrong(from, key_id) == Left::NoMore {
+                tell_too_many(from, "auth keys");
             }
             return Err(AuthRefusal::WrongKey);
         }
-        self.attempts.note_right(from, key_id);
+        self.wrong_keys.note_right(from, key_id);
         self.tokens.issue(key_id, seconds).map_err(AuthRefusal::Signing)
     }
 
@@ -144,6 +173,11 @@ impl Auth {
     pub(super) fn revoke_all(&self) -> Result<(), AuthRefusal> {
         Ok(self.tokens.revoke_all()?)
     }
+}
+
+fn tell_too_many(from: Option<IpAddr>, what: &str) {
+    let from = from.map(tracing::field::display);
+    tracing::warn!(target: audit::TARGET, from, "too many wrong {what} from this address: the next ones are refused unseen");
 }
 
 #[cfg(test)]

@@ -1,4 +1,7 @@
-//! Why a caller is not let in.
+//! Why a caller is not let in, and how often.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 
 use axum::http::StatusCode;
 
@@ -7,12 +10,22 @@ use super::{AuthFileError, TokenRefusal};
 /// Why a login, or a call, was refused. No variant holds a secret.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthRefusal {
-    /// Nothing was shown, or a wrong admin token.
+    /// Nothing was shown.
     #[error(
         "this needs the headers X-Soracom-API-Key and X-Soracom-Token, which POST /v1/auth gives for an authKeyId and \
          authKey, or \"Authorization: Bearer <token>\" with the token of the file admin-token in the data directory"
     )]
     NothingShown,
+    /// Not the admin token.
+    #[error(
+        "this is not the admin token, which is in the file admin-token of the data directory of this server"
+    )]
+    WrongAdminToken,
+    /// The address has shown too many wrong ones; this one may be right.
+    #[error(
+        "too many wrong admin tokens came from your address; this one was not looked at, try again in {0} s"
+    )]
+    TooManyWrongAdminTokens(u64),
     /// One of the two headers.
     #[error("X-Soracom-API-Key and X-Soracom-Token are both needed; {0} is missing")]
     OneShown(&'static str),
@@ -69,10 +82,26 @@ pub enum AuthRefusal {
 }
 
 impl AuthRefusal {
+    /// One word for `/metrics`, where it is about who calls.
+    fn kind(&self) -> Option<&'static str> {
+        match self {
+            Self::NothingShown | Self::OneShown(_) => Some("nothing_shown"),
+            Self::WrongAdminToken => Some("wrong_admin_token"),
+            Self::TooManyWrongAdminTokens(_) => Some("too_many_wrong_admin_tokens"),
+            Self::Token(_) => Some("wrong_token"),
+            Self::WrongKey => Some("wrong_auth_key"),
+            Self::TooManyWrongKeys(_) => Some("too_many_wrong_auth_keys"),
+            _ => None,
+        }
+    }
+
     /// Status and code of the answer.
     pub(in crate::api) fn status_and_code(&self) -> (StatusCode, &'static str) {
         match self {
-            Self::NothingShown | Self::OneShown(_) => (StatusCode::UNAUTHORIZED, "Unauthorized"),
+            Self::NothingShown | Self::WrongAdminToken | Self::OneShown(_) => {
+                (StatusCode::UNAUTHORIZED, "Unauthorized")
+            }
+            Self::TooManyWrongAdminTokens(_) => (StatusCode::UNAUTHORIZED, "TooManyWrongAdminTokens"),
             Self::Token(TokenRefusal::Expired(_)) => (StatusCode::UNAUTHORIZED, "TokenExpired"),
             Self::Token(TokenRefusal::Revoked | TokenRefusal::KeyDeleted(_)) => {
                 (StatusCode::UNAUTHORIZED, "TokenRevoked")
@@ -96,5 +125,24 @@ impl AuthRefusal {
             }
             Self::File(_) => (StatusCode::INTERNAL_SERVER_ERROR, "WriteFailed"),
         }
+    }
+}
+
+/// How many callers were not let in since the start, by kind.
+#[derive(Debug, Default)]
+pub(in crate::api) struct Refusals(Mutex<BTreeMap<&'static str, u64>>);
+
+impl Refusals {
+    /// Counts a refusal that is about who calls.
+    pub(super) fn count(&self, refusal: &AuthRefusal) {
+        if let Some(kind) = refusal.kind() {
+            let mut numbers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            *numbers.entry(kind).or_default() += 1;
+        }
+    }
+
+    /// The numbers by kind.
+    pub(in crate::api) fn numbers(&self) -> BTreeMap<&'static str, u64> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

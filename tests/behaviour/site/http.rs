@@ -2,14 +2,18 @@
 
 use super::SOON;
 use serde_json::Value;
+use socket2::{Domain, Socket, Type};
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 
 /// A caller.
 #[derive(Debug)]
 pub(crate) struct Http {
     address: SocketAddr,
-    token: Option<String>,
+    /// The address that it calls from, if it is to be this one.
+    source: Option<IpAddr>,
+    /// Header lines that say who calls.
+    login: String,
 }
 
 /// An answer.
@@ -27,10 +31,40 @@ impl Answer {
 
 impl Http {
     pub(crate) fn new(address: SocketAddr, token: Option<&str>) -> Self {
+        let header = |token| format!("Authorization: Bearer {token}\r\n");
         Self {
             address,
-            token: token.map(str::to_owned),
+            source: None,
+            login: token.map(header).unwrap_or_default(),
         }
+    }
+
+    /// One that shows what `POST /v1/auth` answered.
+    pub(crate) fn logged_in(address: SocketAddr, answer: &Value) -> Self {
+        let text = |name: &str| answer[name].as_str().unwrap();
+        let (key, token) = (text("apiKey"), text("token"));
+        Self {
+            address,
+            source: None,
+            login: format!("X-Soracom-API-Key: {key}\r\nX-Soracom-Token: {token}\r\n"),
+        }
+    }
+
+    /// The same, from another address of this machine.
+    pub(crate) fn from(self, source: &str) -> Self {
+        Self {
+            source: Some(source.parse().unwrap()),
+            ..self
+        }
+    }
+
+    fn connect(&self) -> TcpStream {
+        let socket = Socket::new(Domain::for_address(self.address), Type::STREAM, None).unwrap();
+        if let Some(source) = self.source {
+            socket.bind(&SocketAddr::new(source, 0).into()).unwrap();
+        }
+        socket.connect_timeout(&self.address.into(), SOON).unwrap();
+        socket.into()
     }
 
     pub(crate) fn get(&self, path: &str) -> Answer {
@@ -46,15 +80,13 @@ impl Http {
     }
 
     pub(crate) fn call(&self, method: &str, path: &str, body: Option<&str>) -> Answer {
-        let mut stream = TcpStream::connect_timeout(&self.address, SOON).unwrap();
+        let mut stream = self.connect();
         stream.set_read_timeout(Some(SOON)).unwrap();
         let mut request = format!(
             "{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n",
             self.address
         );
-        if let Some(token) = &self.token {
-            request += &format!("Authorization: Bearer {token}\r\n");
-        }
+        request += &self.login;
         if let Some(body) = body {
             request += &format!(
                 "Content-Type: application/json\r\nContent-Length: {}\r\n",

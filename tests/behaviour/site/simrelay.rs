@@ -289,6 +289,11 @@ impl Simrelay {
         self.log.text()
     }
 
+    /// Whether the program has said its last word.
+    pub(crate) fn log_has_ended(&self) -> bool {
+        self.log.lines.lock().unwrap().ended
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
