@@ -100,6 +100,11 @@ fn connected(relay: &Simrelay, broker: &FakeBroker, n: u8) -> (Device, Device) {
     device.send(&Connect::new(Version::V311, "c").bytes());
     let (upstream, _) = broker.admit(CONNACK_311);
     device.expect(CONNACK_311);
+    let listed = format!("/v1/connections?imsi={}", imsi(n));
+    wait_until("connection in the list", || {
+        let list = relay.http().get(&listed).json();
+        (list.as_array().unwrap().len() == 1).then_some(())
+    });
     (device, upstream)
 }
 
@@ -261,7 +266,10 @@ fn credentials_and_connections(audit: &mut Auditor<'_>, broker: &FakeBroker) {
     audit.call(&format!("DELETE {of}"), &["c"], &Value::Null);
     audit.is("credential deleted", None, "credential c");
     let _open = connected(audit.relay, broker, 1);
-    let open = audit.http.get("/v1/connections").json();
+    let open = audit
+        .http
+        .get(&format!("/v1/connections?imsi={}", imsi(1)))
+        .json();
     let text = |name: &str| open[0][name].as_str().unwrap().to_owned();
     let (id, address) = (text("id"), text("address"));
     audit.call("DELETE /v1/connections/{id}", &[&id], &Value::Null);

@@ -187,6 +187,7 @@ fn systemd_finds_nothing_wrong_with_the_units() {
             "RestartSec=10",
             "WatchdogSec=",
             "NoNewPrivileges=yes",
+            "LimitCORE=0",
         ];
         let socket_has = ["ListenStream=1883", "Backlog=", "WantedBy=sockets.target"];
         for line in if is_service { &service_has[..] } else { &socket_has } {
