@@ -9,18 +9,18 @@ use crate::sim::GroupId;
 pub(crate) const TARGET: &str = "simrelay::audit";
 
 /// Writes down what a caller changed or was given, in words without a secret.
-pub(super) fn done(caller: &Caller, message: &'static str, what: impl Display) {
-    write(caller.who(), caller, message, &what, None);
+pub(super) fn done(caller: &Caller, message: &'static str, what: &dyn Display) {
+    write(caller.who(), caller, message, what, None);
 }
 
 /// The same, of a group.
-pub(super) fn done_to(group: Option<&GroupId>, caller: &Caller, message: &'static str, what: impl Display) {
-    write(caller.who(), caller, message, &what, group);
+pub(super) fn done_to(group: Option<&GroupId>, caller: &Caller, message: &'static str, what: &dyn Display) {
+    write(caller.who(), caller, message, what, group);
 }
 
 /// Writes down a login: who came in is known only now.
-pub(super) fn logged_in(auth_key_id: &str, caller: &Caller, what: impl Display) {
-    write(auth_key_id, caller, "logged in", &what, None);
+pub(super) fn logged_in(auth_key_id: &str, caller: &Caller, what: &dyn Display) {
+    write(auth_key_id, caller, "logged in", what, None);
 }
 
 fn write(who: &str, from: &Caller, message: &'static str, what: &dyn Display, group: Option<&GroupId>) {

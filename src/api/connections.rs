@@ -97,7 +97,7 @@ async fn close(
     audit::done(
         &caller,
         "connection closed",
-        format_args!("connection {id} of IMSI {imsi} from {peer}"),
+        &format_args!("connection {id} of IMSI {imsi} from {peer}"),
     );
     Ok(StatusCode::NO_CONTENT)
 }

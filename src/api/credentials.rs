@@ -137,7 +137,7 @@ async fn update(
 
 fn log(caller: &Caller, stored: &StoredCredential, message: &'static str) {
     let kind = stored.credential.kind.name();
-    audit::done(caller, message, format_args!("credential {}, {kind}", stored.id));
+    audit::done(caller, message, &format_args!("credential {}, {kind}", stored.id));
 }
 
 /// Query of `DELETE /v1/credentials/{credentials_id}`, our own addition.
@@ -171,7 +171,7 @@ async fn delete(
     };
     let groups = state.references.delete_credential(id.clone(), in_use).await;
     let groups = groups.map_err(CredentialRefusal::from)?;
-    audit::done(&caller, "credential deleted", format_args!("credential {id}"));
+    audit::done(&caller, "credential deleted", &format_args!("credential {id}"));
     for group in groups {
         tracing::warn!(credential = %id, group = %group, "the entry point of this group has lost its credential");
     }

@@ -174,7 +174,7 @@ async fn reissue_token(
     ))?;
     let seconds = Timeout::of(&body)?.0;
     let token = state.auth.reissue(session, seconds)?;
-    audit::done(&caller, "token made", format_args!("for {seconds} s"));
+    audit::done(&caller, "token made", &format_args!("for {seconds} s"));
     Ok(Json(Token { token }))
 }
 
@@ -192,7 +192,7 @@ async fn revoke_tokens(
 ) -> Result<StatusCode, ApiError> {
     refuse_others(&state, &id)?;
     state.auth.revoke_all()?;
-    audit::done(&caller, "all tokens revoked", "all logins");
+    audit::done(&caller, "all tokens revoked", &"all logins");
     Ok(StatusCode::NO_CONTENT)
 }
 

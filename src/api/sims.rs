@@ -266,7 +266,7 @@ async fn delete_session<I: Identity>(
     audit::done(
         &caller,
         "session deleted",
-        format_args!("SIM {}: close {connections}", sim.sim_id),
+        &format_args!("SIM {}: close {connections}", sim.sim_id),
     );
     Ok(show::<I>(&state, &sim).await)
 }

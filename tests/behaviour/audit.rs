@@ -88,8 +88,8 @@ impl<'a> Auditor<'a> {
 
     /// A call that changes groups or SIMs.
     #[track_caller]
-    fn changes(&mut self, route: &str, parts: &[&str], body: Value, group: Option<&str>, what: &str) {
-        self.call(route, parts, &body);
+    fn changes(&mut self, route: &str, parts: &[&str], body: &Value, group: Option<&str>, what: &str) {
+        self.call(route, parts, body);
         self.is("configuration changed", group, what);
     }
 }
@@ -157,7 +157,7 @@ fn groups(audit: &mut Auditor<'_>) {
     ];
     for (route, part, body, what) in rows {
         let what = format!("group {id}: {what}");
-        audit.changes(route, &[id, part, &key], body.clone(), Some(id), &what);
+        audit.changes(route, &[id, part, &key], body, Some(id), &what);
     }
 }
 
@@ -178,7 +178,7 @@ fn new_sims(audit: &mut Auditor<'_>) {
             sim_id(n),
             imsi(n)
         );
-        audit.changes(route, &[&part], body, Some("g"), &what);
+        audit.changes(route, &[&part], &body, Some("g"), &what);
     }
 }
 
@@ -252,7 +252,7 @@ fn sim(audit: &mut Auditor<'_>, broker: &FakeBroker, base: &str, id: &str, n: u8
         }
         let route = format!("{method} {base}/{name}");
         let what = format!("SIM {sim}: {what}");
-        audit.changes(route.trim_end_matches('/'), &[id, "site"], body, group, &what);
+        audit.changes(route.trim_end_matches('/'), &[id, "site"], &body, group, &what);
     }
 }
 
@@ -295,7 +295,7 @@ fn logins(audit: &mut Auditor<'_>, operator: &str) -> Vec<String> {
     audit.changes(
         "PUT /v1/groups/{group_id}/tags",
         &["g"],
-        tags,
+        &tags,
         Some("g"),
         r#"group g: put tags {"by": "key"}"#,
     );

@@ -86,7 +86,7 @@ async fn login(
     audit::logged_in(
         request.loggable_id(),
         &caller,
-        format_args!("for {} s", request.timeout.0),
+        &format_args!("for {} s", request.timeout.0),
     );
     Ok(Json(LoggedIn {
         api_key: issued.api_key,
@@ -102,7 +102,7 @@ async fn logout(State(state): State<ApiState>, caller: Caller) -> Result<StatusC
         .session()
         .ok_or(AuthRefusal::AdminToken("there is nothing to log out"))?;
     state.auth.tokens.revoke(session).map_err(AuthRefusal::from)?;
-    audit::done(&caller, "logged out", "this login");
+    audit::done(&caller, "logged out", &"this login");
     Ok(StatusCode::NO_CONTENT)
 }
 
