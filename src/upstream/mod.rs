@@ -17,6 +17,8 @@ mod alpn;
 mod chains;
 mod detour;
 mod dial;
+#[cfg(test)]
+mod in_memory;
 mod liveness;
 mod local;
 mod resolve;
