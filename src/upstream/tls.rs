@@ -138,8 +138,10 @@ impl TlsClients {
             None => builder.with_no_client_auth(),
         };
         config.alpn_protocols = protocol.map(<[u8]>::to_vec).into_iter().collect();
-        config.resumption = Resumption::store(Arc::new(Tickets::default()));
-        Ok(Arc::new(config))
+        Ok(Arc::new_cyclic(|this| {
+            config.resumption = Resumption::store(Arc::new(Tickets::of(this.clone())));
+            config
+        }))
     }
 }
 
