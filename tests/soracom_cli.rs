@@ -7,7 +7,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -16,7 +16,8 @@ struct Program {
     child: Child,
     folder: tempfile::TempDir,
     api: String,
-    log: Arc<Mutex<String>>,
+    /// Gives all that was logged, when the program has ended.
+    log: Option<JoinHandle<String>>,
 }
 
 fn simrelay(folder: &Path) -> Command {
@@ -36,30 +37,35 @@ impl Program {
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let log = Arc::new(Mutex::new(String::new()));
-        let mut api = None;
+        let (mut log, mut api) = (String::new(), None);
         for line in lines.by_ref().map(Result::unwrap) {
             let event: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("{line}"));
             if event["event"] == "listening" && event["service"] == "api" {
                 api = event["address"].as_str().map(str::to_owned);
             }
-            log.lock().unwrap().push_str(&line);
+            log += &line;
             if event["event"] == "ready" {
                 break;
             }
         }
-        let kept = Arc::clone(&log);
-        std::thread::spawn(move || {
-            for line in lines.map_while(Result::ok) {
-                kept.lock().unwrap().push_str(&line);
-            }
+        let log = std::thread::spawn(move || {
+            log.extend(lines.map_while(Result::ok));
+            log
         });
         Self {
             child,
             folder,
             api: api.unwrap(),
-            log,
+            log: Some(log),
         }
+    }
+
+    /// Has it end, and gives all that it logged.
+    fn end(mut self) -> String {
+        let line = format!("kill -TERM {}", self.child.id());
+        assert!(Command::new("sh").args(["-c", &line]).status().unwrap().success());
+        assert!(self.child.wait().unwrap().success());
+        self.log.take().unwrap().join().unwrap()
     }
 
     fn auth_key(&self, arguments: &[&str]) -> Output {
@@ -212,8 +218,7 @@ fn every_call_of_the_command_gets_its_answer_and_no_secret_reaches_the_log() {
             secrets.extend([token.to_owned(), known["apiKey"].clone()]);
         }
     }
-    std::thread::sleep(Duration::from_millis(200));
-    let log = program.log.lock().unwrap();
+    let log = program.end();
     assert!(log.contains("login refused") && log.contains("credential made"));
     for secret in secrets.iter().map(String::as_str).chain(["s3cret", "secret-"]) {
         assert!(!log.contains(secret), "{secret} is in the log");

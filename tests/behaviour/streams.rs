@@ -165,9 +165,11 @@ fn what_was_sent_ahead_of_connack_and_ended_by_disconnect_arrives_whatever_its_q
         device.send(&[connect.as_slice(), &message, &disconnect()].concat());
         let mut upstream = broker.accept();
         upstream.expect(&connect);
+        let gone = device.stream.local_addr().unwrap();
         drop(device);
-        // Time for the relay to see that the device is gone.
-        std::thread::sleep(std::time::Duration::from_millis(200));
+        wait_until("the relay sees that the device is gone", || {
+            has_read_to_the_end(relay.relay(), gone).then_some(())
+        });
         upstream.send(CONNACK_311);
         upstream.expect(&message);
         upstream.expect(&disconnect());

@@ -1,6 +1,7 @@
 //! `entrypoints.json` for a test: SIM `n` calls from `127.1.0.n`.
 
 use serde_json::{Value, json};
+use std::net::Ipv4Addr;
 
 pub(crate) fn sim_address(n: u8) -> String {
     format!("127.1.0.{n}")
@@ -16,6 +17,12 @@ pub(crate) fn sim_id(n: u8) -> String {
 
 pub(crate) fn imei(n: u8) -> String {
     format!("352709570000{n:03}")
+}
+
+/// The address of device `at` of a fleet in which each device has a SIM of its own.
+pub(crate) fn fleet_address(at: usize) -> Ipv4Addr {
+    let [high, low] = u16::try_from(at).unwrap().to_be_bytes();
+    Ipv4Addr::new(127, 2, high, low)
 }
 
 /// An entry point that rewrites topics and passes the device's login through.
@@ -58,6 +65,17 @@ impl Configuration {
             sim["groupId"] = group.into();
         }
         self.sims.push(sim);
+        self
+    }
+
+    /// So many devices, each with a SIM of its own that calls from [`fleet_address`].
+    pub(crate) fn fleet(mut self, count: usize, group: &str) -> Self {
+        self.sims.extend((0..count).map(|at| {
+            json!({
+                "simId": format!("8981200000{at:09}"), "imsi": format!("440104{at:09}"),
+                "groupId": group, "addresses": [fleet_address(at)]
+            })
+        }));
         self
     }
 

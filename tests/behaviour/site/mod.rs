@@ -18,12 +18,14 @@ mod tool;
 pub(crate) use bystander::Bystander;
 pub(crate) use certificates::Authority;
 pub(crate) use cloud::{Cloud, platform};
-pub(crate) use configuration::{Configuration, entry_point, imei, imsi, sim_address, sim_id};
+pub(crate) use configuration::{Configuration, entry_point, fleet_address, imei, imsi, sim_address, sim_id};
 pub(crate) use device::Device;
 pub(crate) use fake_broker::{FakeBroker, TlsBroker};
 pub(crate) use http::{Answer, Http};
 pub(crate) use mosquitto::{Mosquitto, Watcher, free_address};
-pub(crate) use network::{hosts_from, inside_own_network, must_run, packet_rules};
+pub(crate) use network::{
+    has_read_to_the_end, hosts_from, inside_own_network, must_run, packet_rules, packets_met,
+};
 pub(crate) use packet::{
     CONNACK_5, CONNACK_311, Connect, PINGREQ, PINGRESP, Packet, Version, Will, auth, disconnect, frame,
     property_text, puback, publish, publish_5, read_packet, subscribe, unsubscribe,

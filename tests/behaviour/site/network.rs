@@ -1,5 +1,6 @@
 //! A network of a test's own, where it may lose packets and rename hosts: Linux name spaces.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 
@@ -39,14 +40,43 @@ pub(crate) fn packet_rules(list: &str) {
     must_run("nft", &[&rules]);
 }
 
+/// How many packets the rules with `counter` in them have met.
+#[track_caller]
+pub(crate) fn packets_met() -> u64 {
+    let listed = must_run("nft", &["list", "table", "inet", "faults"]);
+    let words: Vec<_> = listed.split_whitespace().collect();
+    let count = |pair: &[&str]| (pair[0] == "packets").then(|| pair[1].parse::<u64>().unwrap());
+    words.windows(2).filter_map(count).sum()
+}
+
+/// Whether the socket at `end` has read all that came from `other`, the end of the stream included (Linux, IPv4).
+pub(crate) fn has_read_to_the_end(end: SocketAddr, other: SocketAddr) -> bool {
+    const CLOSE_WAIT: &str = "08";
+    let written = |address: SocketAddr| match address {
+        SocketAddr::V4(v4) => {
+            let ip = u32::from_ne_bytes(v4.ip().octets());
+            format!("{ip:08X}:{:04X}", v4.port())
+        }
+        SocketAddr::V6(_) => panic!("{address} is not in this table"),
+    };
+    let (end, other) = (written(end), written(other));
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    table.lines().any(|line| {
+        let fields: Vec<_> = line.split_whitespace().collect();
+        // Number, this end, the other, state, bytes in the queues.
+        fields[1..4] == [end.as_str(), other.as_str(), CLOSE_WAIT] && fields[4].ends_with(":00000000")
+    })
+}
+
 /// From now on the test and what it starts find names in `file` rather than in `/etc/hosts`.
 #[track_caller]
 pub(crate) fn hosts_from(file: &Path) {
     must_run("mount", &["--bind", file.to_str().unwrap(), "/etc/hosts"]);
 }
 
+/// Gives what it wrote.
 #[track_caller]
-pub(crate) fn must_run(program: &str, arguments: &[&str]) {
+pub(crate) fn must_run(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program)
         .args(arguments)
         .env(
@@ -57,4 +87,5 @@ pub(crate) fn must_run(program: &str, arguments: &[&str]) {
         .unwrap_or_else(|error| panic!("{program}: {error}; tests/run installs it"));
     let told = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{program} {arguments:?}: {told}");
+    String::from_utf8(output.stdout).unwrap()
 }
