@@ -17,7 +17,7 @@ fn many() -> usize {
     many_or(300)
 }
 
-/// The same where each costs more.
+/// The same where another number is enough in the short form.
 fn many_or(short: usize) -> usize {
     let given = std::env::var("SIMRELAY_HOSTILE").ok();
     given.map_or(short, |number| {
@@ -54,11 +54,24 @@ fn refusals(relay: &Simrelay, kind: &str) -> u64 {
 }
 
 fn handshakes(relay: &Simrelay) -> u64 {
+    gauge(relay, "simrelay_handshakes")
+}
+
+fn gauge(relay: &Simrelay, name: &str) -> u64 {
     let page = relay.http().get("/metrics").body;
-    let number = page
-        .lines()
-        .find_map(|line| line.strip_prefix("simrelay_handshakes "));
-    number.unwrap().parse().unwrap()
+    let value = |line: &str| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok();
+    page.lines().find_map(value).unwrap()
+}
+
+/// What is said of a connection that is closed at accept.
+fn closed_at_accept(relay: &Simrelay, source: &str) -> serde_json::Value {
+    let mut device = Device::from(source, relay.relay());
+    let peer = device.stream.local_addr().unwrap().to_string();
+    device.try_send(&Connect::new(Version::V5, "unread").bytes());
+    device.expect_end();
+    relay.wait_for("refusal", |line| {
+        line["event"] == "refused" && line["address"] == peer.as_str()
+    })
 }
 
 #[test]
@@ -77,10 +90,18 @@ fn strangers_that_say_nothing_have_a_budget_and_the_sims_another() {
     // Some lines tell of it, and one of the rest: most often, as ten seconds may end in the midst of it.
     let sum = relay.wait_for("summary", |line| line["event"] == "refused_more");
     let (lines, summaries) = wait_until("as many in the log as were refused", || {
+        // The twenty are refused too, ten seconds later.
+        let page = relay.http().get("/metrics").body;
+        let counted = |line: &str| {
+            let (name, count) = line.split_once(' ')?;
+            name.starts_with("simrelay_connections_refused_total")
+                .then(|| count.parse::<u64>().unwrap())
+        };
+        let refused: u64 = page.lines().filter_map(counted).sum();
         let lines = relay.lines(|line| line["event"] == "refused");
         let more = relay.lines(|line| line["event"] == "refused_more");
         let unsaid: u64 = more.iter().filter_map(|line| line["count"].as_u64()).sum();
-        (unsaid + lines.len() as u64 == over).then_some((lines, more.len()))
+        (unsaid + lines.len() as u64 == refused).then_some((lines, more.len()))
     });
     // Sixty before each summary; the last ones may be of a time that had no more than that, and so has no summary.
     let (least, most) = (60 * summaries, 60 * summaries + 60);
@@ -152,6 +173,98 @@ fn a_sim_whose_handshakes_never_end_stops_at_its_own_limit() {
         (handshakes(&relay) == 0).then_some(())
     });
     let _entered = enters(&relay, &broker, 1, "c");
+}
+
+#[test]
+fn twenty_sims_that_hold_all_handshakes_keep_new_connections_out_and_touch_no_open_one() {
+    // With SIMRELAY_HOSTILE=5000 these are the defaults.
+    let each = many() / 20;
+    let (all, each_flag) = ((20 * each).to_string(), each.to_string());
+    let broker = FakeBroker::listen();
+    let sims = 3..23;
+    let config = sims.clone().fold(
+        Configuration::of(&entry_point(&broker.url())).sim(2, Some("g")),
+        |config, n| config.sim(n, Some("g")),
+    );
+    let flags = [
+        ["--relay-max-handshakes", &all],
+        ["--relay-max-handshakes-per-sim", &each_flag],
+    ];
+    let relay = Simrelay::with(&config, &flags.concat());
+    let mut bystander = Bystander::connect(&relay, &broker);
+    let flood: Vec<_> = sims
+        .flat_map(|n| (0..each).map(move |_| n))
+        .map(|n| relay.device(n))
+        .collect();
+    wait_until("all handshakes taken", || {
+        (handshakes(&relay) == flood.len() as u64).then_some(())
+    });
+    assert_eq!(gauge(&relay, "simrelay_handshakes_limit"), flood.len() as u64);
+    // Not the limit of any SIM: the twenty-first finds no room, as little as a stranger does.
+    let line = closed_at_accept(&relay, &sim_address(1));
+    assert_eq!(line["imsi"], imsi(1));
+    let reason = line["reason"].as_str().unwrap();
+    assert!(
+        reason.contains(&format!("{all} connections are being opened")),
+        "{line}"
+    );
+    let advice = line["advice"].as_str().unwrap();
+    assert!(advice.contains("--relay-max-handshakes"), "{line}");
+    let line = closed_at_accept(&relay, STRANGER);
+    assert!(line["imsi"].is_null(), "{line}");
+    wait_until("count of both", || {
+        (refusals(&relay, "too_many_handshakes") == 2).then_some(())
+    });
+    broker.expect_no_dial();
+    bystander.is_well();
+    drop(flood);
+    wait_until("end of their handshakes", || {
+        (handshakes(&relay) == 0).then_some(())
+    });
+    let _entered = enters(&relay, &broker, 1, "c");
+    bystander.leave(&relay);
+}
+
+#[test]
+fn connections_in_all_have_a_limit_and_who_leaves_makes_room() {
+    let flags = [
+        "--relay-max-connections",
+        "8",
+        "--relay-max-connections-per-sim",
+        "5",
+    ];
+    let (broker, relay, mut bystander) = stage(&flags);
+    let mut open: Vec<_> = [1, 1, 1, 1, 3, 3, 3]
+        .into_iter()
+        .enumerate()
+        .map(|(at, n)| enters(&relay, &broker, n, &format!("c{at}")))
+        .collect();
+    assert_eq!(gauge(&relay, "simrelay_connections"), 8);
+    assert_eq!(gauge(&relay, "simrelay_connections_limit"), 8);
+    for (over, source) in [sim_address(1), sim_address(3), STRANGER.to_owned()]
+        .iter()
+        .enumerate()
+    {
+        let line = closed_at_accept(&relay, source);
+        let reason = line["reason"].as_str().unwrap();
+        assert!(reason.contains("carries 8 connections"), "{line}");
+        let advice = line["advice"].as_str().unwrap();
+        assert!(
+            advice.contains("LimitNOFILE=") && advice.contains("--relay-max-connections"),
+            "{line}"
+        );
+        wait_until("count of it", || {
+            (refusals(&relay, "too_many_connections") == over as u64 + 1).then_some(())
+        });
+    }
+    broker.expect_no_dial();
+    bystander.is_well();
+    drop(open.pop());
+    wait_until("room for another", || {
+        (gauge(&relay, "simrelay_connections") == 7).then_some(())
+    });
+    let _entered = enters(&relay, &broker, 1, "again");
+    bystander.leave(&relay);
 }
 
 #[test]
@@ -362,8 +475,8 @@ fn grown_each(relay: &Simrelay, at_rest: u64, count: usize) -> u64 {
 #[test]
 fn a_device_that_reads_nothing_makes_the_relay_hold_one_read_and_no_more() {
     let (broker, relay, mut bystander) = stage(&[]);
-    // The kernel holds megabytes for each of them.
-    let mut pairs: Vec<_> = (0..many_or(100))
+    // The kernel holds megabytes for each of them: no more than one SIM may have.
+    let mut pairs: Vec<_> = (0..many_or(100).min(1000))
         .map(|n| enters(&relay, &broker, 3, &n.to_string()))
         .collect();
     let at_rest = relay.memory();
