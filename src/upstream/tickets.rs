@@ -10,8 +10,8 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
 
 /// TLS 1.3 tickets kept for one client configuration, which is for one destination. A handshake takes one and brings
-/// two or more, so this is how many handshakes may be under way at once and all be short. Each takes 2 to 5 kB, as
-/// it holds the broker's chain.
+/// two or more, so this is how many handshakes may be under way at once and all be short. Each takes some kB, as it
+/// holds the broker's chain.
 const MOST: usize = 256;
 
 /// The session store of one client configuration. It serves one destination, so server names are not told apart.
