@@ -21,6 +21,10 @@ use tokio::time::{Instant, Sleep, sleep};
 const TURN: usize = 2;
 /// How long the other side may take once one has ended.
 const LINGER: Duration = Duration::from_secs(10);
+/// How long a broker may take to close after a DISCONNECT, as it has to ([MQTT-3.14.4-3]), before it is told by a FIN
+/// as well. Who closes first keeps the port for a minute, and this end has few of them towards one broker.
+const DUE: Duration = Duration::from_millis(250);
+
 thread_local! {
     /// What is read goes into the one buffer that a worker's connections share.
     static SCRATCH: RefCell<(Vec<u8>, Scratch)> = RefCell::new((vec![0; portion::LARGEST], Scratch::default()));
@@ -30,7 +34,9 @@ thread_local! {
 struct Lingering {
     ending: Ending,
     until: Pin<Box<Sleep>>,
-    /// To tell the broker by a FIN that no more comes.
+    /// Whether the broker is told by a FIN that no more comes.
+    tells_broker: bool,
+    /// To do so.
     turn: Turn,
 }
 
@@ -241,8 +247,13 @@ where
     /// The first reason stands; from then on the other side has [`LINGER`] to take what is on its way.
     fn end_with(&mut self, ending: Ending) {
         if self.ending.is_none() {
+            let patience = match ending {
+                Ending::DeviceDisconnected => DUE,
+                _ => LINGER,
+            };
             self.ending = Some(Box::new(Lingering {
-                until: Box::pin(sleep(LINGER)),
+                until: Box::pin(sleep(patience)),
+                tells_broker: matches!(ending, Ending::DeviceClosed),
                 turn: Turn::default(),
                 ending,
             }));
@@ -252,8 +263,7 @@ where
     /// Passes the device's end of stream on, as half a close: the broker may still have answers.
     fn poll_tell_broker(&mut self, cx: &mut Context<'_>) -> Result<(), Ending> {
         let Self { broker, ending, .. } = self;
-        let closed = |lingering: &&mut Box<Lingering>| matches!(lingering.ending, Ending::DeviceClosed);
-        let Some(lingering) = ending.as_mut().filter(closed) else {
+        let Some(lingering) = ending.as_mut().filter(|ending| ending.tells_broker) else {
             return Ok(());
         };
         if !self.broker_told {
@@ -358,12 +368,11 @@ where
         self.ended(Ending::BrokerLost(error))
     }
 
-    /// Whether everything that was on its way has arrived, or never will. What is on its way to a device that said
-    /// DISCONNECT does not have to.
+    /// Whether everything that was on its way has arrived, or never will.
     fn is_over(&self) -> bool {
         match self.ending() {
             None => false,
-            Some(Ending::DeviceViolation(_) | Ending::DeviceDisconnected) => self.to_broker.is_clear(),
+            Some(Ending::DeviceViolation(_)) => self.to_broker.is_clear(),
             Some(_) => self.broker_done && self.to_device.is_clear(),
         }
     }
@@ -392,6 +401,13 @@ where
             return Poll::Pending;
         };
         ready!(lingering.until.as_mut().poll(cx));
+        if matches!(lingering.ending, Ending::DeviceDisconnected) && !lingering.tells_broker {
+            // Behind whatever of it the broker has not taken yet.
+            lingering.tells_broker = true;
+            lingering.until.as_mut().reset(Instant::now() + LINGER);
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         Poll::Ready(self.ended(Ending::BrokerClosed))
     }
 }

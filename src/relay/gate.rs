@@ -204,7 +204,6 @@ mod tests {
         handshakes_per_sim: 4,
         strangers: 2,
         rate: 1,
-        parting: 1,
         accepts: None,
     };
 

@@ -3,9 +3,9 @@
 use super::Ending;
 use super::farewell::{farewell, wait_until_read};
 use super::handshake::{ByVersion, Carried, Opened};
+use super::journal;
 use super::streams::Streams;
 use super::turnstile::{InTurn, Turn};
-use super::{journal, parting};
 use crate::mqtt::{Version, disconnect};
 use std::mem::replace;
 use std::pin::Pin;
@@ -114,9 +114,6 @@ fn part<S: Streams + Unpin>(carry: Carried<S>, ending: &Ending, alive: &mpsc::Se
             wait_until_read(broker).await;
             drop(alive);
         });
-    } else if matches!(ending, Ending::DeviceDisconnected) {
-        parting::part(device, broker);
-        return;
     } else {
         drop(broker);
     }

@@ -15,9 +15,6 @@ const STRANGERS: usize = 100;
 const RATE: u32 = 100;
 /// Connections let in a second in all unless told otherwise: more than a core lets in.
 const ACCEPTS: u32 = 20_000;
-/// Connections that the device ended and whose broker has not closed yet: with a broker half a second away, 20,000 devices
-/// a second.
-const MOST_PARTING: usize = 10_000;
 /// No default is larger; a container's descriptor limit may be a thousand million.
 const MOST: u64 = 500_000;
 
@@ -36,8 +33,6 @@ pub struct Limits {
     pub strangers: usize,
     /// New connections a second that one SIM, or all strangers together, may open for long.
     pub rate: u32,
-    /// Connections that the device ended and whose broker has not closed yet. They come on top of the others.
-    pub parting: usize,
     /// Connections let in a second, all together; `None` for as many as come. Those beyond it wait to be accepted.
     pub accepts: Option<NonZeroU32>,
 }
@@ -63,7 +58,6 @@ impl Limits {
             handshakes_per_sim: part(4, HANDSHAKES_PER_SIM),
             strangers: part(10, STRANGERS),
             rate: RATE,
-            parting: part(25, MOST_PARTING),
             accepts: NonZeroU32::new(ACCEPTS),
         }
     }

@@ -27,7 +27,6 @@
 //! | `pulse` | a sign of life of every thread, for the watchdog |
 //! | `tally` | numbers since the start |
 //! | `farewell` | the last packet to a device, and a close that lets it arrive |
-//! | `parting` | sockets of connections that ended with DISCONNECT, until the broker has closed |
 //! | `refusal`, `ending` | why a connection did not come about, why it is over; in words for the log |
 
 mod admission;
@@ -48,7 +47,6 @@ mod line_budget;
 mod listen;
 mod outbox;
 mod pace;
-mod parting;
 mod portion;
 mod pulse;
 mod refusal;

@@ -203,11 +203,6 @@ impl Registry {
         self.gate.limits()
     }
 
-    /// Threads that have connections.
-    pub(super) fn workers(&self) -> usize {
-        self.tables.len()
-    }
-
     /// Connections being opened now.
     #[must_use]
     pub fn handshakes(&self) -> usize {

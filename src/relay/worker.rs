@@ -5,7 +5,7 @@ use super::context::Context;
 use super::gate::Place;
 use super::life::Life;
 use super::wheel::TICK;
-use super::{Pulse, Refusal, handshake, journal, parting};
+use super::{Pulse, Refusal, handshake, journal};
 use crate::complaint::Complaint;
 use crate::upstream::gather_entropy;
 use std::io;
@@ -54,8 +54,6 @@ pub(super) fn run(
         let _ = began.send(());
         drop(began);
         let ticking = tokio::spawn(tick(Arc::clone(context), worker));
-        parting::make_room(context.registry.limits().parting / context.registry.workers());
-        let looking = tokio::spawn(parting::keep_looking());
         let _ = context.shutdown.clone().wait_for(|down| *down).await;
         for task in accepting {
             task.abort();
@@ -64,8 +62,6 @@ pub(super) fn run(
         drop(alive);
         let _ = timeout(grace, all_gone.recv()).await;
         ticking.abort();
-        looking.abort();
-        parting::close_all();
         Ok(())
     })
 }

@@ -89,7 +89,6 @@ impl LimitArgs {
             handshakes_per_sim: or(self.max_handshakes_per_sim, own.handshakes_per_sim),
             strangers: or(self.max_strangers, own.strangers),
             rate: self.max_rate_per_sim.map_or(own.rate, NonZeroU32::get),
-            parting: own.parting,
             accepts: self.max_rate.map_or(own.accepts, NonZeroU32::new),
         }
     }
