@@ -802,8 +802,8 @@ fn a_length_that_is_only_announced_costs_no_memory() {
         }
         // The largest that is gathered.
         let mut uplink = Uplink::new(version, Rules);
-        let input = [0x82, 0xfc, 0xff, 0x3f, 0, 1];
-        assert_eq!(4 + (0x3f << 14) + (0x7f << 7) + 0x7c, MAX_HEAD);
+        let input = [0x82, 0xfc, 0xff, 0x0f, 0, 1];
+        assert_eq!(4 + (0x0f << 14) + (0x7f << 7) + 0x7c, MAX_HEAD);
         assert_eq!(uplink.pass(&input, &mut Scratch::default()).violation, None);
         assert!(
             uplink.held() <= 2 * input.len() + 8,
@@ -811,7 +811,7 @@ fn a_length_that_is_only_announced_costs_no_memory() {
             uplink.held()
         );
         // One byte more is refused by its header alone, and passes where nothing has to be rewritten.
-        let input = [0x82, 0xfd, 0xff, 0x3f];
+        let input = [0x82, 0xfd, 0xff, 0x0f];
         let mut scratch = Scratch::default();
         let refused = Uplink::new(version, Rules).pass(&input, &mut scratch).violation;
         assert!(

@@ -8,6 +8,8 @@ use super::{PacketType, Version, Violation};
 pub struct Scanned {
     /// How many of the bytes may pass: all, but for a violation.
     pub len: usize,
+    /// Packets of any type whose last byte is among them: what the work goes by.
+    pub pieces: u32,
     /// PUBLISH packets whose last byte is among them.
     pub requests: u32,
     /// The broker said DISCONNECT, as only MQTT 5 brokers do: the reason code, 0 where it gave none. It is
@@ -21,6 +23,7 @@ impl Scanned {
     /// Adds what was found right behind.
     pub(super) fn append(&mut self, behind: Self) {
         self.len += behind.len;
+        self.pieces += behind.pieces;
         self.requests += behind.requests;
         self.disconnect = self.disconnect.or(behind.disconnect);
         self.violation = behind.violation;
@@ -186,6 +189,7 @@ impl Downlink {
 
     #[inline]
     fn complete(&mut self, packet: PacketType, scanned: &mut Scanned) {
+        scanned.pieces += 1;
         scanned.requests += u32::from(packet.is_request());
         self.state = BOUNDARY;
     }

@@ -13,6 +13,10 @@ const AUTHENTICATION_DATA: u32 = 0x16;
 const SUBSCRIPTION_IDENTIFIER: u32 = 0x0b;
 const USER_PROPERTY: u32 = 0x26;
 
+/// As many properties a block may have where they are read one by one, and filters a packet: each takes the relay
+/// some 60 ns, in which no other connection of its worker is served. The specification sets no limit.
+pub(super) const MOST: usize = 2048;
+
 /// Where a property block stands, which decides what may be in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
@@ -26,7 +30,7 @@ pub(super) enum Place {
 }
 
 impl Place {
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Connect => "CONNECT",
             Self::Will => "the will",
@@ -77,6 +81,8 @@ pub(super) struct Properties<'a> {
     place: Place,
     /// One bit an identifier: all of them are below 64.
     seen: u64,
+    /// How many more there may be.
+    left: usize,
 }
 
 impl<'a> Properties<'a> {
@@ -85,22 +91,33 @@ impl<'a> Properties<'a> {
             reader: Reader::new(block),
             place,
             seen: 0,
+            left: MOST,
         }
     }
 
-    /// Checks the whole block and looks for one property.
-    pub(super) fn find(block: &'a [u8], place: Place, id: u32) -> Result<Option<Property<'a>>, Violation> {
-        let mut found = None;
+    /// Checks the whole block and looks for one property. Tells how many there are as well.
+    pub(super) fn find(
+        block: &'a [u8],
+        place: Place,
+        id: u32,
+    ) -> Result<(Option<Property<'a>>, u32), Violation> {
+        let (mut found, mut count) = (None, 0);
         for property in Self::new(block, place) {
             let property = property?;
+            count += 1;
             if property.id == id {
                 found = Some(property);
             }
         }
-        Ok(found)
+        Ok((found, count))
     }
 
     fn read(&mut self) -> Result<Property<'a>, Violation> {
+        self.left = self.left.checked_sub(1).ok_or(Violation::TooMany {
+            what: "properties",
+            place: self.place.name(),
+            limit: MOST,
+        })?;
         let start = self.reader.position();
         let id = u32::try_from(self.reader.varint("property identifier")?).unwrap_or(u32::MAX);
         if !self.place.allows(id) {
@@ -190,9 +207,9 @@ mod tests {
 
     #[test]
     fn one_property_is_found_only_if_all_are_right() {
-        let found = Properties::find(b"\x02\0\0\0\x05\x01\0", Place::Will, 0x02);
-        assert_eq!(found.unwrap().unwrap().value, Value::Number(5));
-        assert_eq!(Properties::find(b"\x01\0", Place::Will, 0x02), Ok(None));
+        let (found, count) = Properties::find(b"\x02\0\0\0\x05\x01\0", Place::Will, 0x02).unwrap();
+        assert_eq!((found.unwrap().value, count), (Value::Number(5), 2));
+        assert_eq!(Properties::find(b"\x01\0", Place::Will, 0x02), Ok((None, 1)));
         let wrong = Properties::find(b"\x02\0\0\0\x05\x01\x02", Place::Will, 0x02);
         assert_eq!(wrong, Err(Violation::PropertyValue(0x01)));
     }
@@ -202,6 +219,18 @@ mod tests {
         let mut walk = Properties::new(b"\x01\x02\x01\x00", Place::Publish);
         assert!(walk.next().unwrap().is_err());
         assert!(walk.next().is_none());
+    }
+
+    #[test]
+    fn a_block_has_so_many_properties_and_no_more() {
+        let user = [0x26, 0, 1, b'k', 0, 1, b'v'];
+        let find = |count| Properties::find(&user.repeat(count), Place::Will, 0x02).map(drop);
+        assert_eq!(find(MOST), Ok(()));
+        let refused = find(MOST + 1).unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "more than 2048 properties in the will, which the relay reads one by one"
+        );
     }
 
     #[test]

@@ -53,7 +53,7 @@ fn properties_end(header: &FixedHeader, bytes: &[u8], start: usize) -> Result<us
 }
 
 /// Checks a complete head. If a topic in it changes, `new` becomes what follows the fixed header of the
-/// new head, and the packet's new remaining length is returned.
+/// new head, and the packet's new remaining length is returned. Properties that are read are added to `pieces`.
 #[inline]
 pub(super) fn splice(
     header: &FixedHeader,
@@ -61,6 +61,7 @@ pub(super) fn splice(
     version: Version,
     rewrite: &impl TopicRewrite,
     new: &mut Vec<u8>,
+    pieces: &mut u32,
 ) -> Result<Option<usize>, Violation> {
     let mut reader = Reader::new(&head[header.len..]);
     let topic = topic_name(reader.binary("the topic name")?, version)?;
@@ -77,7 +78,9 @@ pub(super) fn splice(
         }
         new.extend_from_slice(identifier);
         reader.varint("the property length")?;
-        changed |= push_properties(new, reader.rest(), Place::Publish, rewrite)?;
+        let properties = push_properties(new, reader.rest(), Place::Publish, rewrite)?;
+        changed |= properties.changed;
+        *pieces += properties.count;
     } else if changed {
         new.extend_from_slice(identifier);
     }
@@ -111,18 +114,27 @@ pub(super) fn topic_name(bytes: &[u8], version: Version) -> Result<&str, Violati
     Ok(topic)
 }
 
-/// Appends a property block with its length, its Response Topic rewritten. Returns whether it was.
+/// A property block that was appended.
+pub(super) struct Pushed {
+    /// Whether its Response Topic is a new one.
+    pub(super) changed: bool,
+    /// How many properties it has.
+    count: u32,
+}
+
+/// Appends a property block with its length, its Response Topic rewritten.
 pub(super) fn push_properties(
     out: &mut Vec<u8>,
     block: &[u8],
     place: Place,
     rewrite: &impl TopicRewrite,
-) -> Result<bool, Violation> {
-    let response = Properties::find(block, place, RESPONSE_TOPIC)?;
+) -> Result<Pushed, Violation> {
+    let (response, count) = Properties::find(block, place, RESPONSE_TOPIC)?;
     let Some((span, Value::Text(topic))) = response.map(|p| (p.span.clone(), p.value)) else {
         push_varint(out, block.len());
         out.extend_from_slice(block);
-        return Ok(false);
+        let changed = false;
+        return Ok(Pushed { changed, count });
     };
     let start = out.len();
     out.extend_from_slice(&block[..span.start]);
@@ -136,7 +148,7 @@ pub(super) fn push_properties(
     let len = out.len() - start;
     push_varint(out, len);
     out[start..].rotate_left(len);
-    Ok(changed)
+    Ok(Pushed { changed, count })
 }
 
 #[cfg(test)]
@@ -178,7 +190,7 @@ mod tests {
         let packet = [0x30, 4, 0, 1, b't', b'x'];
         let header = FixedHeader::parse(&packet).unwrap().unwrap();
         let mut new = Vec::new();
-        let spliced = splice(&header, &packet[..5], Version::V311, &Unchanged, &mut new);
+        let spliced = splice(&header, &packet[..5], Version::V311, &Unchanged, &mut new, &mut 0);
         assert_eq!((spliced, &new[..]), (Ok(None), &[][..]));
     }
 }

@@ -1,27 +1,35 @@
 //! SUBSCRIBE and UNSUBSCRIBE, whole, with their topic filters rewritten (§3.8, §3.10).
 
 use super::frame::{FixedHeader, push_varint};
-use super::properties::{Place, Properties};
+use super::properties::{MOST, Place, Properties};
 use super::reader::{Reader, push_binary, push_rewritten};
 use super::{MAX_REMAINING, PacketType, TopicRewrite, Version, Violation};
 
 /// Checks a whole packet. If a filter in it changes, `body` becomes what follows the new fixed header,
-/// and the packet's new remaining length is returned.
+/// and the packet's new remaining length is returned. Properties and filters are added to `pieces`.
 pub(super) fn splice(
     header: &FixedHeader,
     packet: &[u8],
     version: Version,
     rewrite: &impl TopicRewrite,
     body: &mut Vec<u8>,
+    pieces: &mut u32,
 ) -> Result<Option<usize>, Violation> {
     let mut reader = Reader::new(&packet[header.len..]);
     body.clear();
-    push_preamble(header.packet, version, &mut reader, body)?;
+    *pieces += push_preamble(header.packet, version, &mut reader, body)?;
     if reader.is_empty() {
         return Err(Violation::NoFilter(header.packet));
     }
     let mut changed = false;
+    let mut left = MOST;
     while !reader.is_empty() {
+        left = left.checked_sub(1).ok_or(Violation::TooMany {
+            what: "topic filters",
+            place: place(header.packet).name(),
+            limit: MOST,
+        })?;
+        *pieces += 1;
         let filter = reader.text("a topic filter")?;
         if filter.is_empty() {
             return Err(Violation::EmptyFilter);
@@ -48,33 +56,38 @@ pub(super) fn splice(
     Ok(Some(body.len()))
 }
 
-/// Copies packet identifier and properties.
+/// Copies packet identifier and properties; gives how many of these there are.
 fn push_preamble(
     packet: PacketType,
     version: Version,
     reader: &mut Reader<'_>,
     body: &mut Vec<u8>,
-) -> Result<(), Violation> {
+) -> Result<u32, Violation> {
+    let mut properties = 0;
     let identifier = reader.u16("the packet identifier")?;
     if identifier == 0 {
         return Err(Violation::PacketId(packet));
     }
     body.extend_from_slice(&identifier.to_be_bytes());
     if version == Version::V5 {
-        let place = if packet == PacketType::Subscribe {
-            Place::Subscribe
-        } else {
-            Place::Unsubscribe
-        };
         let len = reader.varint("the property length")?;
         let block = reader.take(len, "the properties")?;
-        for property in Properties::new(block, place) {
+        for property in Properties::new(block, place(packet)) {
             property?;
+            properties += 1;
         }
         push_varint(body, len);
         body.extend_from_slice(block);
     }
-    Ok(())
+    Ok(properties)
+}
+
+fn place(packet: PacketType) -> Place {
+    if packet == PacketType::Subscribe {
+        Place::Subscribe
+    } else {
+        Place::Unsubscribe
+    }
 }
 
 /// Requested QoS, and in MQTT 5 No Local, Retain As Published and Retain Handling (§3.8.3.1).
@@ -121,7 +134,7 @@ mod tests {
     fn spliced(version: Version, packet: &[u8]) -> Result<Option<Vec<u8>>, Violation> {
         let header = FixedHeader::parse(packet)?.unwrap();
         let mut body = Vec::new();
-        let remaining = splice(&header, packet, version, &Rooted, &mut body)?;
+        let remaining = splice(&header, packet, version, &Rooted, &mut body, &mut 0)?;
         Ok(remaining.map(|remaining| {
             assert_eq!(remaining, body.len());
             body
@@ -133,6 +146,22 @@ mod tests {
         let packet = b"\x82\x10\0\x09\x02\x0b\x05\0\x01a\x2d\0\x02/b\x01";
         let body = spliced(Version::V5, packet).unwrap().unwrap();
         assert_eq!(body, b"\0\x09\x02\x0b\x05\0\x02/a\x2d\0\x02/b\x01");
+    }
+
+    #[test]
+    fn a_packet_has_so_many_filters_and_no_more() {
+        let subscribe = |filters: usize| {
+            let mut packet = vec![0x82];
+            push_varint(&mut packet, 2 + filters * 4);
+            packet.extend_from_slice(&[0, 9]);
+            packet.extend_from_slice(&b"\0\x01a\0".repeat(filters));
+            spliced(Version::V311, &packet).map(|body| body.is_some())
+        };
+        assert_eq!(subscribe(MOST), Ok(true));
+        assert_eq!(
+            subscribe(MOST + 1).unwrap_err().to_string(),
+            "more than 2048 topic filters in SUBSCRIBE, which the relay reads one by one"
+        );
     }
 
     #[test]

@@ -5,8 +5,9 @@ use super::{PacketType, TopicRewrite, Version, Violation, publish, subscribe};
 use std::ops::Range;
 
 /// The most bytes of one packet that are held before any of it moves on: a SUBSCRIBE or UNSUBSCRIBE
-/// whose filters may change, or topic and properties of a PUBLISH. The specification sets no limit.
-pub const MAX_HEAD: usize = 1024 * 1024;
+/// whose filters may change, or topic and properties of a PUBLISH. The specification sets no limit; three fields of
+/// a PUBLISH at their largest take 192 KiB.
+pub const MAX_HEAD: usize = 256 * 1024;
 
 /// Buffers that every connection of a worker shares; nothing stays in them between two calls.
 #[derive(Debug, Default)]
@@ -22,6 +23,9 @@ pub struct Scratch {
 pub struct Passed<'a> {
     /// To be sent on: the input itself where nothing had to change.
     pub bytes: &'a [u8],
+    /// Packets of any type that ended in the input, and properties and filters that were read one by one: what the
+    /// work goes by.
+    pub pieces: u32,
     /// Requests whose last byte was in the input and legal.
     pub received: u32,
     /// Requests whose last byte is in `bytes`.
@@ -98,6 +102,7 @@ impl<R: TopicRewrite> Uplink<R> {
         }
         let requests = run.requests;
         Passed {
+            pieces: run.pieces,
             bytes: run.finish(),
             received: requests,
             requests,
@@ -119,6 +124,7 @@ impl<R: TopicRewrite> Uplink<R> {
                 }
                 // The state is that of a boundary, as it was.
                 run.pass_on(left);
+                run.pieces += 1;
                 run.requests += 1;
                 continue;
             }
@@ -145,7 +151,7 @@ impl<R: TopicRewrite> Uplink<R> {
                         if !run.repeat(&header, len) {
                             let head = &run.rest()[..len];
                             let at = run.at;
-                            match self.splice(&header, head, &mut run.scratch.field)? {
+                            match self.splice(&header, head, &mut run.scratch.field, &mut run.pieces)? {
                                 Some(remaining) => run.replace_head(len, header.first, remaining),
                                 None => run.pass_on(len),
                             }
@@ -168,7 +174,7 @@ impl<R: TopicRewrite> Uplink<R> {
                         self.state = State::Head(held);
                         return Ok(false);
                     };
-                    match self.splice(&header, &held, &mut run.scratch.field)? {
+                    match self.splice(&header, &held, &mut run.scratch.field, &mut run.pieces)? {
                         Some(remaining) => run.replace_head(0, header.first, remaining),
                         None => run.scratch.out.extend_from_slice(&held),
                     }
@@ -251,18 +257,19 @@ impl<R: TopicRewrite> Uplink<R> {
     }
 
     /// Puts what follows the fixed header of the new head into `new` and gives the new remaining length,
-    /// or gives `None` if the head stays as it is.
+    /// or gives `None` if the head stays as it is. Adds what it reads one by one to `pieces`.
     #[inline(always)]
     fn splice(
         &self,
         header: &FixedHeader,
         head: &[u8],
         new: &mut Vec<u8>,
+        pieces: &mut u32,
     ) -> Result<Option<usize>, Violation> {
         match header.packet {
-            PacketType::Publish => publish::splice(header, head, self.version, &self.rewrite, new),
+            PacketType::Publish => publish::splice(header, head, self.version, &self.rewrite, new, pieces),
             PacketType::Subscribe | PacketType::Unsubscribe if self.rewrite.rewrites_filters() => {
-                subscribe::splice(header, head, self.version, &self.rewrite, new)
+                subscribe::splice(header, head, self.version, &self.rewrite, new, pieces)
             }
             _ => Ok(None),
         }
@@ -298,6 +305,7 @@ struct Run<'a> {
     /// Input beyond `at` that was held back or dropped.
     ended: bool,
     requests: u32,
+    pieces: u32,
     previous: Option<Previous>,
     /// Where the last new fixed header begins in `out`.
     new_header: usize,
@@ -336,6 +344,7 @@ impl<'a> Run<'a> {
             at: 0,
             ended: false,
             requests: 0,
+            pieces: 0,
             previous: None,
             new_header: 0,
             scratch,
@@ -500,6 +509,7 @@ impl<'a> Run<'a> {
     /// A packet's last byte has passed; `true` if the stream ends with it.
     #[inline]
     fn complete(&mut self, packet: PacketType) -> bool {
+        self.pieces += 1;
         self.requests += u32::from(packet.is_request());
         packet == PacketType::Disconnect
     }
@@ -571,6 +581,29 @@ mod tests {
             .map(|&byte| pass(&mut uplink, &[byte]).2)
             .collect();
         assert_eq!(ends, [false, false, false, true]);
+    }
+
+    #[test]
+    fn packets_of_every_type_are_pieces_of_work() {
+        let packets: [&[u8]; 5] = [
+            &[0x30, 4, 0, 1, b't', b'x'],
+            &[0x30, 4, 0, 1, b't', b'x'],
+            &[0x40, 2, 0, 1],
+            &[0xc0, 0],
+            &[0x62, 2, 0, 1],
+        ];
+        let input = packets.concat();
+        for cut in 0..input.len() {
+            let mut uplink = Uplink::new(Version::V311, Unchanged);
+            let mut count = [0; 2];
+            for part in [&input[..cut], &input[cut..]] {
+                let mut scratch = Scratch::default();
+                let passed = uplink.pass(part, &mut scratch);
+                count[0] += passed.pieces;
+                count[1] += passed.requests;
+            }
+            assert_eq!(count, [5, 2], "cut at {cut}");
+        }
     }
 
     #[test]

@@ -86,6 +86,16 @@ pub enum Violation {
     /// After placeholders were replaced the topic is longer than a string can be (§1.5.4).
     #[error("the rewritten topic would be {0} bytes, over 65535")]
     RewrittenTopic(usize),
+    /// More properties or filters than the relay reads one by one while others wait.
+    #[error("more than {limit} {what} in {place}, which the relay reads one by one")]
+    TooMany {
+        /// Properties or topic filters.
+        what: &'static str,
+        /// The packet, or the will.
+        place: &'static str,
+        /// How many there may be.
+        limit: usize,
+    },
     /// The relay would have to hold more of this packet than it does.
     #[error("{packet} holds {size} bytes that have to be rewritten as a whole, over the limit of {limit}")]
     TooLarge {
@@ -112,7 +122,7 @@ impl Violation {
             Self::SubscribeOptions(options) if options & 0xc0 == 0 => Reason::ProtocolError,
             Self::WildcardInTopic(_) | Self::RewrittenTopic(_) => Reason::TopicNameInvalid,
             Self::EmptyFilter => Reason::TopicFilterInvalid,
-            Self::TooLarge { .. } => Reason::PacketTooLarge,
+            Self::TooLarge { .. } | Self::TooMany { .. } => Reason::PacketTooLarge,
             _ => Reason::MalformedPacket,
         }
     }

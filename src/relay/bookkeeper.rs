@@ -3,7 +3,7 @@
 
 use super::books::Books;
 use super::journal;
-use super::registry::Registry;
+use super::registry::{Part, Registry};
 use crate::clock::now_millis;
 use crate::usage::{Pending, UsageLines};
 use std::sync::Arc;
@@ -67,10 +67,7 @@ impl Bookkeeper {
             tokio::select! {
                 _ = &mut stop => return self,
                 _ = flush.tick() => self.round().await,
-                _ = log.tick() => {
-                    self.count();
-                    self.lines.log(self.lines_every);
-                }
+                _ = log.tick() => self.lines.log(self.lines_every),
                 _ = sum_up.tick() => journal::refused_more(&self.books),
                 _ = prune_log.tick() => complain(self.books.logbook.prune(now_millis()).await),
                 _ = prune_ledger.tick() => complain(self.books.ledger.prune(now_millis() / 1000).await),
@@ -92,38 +89,43 @@ impl Bookkeeper {
         }
     }
 
-    /// Takes what was counted since the last time, and enters it everywhere.
-    fn count(&mut self) {
-        let now = now_millis() / 1000;
-        let Self {
-            registry,
-            books,
-            lines,
-            pending,
-            ..
-        } = self;
-        registry.report(|| {
-            for (key, counts) in books.meter.take() {
-                books.tally.counted(key.group(), counts);
-                lines.add(&key, &counts);
-                pending.add(now, key, counts);
-            }
-        });
-    }
-
+    /// Takes what was counted since the last time and enters it everywhere, part by part.
     async fn round(&mut self) {
-        self.count();
-        if !self.pending.is_empty() {
-            let started = Instant::now();
-            let written = self.books.ledger.write(&self.pending).await;
-            self.books.tally.flushed(started.elapsed(), written.is_err());
-            if written.is_ok() {
-                self.pending = Pending::default();
-            }
-            self.ledger_outage.about(written.err());
+        let (mut part, mut writes) = (Some(Part::default()), true);
+        while let Some(this) = part {
+            part = self.registry.report(this);
+            self.take();
+            // One failure is enough for a round: it may have taken seconds.
+            writes = writes && self.write().await;
         }
         let written = self.books.logbook.flush().await;
         self.logbook_outage.about(written.err());
+    }
+
+    /// Takes what was handed in.
+    fn take(&mut self) {
+        let now = now_millis() / 1000;
+        for (key, counts) in self.books.meter.take() {
+            self.books.tally.counted(key.group(), counts);
+            self.lines.add(&key, &counts);
+            self.pending.add(now, key, counts);
+        }
+    }
+
+    /// Writes what is pending into the ledger; `false` if it does not take it.
+    async fn write(&mut self) -> bool {
+        if self.pending.is_empty() {
+            return true;
+        }
+        let started = Instant::now();
+        let written = self.books.ledger.write(&self.pending).await;
+        self.books.tally.flushed(started.elapsed(), written.is_err());
+        let taken = written.is_ok();
+        if taken {
+            self.pending = Pending::default();
+        }
+        self.ledger_outage.about(written.err());
+        taken
     }
 }
 

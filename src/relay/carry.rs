@@ -166,16 +166,20 @@ where
             }
             match self.read_up(cx) {
                 Poll::Pending => return Ok(()),
-                Poll::Ready(result) => result?,
+                Poll::Ready(goes_on) => {
+                    if !goes_on? {
+                        break;
+                    }
+                }
             }
         }
         wake_behind_the_sockets(cx.waker());
         Ok(())
     }
 
-    /// One read from the device, passed on.
+    /// One read from the device, passed on; whether the turn may go on.
     #[inline]
-    fn read_up(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
+    fn read_up(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Ending>> {
         SCRATCH.with_borrow_mut(|(input, scratch)| {
             let mut buf = ReadBuf::new(&mut input[..self.uplink.size()]);
             if let Err(error) = ready!(Pin::new(&mut self.device).poll_read(cx, &mut buf)) {
@@ -185,12 +189,13 @@ where
             if input.is_empty() {
                 self.device_done = true;
                 self.end_with(Ending::DeviceClosed);
-                return Poll::Ready(Ok(()));
+                return Poll::Ready(Ok(true));
             }
             self.connection.is_alive(Instant::now().into_std());
             let passed = self.streams.up(input, scratch);
             self.connection.counters.from_device(input.len(), passed.received);
-            self.uplink = Portion::after(input.len(), passed.received);
+            let goes_on = !self.uplink.is_full_of_small(input.len());
+            self.uplink = self.uplink.after(input.len(), passed.pieces);
             let sent = self
                 .to_broker
                 .send(&mut self.broker, cx, passed.bytes, passed.requests);
@@ -201,7 +206,7 @@ where
                 Err(error) => return Poll::Ready(Err(self.broker_lost(error))),
             }
             self.after_uplink(disconnect, violation);
-            Poll::Ready(Ok(()))
+            Poll::Ready(Ok(goes_on))
         })
     }
 
@@ -292,7 +297,11 @@ where
             }
             match self.read_down(cx) {
                 Poll::Pending => return Ok(()),
-                Poll::Ready(result) => result?,
+                Poll::Ready(goes_on) => {
+                    if !goes_on? {
+                        break;
+                    }
+                }
             }
         }
         wake_behind_the_sockets(cx.waker());
@@ -311,9 +320,9 @@ where
         Ok(self.to_device.is_clear())
     }
 
-    /// One read from the broker, passed on.
+    /// One read from the broker, passed on; whether the turn may go on.
     #[inline]
-    fn read_down(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
+    fn read_down(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Ending>> {
         SCRATCH.with_borrow_mut(|(input, scratch)| {
             let mut buf = ReadBuf::new(&mut input[..self.downlink.size()]);
             if let Err(error) = ready!(Pin::new(&mut self.broker).poll_read(cx, &mut buf)) {
@@ -323,7 +332,7 @@ where
             if input.is_empty() {
                 self.broker_done = true;
                 self.end_with(Ending::BrokerClosed);
-                return Poll::Ready(Ok(()));
+                return Poll::Ready(Ok(true));
             }
             if self.connection.keep_alive == 0 {
                 self.connection.is_alive(Instant::now().into_std());
@@ -332,7 +341,8 @@ where
             self.connection
                 .counters
                 .from_broker(input.len(), scanned.requests);
-            self.downlink = Portion::after(input.len(), scanned.requests);
+            let goes_on = !self.downlink.is_full_of_small(input.len());
+            self.downlink = self.downlink.after(input.len(), scanned.pieces);
             log_requests(&self.connection, "downlink", "broker", scanned.requests);
             let bytes = if self.device_gone { &[] } else { bytes };
             let sent = self.to_device.send(&mut self.device, cx, bytes, scanned.requests);
@@ -340,7 +350,7 @@ where
                 return Poll::Ready(Err(ending));
             }
             self.after_downlink(scanned.disconnect, scanned.violation);
-            Poll::Ready(Ok(()))
+            Poll::Ready(Ok(goes_on))
         })
     }
 

@@ -21,13 +21,13 @@ pub(super) async fn farewell<D: AsyncRead + AsyncWrite + Unpin>(mut device: D, l
     if !matches!(said.await, Ok(Ok(()))) {
         return;
     }
-    let mut away = [0; 256];
-    let mut drained = 0;
     let drain = async {
-        while drained < DRAIN {
-            match device.read(&mut away).await {
-                Ok(1..) => drained += away.len(),
-                _ => break,
+        let mut away = vec![0; 4096];
+        let mut left = DRAIN;
+        while let Ok(read @ 1..) = device.read(&mut away).await {
+            left = left.saturating_sub(read);
+            if left == 0 {
+                break;
             }
         }
     };

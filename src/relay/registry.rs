@@ -8,7 +8,7 @@ use super::{Administrative, Admission, Books, Limits};
 use crate::entrypoint::{MQTT_ENTRY_POINT, Scheme};
 use crate::mqtt::Version;
 use crate::sessions::Sessions;
-use crate::usage::{Counters, Meter, Reported, UsageKey};
+use crate::usage::{Counters, Meter, Reported, Route, UsageKey};
 use atomic_waker::AtomicWaker;
 use slab::Slab;
 use std::net::SocketAddr;
@@ -18,6 +18,12 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Connections that report in one go.
 const PART: usize = 1024;
+
+static PLAIN: Route = Route {
+    entry_point: MQTT_ENTRY_POINT,
+    tls: false,
+};
+static TLS: Route = Route { tls: true, ..PLAIN };
 
 /// Has a connection's task look at the idle rule, where [`Administrative`] has it close.
 const LOOK: u8 = u8::MAX;
@@ -145,9 +151,11 @@ impl Connection {
     fn report(&self, meter: &Meter) {
         let since = self.reported.catch_up(&self.counters.read());
         if !since.is_zero() {
-            let tls = self.admission.entry_point.destination.scheme == Scheme::Mqtts;
-            let key = UsageKey::new(Arc::clone(&self.admission.sim), MQTT_ENTRY_POINT, tls);
-            meter.add(key, since);
+            let route = match self.admission.entry_point.destination.scheme {
+                Scheme::Mqtt => &PLAIN,
+                Scheme::Mqtts => &TLS,
+            };
+            meter.add(UsageKey::new(Arc::clone(&self.admission.sim), route), since);
         }
     }
 }
@@ -315,28 +323,34 @@ impl Registry {
         closed
     }
 
-    /// Hands everything counted so far to the meter, and calls `some` whenever a part of the connections has:
-    /// a worker waits for a part of its table only.
-    pub fn report(&self, mut some: impl FnMut()) {
-        for worker in 0..self.tables.len() {
-            let mut from = 0;
-            loop {
-                let table = self.table(worker);
-                let end = table.connections.capacity();
-                for key in from..(from + PART).min(end) {
-                    if let Some(connection) = table.connections.get(key) {
-                        connection.report(&self.books.meter);
-                    }
-                }
-                drop(table);
-                some();
-                from += PART;
-                if from >= end {
-                    break;
-                }
+    /// Hands what a part of the connections counted so far to the meter, and tells where the next part begins, if
+    /// there is one: a worker waits for a part of its table only, and what is made of the counts stays small.
+    pub(super) fn report(&self, part: Part) -> Option<Part> {
+        let Part { worker, from } = part;
+        let table = self.tables.get(worker)?;
+        let table = table.lock().unwrap_or_else(PoisonError::into_inner);
+        let (behind, end) = (from + PART, table.connections.capacity());
+        for key in from..behind.min(end) {
+            if let Some(connection) = table.connections.get(key) {
+                connection.report(&self.books.meter);
             }
         }
+        let next = match behind < end {
+            true => Part { worker, from: behind },
+            false => Part {
+                worker: worker + 1,
+                from: 0,
+            },
+        };
+        (next.worker < self.tables.len()).then_some(next)
     }
+}
+
+/// Some of the connections. The first is the default one.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Part {
+    worker: usize,
+    from: usize,
 }
 
 /// A connection's place in the registry.

@@ -14,7 +14,7 @@ use tokio::sync::Mutex;
 const PAGE: i64 = 10_000;
 
 /// Keys or deltas of one statement at most, so that its text stays small.
-const ROWS: usize = 1_000;
+const ROWS: usize = 1_024;
 
 const NEW_KEYS: &str = "
     INSERT INTO usage_key (imsi, group_id, entry_point, scheme)
@@ -250,9 +250,10 @@ async fn enter(
     ids: &mut HashMap<UsageKey, i64, RandomState>,
 ) -> Result<(), sqlx::Error> {
     let rows = keys.iter().map(|key| {
-        let scheme = if key.tls { "mqtts" } else { "mqtt" };
+        let route = key.route();
+        let scheme = if route.tls { "mqtts" } else { "mqtt" };
         let group = key.group().map_or("", GroupId::as_str);
-        json!([key.imsi().as_str(), group, key.entry_point, scheme])
+        json!([key.imsi().as_str(), group, route.entry_point, scheme])
     });
     let rows = Value::from_iter(rows).to_string();
     sqlx::query(NEW_KEYS)

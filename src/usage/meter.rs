@@ -7,27 +7,29 @@ use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// What a sum is for: one SIM in one group, through one entry point, towards one kind of destination.
-///
-/// Holds the SIM rather than its names, as there are as many keys as SIMs that speak.
-#[derive(Debug, Clone)]
-pub struct UsageKey {
-    sim: Arc<Sim>,
+/// Through which entry point, and towards which kind of destination.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Route {
     /// The entry point's key in the group.
     pub entry_point: &'static str,
     /// Whether the broker leg is MQTTS (`outMqtts`) or MQTT (`outMqtt`).
     pub tls: bool,
 }
 
+/// What a sum is for: one SIM in one group, on one route.
+///
+/// Holds the SIM rather than its names, as there are as many keys as SIMs that speak.
+#[derive(Debug, Clone)]
+pub struct UsageKey {
+    sim: Arc<Sim>,
+    route: &'static Route,
+}
+
 impl UsageKey {
     /// A key for `sim` in the group that it is in.
     #[must_use]
-    pub fn new(sim: Arc<Sim>, entry_point: &'static str, tls: bool) -> Self {
-        Self {
-            sim,
-            entry_point,
-            tls,
-        }
+    pub fn new(sim: Arc<Sim>, route: &'static Route) -> Self {
+        Self { sim, route }
     }
 
     /// The SIM.
@@ -42,9 +44,15 @@ impl UsageKey {
         self.sim.group_id.as_ref()
     }
 
+    /// The route.
+    #[must_use]
+    pub fn route(&self) -> &Route {
+        self.route
+    }
+
     /// What makes it this key and no other.
-    fn parts(&self) -> (&Imsi, Option<&GroupId>, &'static str, bool) {
-        (self.imsi(), self.group(), self.entry_point, self.tls)
+    fn parts(&self) -> (&Imsi, Option<&GroupId>, &Route) {
+        (self.imsi(), self.group(), self.route())
     }
 }
 
@@ -123,8 +131,8 @@ fn line(key: &UsageKey, counts: &Counts, interval: u64) {
         group = key.group().map(GroupId::as_str),
         interval,
         in_mqtt = counts.device_leg(),
-        out_mqtt = if key.tls { 0 } else { counts.broker_leg() },
-        out_mqtts = if key.tls { counts.broker_leg() } else { 0 },
+        out_mqtt = if key.route.tls { 0 } else { counts.broker_leg() },
+        out_mqtts = if key.route.tls { counts.broker_leg() } else { 0 },
         device_up = counts.device_up,
         broker_up = counts.broker_up,
         broker_down = counts.broker_down,
@@ -140,11 +148,18 @@ pub(super) mod tests {
     use super::*;
     use crate::sim::SimId;
 
+    const fn route(tls: bool) -> Route {
+        let entry_point = "mqtt://beam.soracom.io:1883";
+        Route { entry_point, tls }
+    }
+
+    static ROUTES: [Route; 2] = [route(false), route(true)];
+
     pub(in crate::usage) fn key_of(imsi: &str, tls: bool) -> UsageKey {
         let sim_id = SimId::new("8981100000000000017").unwrap();
         let mut sim = Sim::new(sim_id, Imsi::new(imsi).unwrap());
         sim.group_id = Some(GroupId::new("default").unwrap());
-        UsageKey::new(Arc::new(sim), "mqtt://beam.soracom.io:1883", tls)
+        UsageKey::new(Arc::new(sim), &ROUTES[usize::from(tls)])
     }
 
     #[test]

@@ -3,13 +3,18 @@
 use super::*;
 use crate::logbook::{Entry, Level, Source};
 use crate::sim::{GroupId, Imsi, Sim, SimId};
-use crate::usage::{Counts, Pending, UsageKey};
+use crate::usage::{Counts, Pending, Route, UsageKey};
 use std::sync::Arc;
 
 /// 2026-11-23 14:10:11 UTC.
 const THEN: i64 = 1_795_443_011;
 const IMSI: &str = "440103000000001";
 const GONE: &str = "440103000000777";
+static PLAIN: Route = Route {
+    entry_point: "mqtt://beam.soracom.io:1883",
+    tls: false,
+};
+static TLS: Route = Route { tls: true, ..PLAIN };
 
 impl Api {
     /// Two messages of a SIM that is there, one of a SIM that is not.
@@ -21,7 +26,7 @@ impl Api {
             let sim_id = SimId::new("8981100000000000777").unwrap();
             let mut sim = Sim::new(sim_id, Imsi::new(imsi).unwrap());
             sim.group_id = Some(GroupId::new("default").unwrap());
-            let key = UsageKey::new(Arc::new(sim), "mqtt://beam.soracom.io:1883", tls);
+            let key = UsageKey::new(Arc::new(sim), if tls { &TLS } else { &PLAIN });
             let counts = Counts {
                 device_up: requests,
                 broker_up: requests,

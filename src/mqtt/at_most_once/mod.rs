@@ -48,10 +48,12 @@ impl<R: TopicRewrite> AtMostOnce<R> {
         flat.clear();
         let passed = self.uplink.pass(input, scratch);
         let (disconnect, violation) = (passed.disconnect, passed.violation);
+        let pieces = passed.pieces;
         let flattened = self.flatten.pass(passed.bytes, &mut flat, &mut self.answers);
         scratch.flat = flat;
         Passed {
             bytes: &scratch.flat,
+            pieces,
             received: flattened.received,
             requests: flattened.requests,
             disconnect: disconnect && flattened.violation.is_none(),

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 const MIB: u64 = 1024 * 1024;
 /// How much more than it has the relay may still take.
 const LEFT: u64 = 8 * MIB;
-/// Each makes the relay hold nearly 1 MiB, and glibc has set 64 MiB of addresses aside for each thread that allocates.
-const HOGS: usize = 200;
+/// Each makes the relay hold nearly 256 KiB, and glibc has set 64 MiB of addresses aside for each thread that allocates.
+const HOGS: usize = 800;
 
 /// What keeps a process from having more memory.
 #[derive(Debug, Clone, Copy)]
@@ -134,8 +134,8 @@ pub(super) fn exhaust(relay: &mut Simrelay, shortage: Shortage) {
             None
         }
     };
-    // A SUBSCRIBE of 1,000,000 bytes that lacks its last thousand.
-    let head = [&[0x82, 0xc0, 0x84, 0x3d][..], &vec![0; 999_000]].concat();
+    // A SUBSCRIBE of 262,000 bytes that lacks its last thousand.
+    let head = [&[0x82, 0xf0, 0xfe, 0x0f][..], &vec![0; 261_000]].concat();
     for hog in &mut hogs {
         hog.try_send(&head);
     }
