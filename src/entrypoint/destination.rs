@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU16;
 use std::str::FromStr;
+use std::sync::Arc;
 
 /// How the broker is spoken to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -41,6 +42,8 @@ pub struct Destination {
     pub host: Host,
     /// The TCP port, never 0.
     pub port: u16,
+    /// How it is written, as two log lines of each connection do.
+    url: Arc<str>,
 }
 
 /// A text that is not the URL of a broker.
@@ -66,6 +69,24 @@ pub enum InvalidDestination {
 }
 
 impl Destination {
+    /// The broker at this port of `host`.
+    #[must_use]
+    pub fn new(scheme: Scheme, host: Host, port: u16) -> Self {
+        let url = format!("{scheme}://{host}:{port}").into();
+        Self {
+            scheme,
+            host,
+            port,
+            url,
+        }
+    }
+
+    /// Its URL, with the port and without a path.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.url
+    }
+
     /// Whether it is an endpoint of AWS IoT Core under AWS's own name.
     #[must_use]
     pub fn is_aws_iot(&self) -> bool {
@@ -79,11 +100,7 @@ impl Destination {
 /// A broker without TLS.
 impl From<SocketAddr> for Destination {
     fn from(address: SocketAddr) -> Self {
-        Self {
-            scheme: Scheme::Mqtt,
-            host: Host::Ip(address.ip()),
-            port: address.port(),
-        }
+        Self::new(Scheme::Mqtt, Host::Ip(address.ip()), address.port())
     }
 }
 
@@ -121,7 +138,7 @@ impl Destination {
             None => scheme.default_port(),
             Some(port) => parse_port(port).ok_or_else(|| InvalidDestination::Port(url.to_owned()))?,
         };
-        Ok(Self { scheme, host, port })
+        Ok(Self::new(scheme, host, port))
     }
 }
 
@@ -196,7 +213,7 @@ impl fmt::Display for Host {
 
 impl fmt::Display for Destination {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}:{}", self.scheme, self.host, self.port)
+        f.write_str(self.as_str())
     }
 }
 

@@ -75,11 +75,11 @@ pub(super) fn read_destination(
     const KEY: &str = "destination";
     let left_out = object.fields.get(KEY).is_none_or(|value| value == "");
     if platform == Some(Platform::PubNub) && left_out {
-        return Some(Destination {
-            scheme: Scheme::Mqtts,
-            host: Host::Dns(PUBNUB_HOST.into()),
-            port: 8883,
-        });
+        return Some(Destination::new(
+            Scheme::Mqtts,
+            Host::Dns(PUBNUB_HOST.into()),
+            8883,
+        ));
     }
     let url = object.required_string(KEY);
     let destination = object.parsed(KEY, url, str::parse::<Destination>)?;

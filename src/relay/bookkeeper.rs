@@ -13,6 +13,9 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 /// How much a kill may lose.
 const FLUSH_EVERY: Duration = Duration::from_secs(1);
+/// Keys of one write to the ledger, about: so that what it takes of memory at a time stays small, however
+/// many SIMs speak. It is on disk when it returns, so it should not be much smaller.
+const ENOUGH: usize = 2_560;
 /// How often what is too old is removed from the log book.
 const PRUNE_LOG_EVERY: Duration = Duration::from_secs(60);
 /// How often what is too old is removed from the ledger.
@@ -96,7 +99,9 @@ impl Bookkeeper {
             part = self.registry.report(this);
             self.take();
             // One failure is enough for a round: it may have taken seconds.
-            writes = writes && self.write().await;
+            if writes && (part.is_none() || self.pending.len() >= ENOUGH) {
+                writes = self.write().await;
+            }
         }
         let written = self.books.logbook.flush().await;
         self.logbook_outage.about(written.err());

@@ -64,15 +64,36 @@ macro_rules! line {
             imsi = $who.sim.map(|sim| sim.imsi.as_str()),
             sim_id = $who.sim.map(|sim| sim.sim_id.as_str()),
             group = $who.group().map(GroupId::as_str),
-            address = %$who.peer,
+            address = written($who.peer).as_str(),
             client_id = $who.client_id,
             mqtt = $who.version.map(tracing::field::display),
             keep_alive = $who.keep_alive,
-            destination = $who.destination.map(tracing::field::display),
+            destination = $who.destination.map(Destination::as_str),
             $($own)*
             $message
         )
     };
+}
+
+/// An address and port as `Display` has it. Two lines of every connection hold one, and for the formatter's way with
+/// nine pieces of an IPv4 address they would take a fifth longer.
+fn written(address: SocketAddr) -> String {
+    let SocketAddr::V4(address) = address else {
+        return address.to_string();
+    };
+    fn push(text: &mut String, number: u16) {
+        if number > 9 {
+            push(text, number / 10);
+        }
+        text.push((b'0' + (number % 10) as u8).into());
+    }
+    let mut text = String::with_capacity("255.255.255.255:65535".len());
+    for (octet, behind) in address.ip().octets().into_iter().zip(['.', '.', '.', ':']) {
+        push(&mut text, octet.into());
+        text.push(behind);
+    }
+    push(&mut text, address.port());
+    text
 }
 
 pub(super) fn opened(books: &Books, connection: &Connection) {
@@ -212,5 +233,25 @@ fn entry(source: Source, level: Level, what: &Value, who: &Who<'_>) -> Entry {
         source,
         level,
         body: known.map(|(key, value)| (key.clone(), value.clone())).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_written_as_the_standard_library_would() {
+        for address in [
+            "127.0.0.1:1",
+            "0.9.10.99:9",
+            "255.100.205.250:65535",
+            "10.0.0.0:10",
+            "[2001:db8::1]:1883",
+            "[::ffff:10.0.0.1]:80",
+        ] {
+            let address: SocketAddr = address.parse().unwrap();
+            assert_eq!(written(address), address.to_string());
+        }
     }
 }

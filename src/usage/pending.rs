@@ -41,6 +41,12 @@ impl Pending {
         self.0.is_empty()
     }
 
+    /// How many sums there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.values().map(Sums::len).sum()
+    }
+
     /// The requests in it.
     #[must_use]
     pub fn requests(&self) -> u64 {
