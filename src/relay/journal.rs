@@ -75,8 +75,8 @@ macro_rules! line {
     };
 }
 
-/// An address and port as `Display` has it. Two lines of every connection hold one, and for the formatter's way with
-/// nine pieces of an IPv4 address they would take a fifth longer.
+/// An address and port as `Display` has it. Two lines of every connection hold one, and the formatter would write an
+/// IPv4 address in nine pieces, each of which is looked through for what JSON has to escape.
 fn written(address: SocketAddr) -> String {
     let SocketAddr::V4(address) = address else {
         return address.to_string();

@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 use atomic_waker::AtomicWaker;
 use tokio::task::yield_now;
 
-/// How long the steps of a worker may take together before it looks at its sockets again: some ten of a plain connection,
+/// How long the steps of a worker may take together before it looks at its sockets again: some four of a plain connection,
 /// or one of a TLS handshake.
-const SHARE: Duration = Duration::from_micros(150);
+const SHARE: Duration = Duration::from_micros(50);
 
 thread_local! {
     static TURNSTILE: Turnstile = Turnstile::default();

@@ -19,7 +19,7 @@ use tokio::task::yield_now;
 use tokio::time::{Instant, interval, sleep, timeout};
 
 /// Connections that are accepted before the open ones are looked at again.
-const AT_ONCE: u32 = 16;
+const AT_ONCE: u32 = 4;
 /// How long accepting rests when the system has no more descriptors.
 const REST: Duration = Duration::from_millis(100);
 
