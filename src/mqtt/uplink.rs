@@ -114,19 +114,11 @@ impl<R: TopicRewrite> Uplink<R> {
     /// Works through the input; `true` after a DISCONNECT.
     fn advance(&mut self, run: &mut Run<'_>) -> Result<bool, Violation> {
         loop {
-            if let Some(left) = run.repeat_whole() {
-                let there = run.rest().len();
-                if left > there {
-                    run.pass_on(there);
-                    let (left, packet) = (left - there, PacketType::Publish);
-                    self.state = State::Body { left, packet };
-                    return Ok(false);
-                }
-                // The state is that of a boundary, as it was.
-                run.pass_on(left);
-                run.pieces += 1;
-                run.requests += 1;
-                continue;
+            // The state is that of a boundary, and stays so unless a packet is cut.
+            if let Some(left) = run.repeat_wholes() {
+                let packet = PacketType::Publish;
+                self.state = State::Body { left, packet };
+                return Ok(false);
             }
             match &mut self.state {
                 State::Ended => {
@@ -336,6 +328,22 @@ struct Beginning {
     properties: bool,
 }
 
+impl Beginning {
+    /// Whether what follows the topic may: a packet identifier that is not 0, no properties.
+    #[inline(always)]
+    fn goes_on_with(&self, tail: &[u8]) -> bool {
+        let Self {
+            identifier,
+            properties,
+            ..
+        } = *self;
+        let Some(tail) = tail.get(..identifier + usize::from(properties)) else {
+            return false;
+        };
+        !(identifier > 0 && tail.starts_with(&[0, 0]) || properties && tail.last() != Some(&0))
+    }
+}
+
 impl<'a> Run<'a> {
     fn new(input: &'a [u8], scratch: &'a mut Scratch) -> Self {
         Self {
@@ -410,31 +418,38 @@ impl<'a> Run<'a> {
         });
     }
 
-    /// Passes the head, up to the end of the topic, of a PUBLISH that begins with the same bytes as the one
-    /// before; gives how much of the packet is left. `None` if it begins otherwise or has properties.
+    /// Passes PUBLISH packets that begin, up to the end of the topic, with the same bytes as the one before, as long
+    /// as there are such without properties; gives how much is to come of the last one if that is cut.
     #[inline]
-    fn repeat_whole(&mut self) -> Option<usize> {
+    fn repeat_wholes(&mut self) -> Option<usize> {
         let begins = &self.previous.as_ref()?.begins;
-        let rest = &self.input[self.at..];
-        let old = &self.input[begins.old.clone()];
-        let tail = rest.get(old.len()..old.len() + begins.identifier + usize::from(begins.properties))?;
-        if !rest.starts_with(old)
-            || begins.identifier > 0 && tail.starts_with(&[0, 0])
-            || begins.properties && tail.last() != Some(&0)
+        let (input, out) = (self.input, &mut self.scratch.out);
+        let old = &input[begins.old.clone()];
+        let total = begins.total;
+        let (mut at, mut run, mut whole) = (self.at, self.run, 0);
+        let mut left = None;
+        while let Some((head, tail)) = input[at..].split_at_checked(old.len())
+            && head == old
+            && begins.goes_on_with(tail)
         {
-            return None;
+            if let Some(new_head) = begins.new.clone() {
+                out.extend_from_slice(&input[run..at]);
+                out.extend_from_within(new_head);
+                run = at + old.len();
+            }
+            let there = old.len() + tail.len();
+            if there < total {
+                at += there;
+                left = Some(total - there);
+                break;
+            }
+            at += total;
+            whole += 1;
         }
-        let (len, total) = (old.len(), begins.total);
-        if let Some(new_head) = begins.new.clone() {
-            let out = &mut self.scratch.out;
-            let before = &self.input[self.run..self.at];
-            out.reserve(before.len() + new_head.len());
-            out.extend_from_slice(before);
-            out.extend_from_within(new_head);
-            self.run = self.at + len;
-        }
-        self.at += len;
-        Some(total - len)
+        (self.at, self.run) = (at, run);
+        self.requests += whole;
+        self.pieces += whole;
+        left
     }
 
     /// Passes a PUBLISH head of `len` bytes whose topic is that of the PUBLISH before; `false` if it is
