@@ -28,6 +28,7 @@ mod publish;
 mod reader;
 mod reason;
 mod rewrite;
+mod run;
 mod subscribe;
 mod uplink;
 mod violation;
@@ -40,7 +41,8 @@ pub use frame::{FixedHeader, MAX_REMAINING};
 pub use packet_type::PacketType;
 pub use reason::Reason;
 pub use rewrite::{TopicRewrite, Unchanged};
-pub use uplink::{MAX_HEAD, Passed, Scratch, Uplink};
+pub use run::Scratch;
+pub use uplink::{MAX_HEAD, Passed, Uplink};
 pub use violation::Violation;
 
 use std::fmt;
