@@ -2,17 +2,14 @@
 #![allow(missing_docs, clippy::expect_used)]
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use simrelay::entrypoint::Scheme;
 use simrelay::mqtt::{Connect, Downlink, Login, Scratch, TopicRewrite, Unchanged, Uplink, Version};
 use simrelay::sim::{Imsi, Sim, SimId};
-use simrelay::usage::{Counters, Counts, Meter, Reported, Route, UsageKey};
+use simrelay::usage::{Counters, Counts, Meter, Reported, UsageKey};
 use std::hint::black_box;
 use std::sync::Arc;
 
 const IMSI: &str = "440103000000001";
-static ROUTE: Route = Route {
-    entry_point: "mqtt://beam.soracom.io:1883",
-    tls: false,
-};
 const HOLDER: &str = "{{imsi}}";
 const BATCH: usize = 64 * 1024;
 
@@ -233,7 +230,7 @@ fn usage(c: &mut Criterion) {
     let sim_id: SimId = "8981100000000000017".parse().expect("a SIM id");
     let imsi: Imsi = IMSI.parse().expect("an IMSI");
     let sim = Arc::new(Sim::new(sim_id, imsi));
-    let key = || UsageKey::new(Arc::clone(&sim), &ROUTE);
+    let key = || UsageKey::new(Arc::clone(&sim), Scheme::Mqtt);
     let one = Counts {
         device_up: 1,
         broker_up: 1,

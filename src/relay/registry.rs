@@ -5,10 +5,9 @@ use super::gate::Gate;
 use super::tokens::{Token, Tokens};
 use super::wheel::{Entry, Wheel};
 use super::{Administrative, Admission, Books, Limits};
-use crate::entrypoint::{MQTT_ENTRY_POINT, Scheme};
 use crate::mqtt::Version;
 use crate::sessions::Sessions;
-use crate::usage::{Counters, Meter, Reported, Route, UsageKey};
+use crate::usage::{Counters, Meter, Reported, UsageKey};
 use atomic_waker::AtomicWaker;
 use slab::Slab;
 use std::net::SocketAddr;
@@ -18,12 +17,6 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Connections that report in one go.
 const PART: usize = 1024;
-
-static PLAIN: Route = Route {
-    entry_point: MQTT_ENTRY_POINT,
-    tls: false,
-};
-static TLS: Route = Route { tls: true, ..PLAIN };
 
 /// Has a connection's task look at the idle rule, where [`Administrative`] has it close.
 const LOOK: u8 = u8::MAX;
@@ -151,11 +144,9 @@ impl Connection {
     fn report(&self, meter: &Meter) {
         let since = self.reported.catch_up(&self.counters.read());
         if !since.is_zero() {
-            let route = match self.admission.entry_point.destination.scheme {
-                Scheme::Mqtt => &PLAIN,
-                Scheme::Mqtts => &TLS,
-            };
-            meter.add(UsageKey::new(Arc::clone(&self.admission.sim), route), since);
+            let Admission { sim, entry_point, .. } = &self.admission;
+            let key = UsageKey::new(Arc::clone(sim), entry_point.destination.scheme);
+            meter.add(key, since);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The ledger: requests by SIM, entry point and bucket of time, in SQLite.
 
 use super::{Counts, Pending, Period, UsageKey};
+use crate::entrypoint::MQTT_ENTRY_POINT;
 use crate::sim::{GroupId, Imsi};
 use foldhash::fast::RandomState;
 use serde_json::{Value, json};
@@ -250,10 +251,9 @@ async fn enter(
     ids: &mut HashMap<UsageKey, i64, RandomState>,
 ) -> Result<(), sqlx::Error> {
     let rows = keys.iter().map(|key| {
-        let route = key.route();
-        let scheme = if route.tls { "mqtts" } else { "mqtt" };
+        let scheme = key.scheme().to_string();
         let group = key.group().map_or("", GroupId::as_str);
-        json!([key.imsi().as_str(), group, route.entry_point, scheme])
+        json!([key.imsi().as_str(), group, MQTT_ENTRY_POINT, scheme])
     });
     let rows = Value::from_iter(rows).to_string();
     sqlx::query(NEW_KEYS)

@@ -1,35 +1,27 @@
 //! What connections counted, summed by SIM and entry point, and the usage lines in the log.
 
 use super::Counts;
+use crate::entrypoint::Scheme;
 use crate::sim::{GroupId, Imsi, Sim};
 use foldhash::fast::RandomState;
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Through which entry point, and towards which kind of destination.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Route {
-    /// The entry point's key in the group.
-    pub entry_point: &'static str,
-    /// Whether the broker leg is MQTTS (`outMqtts`) or MQTT (`outMqtt`).
-    pub tls: bool,
-}
-
-/// What a sum is for: one SIM in one group, on one route.
+/// What a sum is for: one SIM in one group, through its entry point for MQTT, towards one kind of destination.
 ///
 /// Holds the SIM rather than its names, as there are as many keys as SIMs that speak.
 #[derive(Debug, Clone)]
 pub struct UsageKey {
     sim: Arc<Sim>,
-    route: &'static Route,
+    scheme: Scheme,
 }
 
 impl UsageKey {
     /// A key for `sim` in the group that it is in.
     #[must_use]
-    pub fn new(sim: Arc<Sim>, route: &'static Route) -> Self {
-        Self { sim, route }
+    pub fn new(sim: Arc<Sim>, scheme: Scheme) -> Self {
+        Self { sim, scheme }
     }
 
     /// The SIM.
@@ -44,15 +36,15 @@ impl UsageKey {
         self.sim.group_id.as_ref()
     }
 
-    /// The route.
+    /// Whether the broker leg is MQTT (`outMqtt`) or MQTTS (`outMqtts`).
     #[must_use]
-    pub fn route(&self) -> &Route {
-        self.route
+    pub fn scheme(&self) -> Scheme {
+        self.scheme
     }
 
     /// What makes it this key and no other.
-    fn parts(&self) -> (&Imsi, Option<&GroupId>, &Route) {
-        (self.imsi(), self.group(), self.route())
+    fn parts(&self) -> (&Imsi, Option<&GroupId>, Scheme) {
+        (self.imsi(), self.group(), self.scheme)
     }
 }
 
@@ -125,14 +117,15 @@ impl UsageLines {
 }
 
 fn line(key: &UsageKey, counts: &Counts, interval: u64) {
+    let tls = key.scheme == Scheme::Mqtts;
     tracing::info!(
         event = "usage",
         imsi = %key.imsi(),
         group = key.group().map(GroupId::as_str),
         interval,
         in_mqtt = counts.device_leg(),
-        out_mqtt = if key.route.tls { 0 } else { counts.broker_leg() },
-        out_mqtts = if key.route.tls { counts.broker_leg() } else { 0 },
+        out_mqtt = if tls { 0 } else { counts.broker_leg() },
+        out_mqtts = if tls { counts.broker_leg() } else { 0 },
         device_up = counts.device_up,
         broker_up = counts.broker_up,
         broker_down = counts.broker_down,
@@ -148,18 +141,11 @@ pub(super) mod tests {
     use super::*;
     use crate::sim::SimId;
 
-    const fn route(tls: bool) -> Route {
-        let entry_point = "mqtt://beam.soracom.io:1883";
-        Route { entry_point, tls }
-    }
-
-    static ROUTES: [Route; 2] = [route(false), route(true)];
-
     pub(in crate::usage) fn key_of(imsi: &str, tls: bool) -> UsageKey {
         let sim_id = SimId::new("8981100000000000017").unwrap();
         let mut sim = Sim::new(sim_id, Imsi::new(imsi).unwrap());
         sim.group_id = Some(GroupId::new("default").unwrap());
-        UsageKey::new(Arc::new(sim), &ROUTES[usize::from(tls)])
+        UsageKey::new(Arc::new(sim), if tls { Scheme::Mqtts } else { Scheme::Mqtt })
     }
 
     #[test]

@@ -13,6 +13,6 @@ mod period;
 
 pub use counters::{Counters, Counts, Reported};
 pub use ledger::{ExportRow, Ledger, LedgerError, StatsRow};
-pub use meter::{Meter, Route, Sums, UsageKey, UsageLines};
+pub use meter::{Meter, Sums, UsageKey, UsageLines};
 pub use pending::Pending;
 pub use period::{InvalidPeriod, Period};

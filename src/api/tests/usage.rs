@@ -1,20 +1,16 @@
 //! Statistics, exports, log book, metrics.
 
 use super::*;
+use crate::entrypoint::Scheme;
 use crate::logbook::{Entry, Level, Source};
 use crate::sim::{GroupId, Imsi, Sim, SimId};
-use crate::usage::{Counts, Pending, Route, UsageKey};
+use crate::usage::{Counts, Pending, UsageKey};
 use std::sync::Arc;
 
 /// 2026-11-23 14:10:11 UTC.
 const THEN: i64 = 1_795_443_011;
 const IMSI: &str = "440103000000001";
 const GONE: &str = "440103000000777";
-static PLAIN: Route = Route {
-    entry_point: "mqtt://beam.soracom.io:1883",
-    tls: false,
-};
-static TLS: Route = Route { tls: true, ..PLAIN };
 
 impl Api {
     /// Two messages of a SIM that is there, one of a SIM that is not.
@@ -22,11 +18,15 @@ impl Api {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         let now = now.unwrap().as_secs() as i64;
         let mut pending = Pending::default();
-        for (imsi, tls, requests) in [(IMSI, false, 2), (IMSI, true, 3), (GONE, false, 1)] {
+        for (imsi, scheme, requests) in [
+            (IMSI, Scheme::Mqtt, 2),
+            (IMSI, Scheme::Mqtts, 3),
+            (GONE, Scheme::Mqtt, 1),
+        ] {
             let sim_id = SimId::new("8981100000000000777").unwrap();
             let mut sim = Sim::new(sim_id, Imsi::new(imsi).unwrap());
             sim.group_id = Some(GroupId::new("default").unwrap());
-            let key = UsageKey::new(Arc::new(sim), if tls { &TLS } else { &PLAIN });
+            let key = UsageKey::new(Arc::new(sim), scheme);
             let counts = Counts {
                 device_up: requests,
                 broker_up: requests,
