@@ -15,7 +15,7 @@ const USER_PROPERTY: u32 = 0x26;
 
 /// As many properties a block may have where they are read one by one, and filters a packet: each takes the relay
 /// some 60 ns, in which no other connection of its worker is served. The specification sets no limit.
-pub(super) const MOST: usize = 2048;
+pub(super) const MAX_PIECES: usize = 2048;
 
 /// Where a property block stands, which decides what may be in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,7 +91,7 @@ impl<'a> Properties<'a> {
             reader: Reader::new(block),
             place,
             seen: 0,
-            left: MOST,
+            left: MAX_PIECES,
         }
     }
 
@@ -116,7 +116,7 @@ impl<'a> Properties<'a> {
         self.left = self.left.checked_sub(1).ok_or(Violation::TooMany {
             what: "properties",
             place: self.place.name(),
-            limit: MOST,
+            limit: MAX_PIECES,
         })?;
         let start = self.reader.position();
         let id = u32::try_from(self.reader.varint("property identifier")?).unwrap_or(u32::MAX);
@@ -225,8 +225,8 @@ mod tests {
     fn a_block_has_so_many_properties_and_no_more() {
         let user = [0x26, 0, 1, b'k', 0, 1, b'v'];
         let find = |count| Properties::find(&user.repeat(count), Place::Will, 0x02).map(drop);
-        assert_eq!(find(MOST), Ok(()));
-        let refused = find(MOST + 1).unwrap_err();
+        assert_eq!(find(MAX_PIECES), Ok(()));
+        let refused = find(MAX_PIECES + 1).unwrap_err();
         assert_eq!(
             refused.to_string(),
             "more than 2048 properties in the will, which the relay reads one by one"

@@ -151,7 +151,7 @@ impl<'a> Run<'a> {
     /// Passes PUBLISH packets that begin, up to the end of the topic, with the same bytes as the one before, as long
     /// as there are such without properties; gives how much is to come of the last one if that is cut.
     #[inline]
-    pub(super) fn repeat_wholes(&mut self) -> Option<usize> {
+    pub(super) fn repeat_packets(&mut self) -> Option<usize> {
         let begins = &self.previous.as_ref()?.begins;
         let (input, out) = (self.input, &mut self.scratch.out);
         let old = &input[begins.old.clone()];
@@ -185,7 +185,7 @@ impl<'a> Run<'a> {
     /// Passes a PUBLISH head of `len` bytes whose topic is that of the PUBLISH before; `false` if it is
     /// another, or if the head holds properties.
     #[inline]
-    pub(super) fn repeat(&mut self, header: &FixedHeader, len: usize) -> bool {
+    pub(super) fn repeat_head(&mut self, header: &FixedHeader, len: usize) -> bool {
         let Some(Previous {
             topic,
             replacement,

@@ -1,7 +1,7 @@
 //! SUBSCRIBE and UNSUBSCRIBE, whole, with their topic filters rewritten (§3.8, §3.10).
 
 use super::frame::{FixedHeader, push_varint};
-use super::properties::{MOST, Place, Properties};
+use super::properties::{MAX_PIECES, Place, Properties};
 use super::reader::{Reader, push_binary, push_rewritten};
 use super::{MAX_REMAINING, PacketType, TopicRewrite, Version, Violation};
 
@@ -22,12 +22,12 @@ pub(super) fn splice(
         return Err(Violation::NoFilter(header.packet));
     }
     let mut changed = false;
-    let mut left = MOST;
+    let mut left = MAX_PIECES;
     while !reader.is_empty() {
         left = left.checked_sub(1).ok_or(Violation::TooMany {
             what: "topic filters",
             place: place(header.packet).name(),
-            limit: MOST,
+            limit: MAX_PIECES,
         })?;
         *pieces += 1;
         let filter = reader.text("a topic filter")?;
@@ -157,9 +157,9 @@ mod tests {
             packet.extend_from_slice(&b"\0\x01a\0".repeat(filters));
             spliced(Version::V311, &packet).map(|body| body.is_some())
         };
-        assert_eq!(subscribe(MOST), Ok(true));
+        assert_eq!(subscribe(MAX_PIECES), Ok(true));
         assert_eq!(
-            subscribe(MOST + 1).unwrap_err().to_string(),
+            subscribe(MAX_PIECES + 1).unwrap_err().to_string(),
             "more than 2048 topic filters in SUBSCRIBE, which the relay reads one by one"
         );
     }

@@ -105,7 +105,7 @@ impl<R: TopicRewrite> Uplink<R> {
     fn advance(&mut self, run: &mut Run<'_>) -> Result<bool, Violation> {
         loop {
             // The state is that of a boundary, and stays so unless a packet is cut.
-            if let Some(left) = run.repeat_wholes() {
+            if let Some(left) = run.repeat_packets() {
                 let packet = PacketType::Publish;
                 self.state = State::Body { left, packet };
                 return Ok(false);
@@ -130,7 +130,7 @@ impl<R: TopicRewrite> Uplink<R> {
                 }
                 State::Head(held) if held.is_empty() => match self.head(run.rest())? {
                     Head::Complete(header, len) => {
-                        if !run.repeat(&header, len) {
+                        if !run.repeat_head(&header, len) {
                             let head = &run.rest()[..len];
                             let at = run.at;
                             match self.splice(&header, head, &mut run.scratch.field, &mut run.pieces)? {

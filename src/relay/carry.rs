@@ -164,13 +164,11 @@ where
             if !self.streams.has_room() {
                 return Ok(());
             }
-            match self.read_up(cx) {
-                Poll::Pending => return Ok(()),
-                Poll::Ready(goes_on) => {
-                    if !goes_on? {
-                        break;
-                    }
-                }
+            let Poll::Ready(goes_on) = self.read_up(cx) else {
+                return Ok(());
+            };
+            if !goes_on? {
+                break;
             }
         }
         wake_behind_the_sockets(cx.waker());
@@ -295,13 +293,11 @@ where
             if self.broker_done {
                 return Ok(());
             }
-            match self.read_down(cx) {
-                Poll::Pending => return Ok(()),
-                Poll::Ready(goes_on) => {
-                    if !goes_on? {
-                        break;
-                    }
-                }
+            let Poll::Ready(goes_on) = self.read_down(cx) else {
+                return Ok(());
+            };
+            if !goes_on? {
+                break;
             }
         }
         wake_behind_the_sockets(cx.waker());

@@ -1,7 +1,7 @@
 //! The last words to a device, and the last a broker hears.
 
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy, sink};
 use tokio::time::timeout;
 
 /// How long a device may take to read the last packet, and again to close.
@@ -9,7 +9,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// How long a broker may take to read what is on its way to it.
 const READING: Duration = Duration::from_secs(10);
 /// How much of what a device still sends is read away.
-const DRAIN: usize = 256 * 1024;
+const DRAIN: u64 = 256 * 1024;
 
 /// Sends `last` and closes so that the device can read it: a socket closed with bytes unread would be
 /// reset, and the reset can overtake the packet.
@@ -21,18 +21,8 @@ pub(super) async fn farewell<D: AsyncRead + AsyncWrite + Unpin>(mut device: D, l
     if !matches!(said.await, Ok(Ok(()))) {
         return;
     }
-    let drain = async {
-        let mut away = vec![0; 4096];
-        let mut left = DRAIN;
-        while let Ok(read @ 1..) = device.read(&mut away).await {
-            left = left.saturating_sub(read);
-            if left == 0 {
-                break;
-            }
-        }
-    };
     // Past this the device's kernel has had its time to take the packet.
-    let _ = timeout(PATIENCE, drain).await;
+    let _ = timeout(PATIENCE, copy(&mut device.take(DRAIN), &mut sink())).await;
 }
 
 /// Closes so that the broker gets everything that was written to it: it closes in its turn when it has read
@@ -40,9 +30,7 @@ pub(super) async fn farewell<D: AsyncRead + AsyncWrite + Unpin>(mut device: D, l
 pub(super) async fn wait_until_read<B: AsyncRead + AsyncWrite + Unpin>(mut broker: B) {
     let read = async {
         broker.shutdown().await?;
-        let mut away = [0; 256];
-        while broker.read(&mut away).await? > 0 {}
-        std::io::Result::Ok(())
+        copy(&mut broker, &mut sink()).await
     };
     // A broker that is gone, or takes longer, gets no more.
     let _ = timeout(READING, read).await;

@@ -450,14 +450,14 @@ fn properties_by_the_thousand_and_aliases_of_nothing_reach_the_broker_or_end_the
         properties: many.to_vec(),
         ..Will::new("w", "gone")
     };
-    for (connect, reason) in [
-        (Connect::new(Version::V5, "many").properties(many), "many"),
+    for (connect, place) in [
+        (Connect::new(Version::V5, "many").properties(many), "CONNECT"),
         (Connect::new(Version::V5, "many").will(will), "will"),
     ] {
         let mut device = relay.device(1);
         device.send(&connect.bytes());
         let answer = device.read_to_end();
-        assert_eq!(answer[0].body()[1], 0x95, "{reason}: {answer:?}");
+        assert_eq!(answer[0].body()[1], 0x95, "{place}: {answer:?}");
     }
     let (mut device, mut upstream) = enter("many");
     let (fine, much) = (&many[7..], many);

@@ -260,9 +260,9 @@ struct Attack {
     /// Past the limits of a SIM and of strangers, which are raised for it.
     is_let_in: bool,
     run: fn(&Stage, &Progress),
-    /// Metrics in which the relay has to have counted as much as was done.
+    /// Metrics in which the relay counts it.
     counted_as: &'static str,
-    /// Has to be done at least.
+    /// So much has to be done at least, and counted by the relay.
     least: u64,
 }
 
@@ -551,6 +551,7 @@ fn under(attack: &Attack, size: Size) -> (String, bool) {
     let (mut quiet, mut attacked) = (Measured::default(), Measured::default());
     fleet.measure(&mut quiet, size, || true);
     let (counted, progress) = (stage.metric(attack.counted_as), Progress::default());
+    let least = attack.least * size.times;
     let began = Instant::now();
     std::thread::scope(|scope| {
         let attacking = scope.spawn(|| {
@@ -560,7 +561,6 @@ fn under(attack: &Attack, size: Size) -> (String, bool) {
             }
             (attack.run)(&stage, &progress);
         });
-        let least = attack.least * size.times;
         fleet.measure(&mut attacked, size, || progress.done.load(Relaxed) >= least);
         progress.is_over.store(true, Relaxed);
         attacking.join().unwrap();
@@ -572,7 +572,7 @@ fn under(attack: &Attack, size: Size) -> (String, bool) {
     let mut done = 0;
     wait_until(&format!("{}, counted by the relay", attack.name), || {
         done = stage.metric(attack.counted_as) - counted;
-        (done >= attack.least * size.times).then_some(())
+        (done >= least).then_some(())
     });
     stage.wait_for_handshakes(0);
     fleet.measure(&mut quiet, size, || true);

@@ -47,8 +47,7 @@ impl<R: TopicRewrite> AtMostOnce<R> {
         let mut flat = std::mem::take(&mut scratch.flat);
         flat.clear();
         let passed = self.uplink.pass(input, scratch);
-        let (disconnect, violation) = (passed.disconnect, passed.violation);
-        let pieces = passed.pieces;
+        let (pieces, disconnect, violation) = (passed.pieces, passed.disconnect, passed.violation);
         let flattened = self.flatten.pass(passed.bytes, &mut flat, &mut self.answers);
         scratch.flat = flat;
         Passed {
