@@ -82,6 +82,27 @@ impl Downlink {
         )
     }
 
+    /// Bytes ahead, short of the last one of their packet, that pass as they are: nobody has to look at them.
+    #[must_use]
+    #[inline]
+    pub fn unseen(&self) -> usize {
+        match self.state {
+            State::Body { left, .. } => left.saturating_sub(1),
+            State::Header { .. } | State::Reason { .. } | State::Ended { .. } => 0,
+        }
+    }
+
+    /// So many of the bytes [`Self::unseen`] have passed another way.
+    ///
+    /// # Panics
+    /// If there were not so many.
+    pub fn skip(&mut self, len: usize) {
+        assert!(len <= self.unseen(), "{len} bytes of {}", self.unseen());
+        if let State::Body { left, .. } = &mut self.state {
+            *left -= len;
+        }
+    }
+
     /// Follows `input`.
     pub fn scan(&mut self, input: &[u8]) -> Scanned {
         self.follow::<false>(input)

@@ -69,6 +69,27 @@ impl<R: TopicRewrite> Uplink<R> {
         matches!(&self.state, State::Head(held) if held.is_empty())
     }
 
+    /// Bytes ahead, short of the last one of their packet, that pass as they are: nobody has to look at them.
+    #[must_use]
+    #[inline]
+    pub fn unseen(&self) -> usize {
+        match self.state {
+            State::Body { left, .. } => left.saturating_sub(1),
+            State::Head(_) | State::Ended => 0,
+        }
+    }
+
+    /// So many of the bytes [`Self::unseen`] have passed another way.
+    ///
+    /// # Panics
+    /// If there were not so many.
+    pub fn skip(&mut self, len: usize) {
+        assert!(len <= self.unseen(), "{len} bytes of {}", self.unseen());
+        if let State::Body { left, .. } = &mut self.state {
+            *left -= len;
+        }
+    }
+
     /// Bytes of memory that the stream occupies between two calls: none at a packet boundary, and
     /// never more than twice what has come of the packet that is waited for.
     #[must_use]

@@ -1,6 +1,7 @@
 //! The steady state of a connection: both directions in one poll, until one of them ends or falls silent.
 
 use super::admission::{Silence, idle_rule};
+use super::bypass::{self, Bare};
 use super::outbox::Outbox;
 use super::portion::{self, Portion};
 use super::registry::{Asked, Connection};
@@ -67,8 +68,8 @@ pub(super) struct Carry<D, B, S> {
 
 impl<D, B, S> Carry<D, B, S>
 where
-    D: AsyncRead + AsyncWrite + Unpin,
-    B: AsyncRead + AsyncWrite + Unpin,
+    D: AsyncRead + AsyncWrite + Bare + Unpin,
+    B: AsyncRead + AsyncWrite + Bare + Unpin,
     S: Streams,
 {
     pub(super) fn new(device: D, broker: B, streams: S, connection: Arc<Connection>) -> Self {
@@ -178,6 +179,9 @@ where
     /// One read from the device, passed on; whether the turn may go on.
     #[inline]
     fn read_up(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Ending>> {
+        if self.uplink.was_largest() && ready!(self.poll_pass_up(cx))? {
+            return Poll::Ready(Ok(true));
+        }
         SCRATCH.with_borrow_mut(|(input, scratch)| {
             let mut buf = ReadBuf::new(&mut input[..self.uplink.size()]);
             if let Err(error) = ready!(Pin::new(&mut self.device).poll_read(cx, &mut buf)) {
@@ -206,6 +210,26 @@ where
             self.after_uplink(disconnect, violation);
             Poll::Ready(Ok(goes_on))
         })
+    }
+
+    /// Passes bytes on that need not be read, if there are enough of them; whether there were.
+    fn poll_pass_up(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Ending>> {
+        let unseen = self.streams.up_unseen();
+        let (Some(from), Some(to)) = (self.device.bare(), self.broker.bare()) else {
+            return Poll::Ready(Ok(false));
+        };
+        if unseen < bypass::WORTHWHILE {
+            return Poll::Ready(Ok(false));
+        }
+        let passed = ready!(bypass::poll_pass(from, to, unseen, &mut self.to_broker, cx));
+        let passed = passed.map_err(|error| self.broker_lost(error))?;
+        if passed > 0 {
+            self.connection.is_alive(Instant::now().into_std());
+            self.streams.up_skip(passed);
+            self.connection.counters.from_device(passed, 0);
+            self.uplink = self.uplink.after(passed, 0);
+        }
+        Poll::Ready(Ok(passed > 0))
     }
 
     #[inline]
@@ -319,6 +343,9 @@ where
     /// One read from the broker, passed on; whether the turn may go on.
     #[inline]
     fn read_down(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Ending>> {
+        if self.downlink.was_largest() && ready!(self.poll_pass_down(cx))? {
+            return Poll::Ready(Ok(true));
+        }
         SCRATCH.with_borrow_mut(|(input, scratch)| {
             let mut buf = ReadBuf::new(&mut input[..self.downlink.size()]);
             if let Err(error) = ready!(Pin::new(&mut self.broker).poll_read(cx, &mut buf)) {
@@ -348,6 +375,30 @@ where
             self.after_downlink(scanned.disconnect, scanned.violation);
             Poll::Ready(Ok(goes_on))
         })
+    }
+
+    /// As [`Self::poll_pass_up`].
+    fn poll_pass_down(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Ending>> {
+        let unseen = self.streams.down_unseen();
+        let (Some(from), Some(to)) = (self.broker.bare(), self.device.bare()) else {
+            return Poll::Ready(Ok(false));
+        };
+        if unseen < bypass::WORTHWHILE || self.device_gone {
+            return Poll::Ready(Ok(false));
+        }
+        match ready!(bypass::poll_pass(from, to, unseen, &mut self.to_device, cx)) {
+            Ok(0) => return Poll::Ready(Ok(false)),
+            Ok(passed) => {
+                if self.connection.keep_alive == 0 {
+                    self.connection.is_alive(Instant::now().into_std());
+                }
+                self.streams.down_skip(passed);
+                self.connection.counters.from_broker(passed, 0);
+                self.downlink = self.downlink.after(passed, 0);
+            }
+            Err(error) => self.sent_down(Err(error))?,
+        }
+        Poll::Ready(Ok(true))
     }
 
     /// After its DISCONNECT a device may be gone before the broker has closed. What it sent still has to
@@ -421,8 +472,8 @@ where
 /// Carries until the connection is over.
 impl<D, B, S> Future for Carry<D, B, S>
 where
-    D: AsyncRead + AsyncWrite + Unpin,
-    B: AsyncRead + AsyncWrite + Unpin,
+    D: AsyncRead + AsyncWrite + Bare + Unpin,
+    B: AsyncRead + AsyncWrite + Bare + Unpin,
     S: Streams + Unpin,
 {
     type Output = Ending;

@@ -8,6 +8,7 @@ use crate::relay::streams::AsSent;
 use crate::relay::wheel::TICK;
 use crate::sim::{Imsi, Sim, SimId};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio::time::{advance, sleep};
 
@@ -421,4 +422,76 @@ async fn a_device_that_reads_its_answers_late_is_read_on() {
     flood.await.unwrap();
     assert_eq!(arrived.await.unwrap(), PUBLISH.repeat(MESSAGES.into()));
     assert!(matches!(site.carried.await.unwrap(), Ending::DeviceClosed));
+}
+
+impl Bare for DuplexStream {
+    fn bare(&self) -> Option<&TcpStream> {
+        None
+    }
+}
+
+async fn tcp() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let far = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    (far, listener.accept().await.unwrap().0)
+}
+
+/// A PUBLISH of `len` bytes that differ, and a packet behind it.
+fn large(len: usize, behind: [u8; 2]) -> Vec<u8> {
+    let mut packet = vec![0x30];
+    let mut remaining = 3 + len;
+    for _ in 0..3 {
+        packet.push(remaining as u8 & 0x7f | 0x80);
+        remaining >>= 7;
+    }
+    packet.push(remaining as u8);
+    packet.extend_from_slice(&[0, 1, b't']);
+    packet.extend((0..len as u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8));
+    packet.extend_from_slice(&behind);
+    packet
+}
+
+/// Sends `packet` and gives what comes out at the other end, which now takes little at a time, now much.
+async fn through(from: &mut TcpStream, to: &mut TcpStream, packet: &[u8]) -> Vec<u8> {
+    let mut got = Vec::new();
+    let taking = async {
+        while got.len() < packet.len() {
+            let mut part = vec![0; if got.len() % 2 == 0 { 1_001 } else { 900_000 }];
+            let n = to.read(&mut part).await.unwrap();
+            assert!(n > 0);
+            got.extend_from_slice(&part[..n]);
+            sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::join!(async { from.write_all(packet).await.unwrap() }, taking);
+    got
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn the_body_of_a_large_packet_goes_from_socket_to_socket_and_all_else_is_read() {
+    let ((mut device, device_leg), (mut broker, broker_leg)) = (tcp().await, tcp().await);
+    let connection = connection(Version::V311, 0);
+    let streams = AsSent::new(Version::V311, Unchanged);
+    let carry = Carry::new(device_leg, broker_leg, streams, Arc::clone(&connection));
+    let carried = tokio::spawn(carry);
+    let packet = large(60_000, PINGREQ);
+    assert!(through(&mut device, &mut broker, &packet).await == packet);
+    assert!(!bypass::was_used());
+    let mut len = packet.len();
+    let packet = large(12_000_000, PINGREQ);
+    assert!(through(&mut device, &mut broker, &packet).await == packet);
+    assert!(bypass::was_used());
+    len += packet.len();
+    let counts = connection.counters.read();
+    assert_eq!((counts.device_up, counts.broker_up), (2, 2));
+    assert_eq!(counts.bytes_up, len as u64);
+    let packet = large(12_000_000, PINGRESP);
+    assert!(through(&mut broker, &mut device, &packet).await == packet);
+    let counts = connection.counters.read();
+    assert_eq!((counts.broker_down, counts.device_down), (1, 1));
+    assert_eq!(counts.bytes_down, packet.len() as u64);
+    device.write_all(&DISCONNECT).await.unwrap();
+    drop(broker);
+    assert!(matches!(carried.await.unwrap(), Ending::DeviceDisconnected));
 }

@@ -14,6 +14,7 @@
 //! | `handshake` | from accept to the broker's CONNACK |
 //! | `seen` | as whom the broker sees the device |
 //! | `carry` | the steady state: both directions in one poll |
+//! | `bypass` | the body of a large packet, from socket to socket |
 //! | `portion` | how much of a stream is read at once |
 //! | `wheel` | when the idle rule looks at which connection |
 //! | `streams` | what is done to the bytes of both directions, by platform version |
@@ -32,6 +33,7 @@
 mod admission;
 mod bookkeeper;
 mod books;
+mod bypass;
 mod caller;
 mod carry;
 mod context;

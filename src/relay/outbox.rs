@@ -32,6 +32,18 @@ impl Outbox {
         held.requests += requests;
     }
 
+    /// The same for `len` bytes that `read` puts into the place where they are kept.
+    pub(super) fn hold_read(
+        &mut self,
+        len: usize,
+        read: impl FnOnce(&mut [u8]) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let held = self.0.get_or_insert_default();
+        let at = held.bytes.len();
+        held.bytes.resize(at + len, 0);
+        read(&mut held.bytes[at..])
+    }
+
     /// Sends what is held. Gives the requests that went out with it.
     #[inline]
     pub(super) fn poll_clear<S: AsyncWrite + Unpin>(

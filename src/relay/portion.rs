@@ -9,13 +9,20 @@ const OF_SMALL_PIECES: u8 = 2;
 /// Up to this many bytes on average, pieces are small.
 const SMALL_PIECE: usize = 32;
 
-/// What the next read takes at most, by what those before it held. In KiB.
+/// What the next read takes at most, by what those before it held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Portion(u8);
+pub(super) struct Portion {
+    kib: u8,
+    /// Whether the last read held the largest portion, or more: bytes come faster than they are read.
+    was_largest: bool,
+}
 
 impl Default for Portion {
     fn default() -> Self {
-        Self((LARGEST / KIB) as u8)
+        Self {
+            kib: (LARGEST / KIB) as u8,
+            was_largest: false,
+        }
     }
 }
 
@@ -25,22 +32,31 @@ impl Portion {
     #[inline]
     #[must_use]
     pub(super) fn after(self, len: usize, pieces: u32) -> Self {
-        match pieces as usize * SMALL_PIECE >= len {
-            true => Self(OF_SMALL_PIECES),
-            false => Self((self.0 * 2).min(Self::default().0)),
+        Self {
+            kib: match pieces as usize * SMALL_PIECE >= len {
+                true => OF_SMALL_PIECES,
+                false => (self.kib * 2).min(Self::default().kib),
+            },
+            was_largest: len >= LARGEST,
         }
+    }
+
+    /// Whether the last read held the largest portion, or more.
+    #[inline]
+    pub(super) fn was_largest(self) -> bool {
+        self.was_largest
     }
 
     /// Whether a read of `len` bytes was all that small pieces may have in a turn.
     #[inline]
     pub(super) fn is_full_of_small(self, len: usize) -> bool {
-        self.0 == OF_SMALL_PIECES && len == self.size()
+        self.kib == OF_SMALL_PIECES && len == self.size()
     }
 
     /// In bytes.
     #[inline]
     pub(super) fn size(self) -> usize {
-        usize::from(self.0) * KIB
+        usize::from(self.kib) * KIB
     }
 }
 

@@ -21,6 +21,24 @@ pub(super) trait Streams {
     /// Whether what [`Self::up`] took ends with a packet.
     fn up_at_boundary(&self) -> bool;
 
+    /// Bytes of the device ahead that [`Self::up`] needs not see.
+    #[inline(always)]
+    fn up_unseen(&self) -> usize {
+        0
+    }
+
+    /// So many of them went to the broker.
+    fn up_skip(&mut self, _len: usize) {}
+
+    /// Bytes of the broker ahead that [`Self::down`] needs not see.
+    #[inline(always)]
+    fn down_unseen(&self) -> usize {
+        0
+    }
+
+    /// So many of them went to the device.
+    fn down_skip(&mut self, _len: usize) {}
+
     /// Everything that [`Self::up`] gave is in the broker's socket.
     #[inline(always)]
     fn broker_has_all(&mut self) {}
@@ -74,6 +92,24 @@ impl<R: TopicRewrite> Streams for AsSent<R> {
     #[inline(always)]
     fn up_at_boundary(&self) -> bool {
         self.uplink.at_boundary()
+    }
+
+    #[inline(always)]
+    fn up_unseen(&self) -> usize {
+        self.uplink.unseen()
+    }
+
+    fn up_skip(&mut self, len: usize) {
+        self.uplink.skip(len);
+    }
+
+    #[inline(always)]
+    fn down_unseen(&self) -> usize {
+        self.downlink.unseen()
+    }
+
+    fn down_skip(&mut self, len: usize) {
+        self.downlink.skip(len);
     }
 }
 

@@ -1,0 +1,122 @@
+//! From socket to socket through a pipe, as splice(2) wants it.
+
+use crate::relay::outbox::Outbox;
+use crate::relay::portion::LARGEST;
+use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
+use std::cell::Cell;
+use std::io::{self, ErrorKind};
+use std::os::fd::OwnedFd;
+use std::task::{Context, Poll, ready};
+use tokio::io::Interest;
+use tokio::net::TcpStream;
+
+/// The most bytes that go in one step.
+const STEP: usize = 2 * LARGEST;
+/// Size of the pipe in between. It counts what comes in one piece as 4 KiB at least, and small pieces are common.
+const PIPE: usize = 2 * STEP;
+
+thread_local! {
+    /// Shared by the connections of a worker, and empty whenever it is here.
+    static BETWEEN: Cell<Option<Pipe>> = const { Cell::new(None) };
+}
+
+/// Hands up to `len` bytes from one socket to the other and gives how many left the first one; what the second one does
+/// not take is held in `outbox`. 0 if none can go this way now: a read has to find out why.
+///
+/// # Errors
+/// Those of the socket `to`.
+pub(in crate::relay) fn poll_pass(
+    from: &TcpStream,
+    to: &TcpStream,
+    len: usize,
+    outbox: &mut Outbox,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<usize>> {
+    // Without descriptors for a pipe, bytes are copied.
+    let Some(pipe) = BETWEEN.take().or_else(|| Pipe::new().ok()) else {
+        return Poll::Ready(Ok(0));
+    };
+    let filled = match pipe.poll_fill(from, len.min(STEP), cx) {
+        Poll::Ready(Ok(filled)) => filled,
+        Poll::Ready(Err(_)) => return Poll::Ready(Ok(0)),
+        Poll::Pending => {
+            BETWEEN.set(Some(pipe));
+            return Poll::Pending;
+        }
+    };
+    let mut left = filled;
+    while left > 0 {
+        match pipe.poll_drain(to, left, cx) {
+            Poll::Ready(Ok(0)) => return Poll::Ready(Err(ErrorKind::WriteZero.into())),
+            Poll::Ready(Ok(n)) => left -= n,
+            // What is in the pipe goes with it.
+            Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+            Poll::Pending => {
+                outbox.hold_read(left, |bytes| pipe.take_out(bytes))?;
+                break;
+            }
+        }
+    }
+    BETWEEN.set(Some(pipe));
+    Poll::Ready(Ok(filled))
+}
+
+struct Pipe {
+    read: OwnedFd,
+    write: OwnedFd,
+}
+
+impl Pipe {
+    fn new() -> io::Result<Self> {
+        let (read, write) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
+        // With the size that it has (where users may have no more) it works as well.
+        let _ = fcntl_setpipe_size(&write, PIPE);
+        Ok(Self { read, write })
+    }
+
+    fn poll_fill(&self, from: &TcpStream, len: usize, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(from.poll_read_ready(cx))?;
+            let moved = from.try_io(Interest::READABLE, || {
+                Ok(splice(from, None, &self.write, None, len, SpliceFlags::NONBLOCK)?)
+            });
+            match moved {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                moved => return Poll::Ready(moved),
+            }
+        }
+    }
+
+    fn poll_drain(&self, to: &TcpStream, len: usize, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(to.poll_write_ready(cx))?;
+            let moved = to.try_io(Interest::WRITABLE, || {
+                Ok(splice(&self.read, None, to, None, len, SpliceFlags::NONBLOCK)?)
+            });
+            match moved {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                moved => return Poll::Ready(moved),
+            }
+        }
+    }
+
+    /// Takes out bytes that it holds.
+    fn take_out(&self, mut bytes: &mut [u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            match rustix::io::read(&self.read, &mut *bytes)? {
+                0 => return Err(ErrorKind::UnexpectedEof.into()),
+                n => bytes = &mut bytes[n..],
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a body has gone past this thread's memory.
+#[cfg(test)]
+pub(in crate::relay) fn was_used() -> bool {
+    let pipe = BETWEEN.take();
+    let was_used = pipe.is_some();
+    BETWEEN.set(pipe);
+    was_used
+}
