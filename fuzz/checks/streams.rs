@@ -18,7 +18,11 @@ struct Sent {
 
 /// How much of `part` goes past the stream, of whose bytes so many need not be seen: of some parts all that may.
 fn past(part: &[u8], unseen: usize) -> usize {
-    if part.len() % 2 == 0 { 0 } else { part.len().min(unseen) }
+    if part.len() % 2 == 0 {
+        0
+    } else {
+        part.len().min(unseen)
+    }
 }
 
 fn sent(rewrite: impl TopicRewrite, version: Version, parts: &[&[u8]]) -> Sent {

@@ -134,7 +134,12 @@ impl Downlink {
             let rest = &input[scanned.len..];
             match &mut self.state {
                 State::Header { len: 0, .. } => match FixedHeader::parse(rest)? {
-                    Some(header) => self.enter(&header, header.len, rest.len(), scanned)?,
+                    Some(header) => {
+                        self.enter(&header, header.len, rest.len(), scanned)?;
+                        if !ONE && self.at_boundary() {
+                            repeat(&header, &input[scanned.len..], scanned);
+                        }
+                    }
                     None => {
                         let mut bytes = [0; 5];
                         bytes[..rest.len()].copy_from_slice(rest);
@@ -230,6 +235,27 @@ impl Downlink {
     }
 }
 
+/// Goes on over packets with the fixed header of the one that has just ended: nothing else of them is looked at.
+#[inline(always)]
+fn repeat(header: &FixedHeader, rest: &[u8], scanned: &mut Scanned) {
+    let (first, second) = (header.first, header.remaining as u8);
+    if header.len > 2 || header.packet == PacketType::Disconnect {
+        return;
+    }
+    let (mut at, mut packets) = (0, 0);
+    while let Some([one, two, ..]) = rest.get(at..at + header.total())
+        && (*one, *two) == (first, second)
+    {
+        at += header.total();
+        packets += 1;
+    }
+    scanned.len += at;
+    scanned.pieces += packets;
+    if header.packet.is_request() {
+        scanned.requests += packets;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -267,6 +293,34 @@ mod tests {
         assert_eq!(downlink.scan(&[0x30, 0x04, 0, 1, b't']).requests, 0);
         assert!(!downlink.at_boundary());
         assert_eq!(downlink.scan(b"x").requests, 1);
+    }
+
+    #[test]
+    fn a_run_of_like_packets_is_counted_however_it_is_cut() {
+        let publish = |topic| [0x30, 4, 0, 1, topic, b'x'];
+        let mut stream = [[0x40, 2, 0, 1], [0x40, 2, 0, 2], [0x40, 2, 0, 3]].concat();
+        stream.extend([publish(b's'), publish(b't'), publish(b'u')].concat());
+        stream.extend([0x30, 3, 0, 1, b't', 0x32, 5, 0, 1, b't', 0, 1]);
+        stream.extend([0xd0, 0, 0xd0, 0]);
+        for size in 1..=stream.len() {
+            let mut downlink = Downlink::new(Version::V311);
+            let mut all = Scanned::default();
+            stream
+                .chunks(size)
+                .for_each(|part| all.append(downlink.scan(part)));
+            let expected = Scanned {
+                len: stream.len(),
+                pieces: 10,
+                requests: 5,
+                ..Scanned::default()
+            };
+            assert_eq!(all, expected, "parts of {size}");
+        }
+        // What is wrong ends a run, too.
+        stream.extend([0xd0, 0, 0xd0, 1, 0]);
+        let scanned = Downlink::new(Version::V311).scan(&stream);
+        assert_eq!((scanned.len, scanned.pieces), (stream.len() - 3, 11));
+        assert!(scanned.violation.is_some());
     }
 
     #[test]
