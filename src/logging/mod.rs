@@ -179,7 +179,10 @@ pub fn init(format: LogFormat, filter: &str) -> Result<LogGuard, InvalidFilter> 
     let thread = std::thread::Builder::new()
         .name("log".to_owned())
         // Not locked for good: others write to standard error too, the banner and panics among them.
-        .spawn(move || writing.write_out(&mut io::stderr()))
+        .spawn(move || {
+            crate::priority::stand_behind();
+            writing.write_out(&mut io::stderr());
+        })
         .ok();
     Ok(LogGuard { queue, thread })
 }

@@ -6,6 +6,7 @@ mod pipe;
 
 use super::portion::LARGEST;
 use crate::upstream::BrokerStream;
+use std::io;
 use tokio::net::TcpStream;
 
 #[cfg(target_os = "linux")]
@@ -39,7 +40,15 @@ impl Bare for BrokerStream {
     }
 }
 
-/// Other systems have no such way: a read has to do.
+/// What went past.
+pub(super) enum Passed {
+    /// Nothing can now: a read has to find out why.
+    Nothing,
+    /// So many bytes left the first socket, and this came of them at the second one.
+    Bytes(usize, io::Result<()>),
+}
+
+/// Other systems have no such way.
 #[cfg(not(target_os = "linux"))]
 pub(super) fn poll_pass(
     _: &TcpStream,
@@ -47,6 +56,6 @@ pub(super) fn poll_pass(
     _: usize,
     _: &mut super::outbox::Outbox,
     _: &mut std::task::Context<'_>,
-) -> std::task::Poll<std::io::Result<usize>> {
-    std::task::Poll::Ready(Ok(0))
+) -> std::task::Poll<io::Result<Passed>> {
+    std::task::Poll::Ready(Ok(Passed::Nothing))
 }

@@ -1,7 +1,7 @@
 //! The steady state of a connection: both directions in one poll, until one of them ends or falls silent.
 
 use super::admission::{Silence, idle_rule};
-use super::bypass::{self, Bare};
+use super::bypass::{self, Bare, Passed};
 use super::outbox::Outbox;
 use super::portion::{self, Portion};
 use super::registry::{Asked, Connection};
@@ -222,14 +222,15 @@ where
             return Poll::Ready(Ok(false));
         }
         let passed = ready!(bypass::poll_pass(from, to, unseen, &mut self.to_broker, cx));
-        let passed = passed.map_err(|error| self.broker_lost(error))?;
-        if passed > 0 {
-            self.connection.is_alive(Instant::now().into_std());
-            self.streams.up_skip(passed);
-            self.connection.counters.from_device(passed, 0);
-            self.uplink = self.uplink.after(passed, 0);
-        }
-        Poll::Ready(Ok(passed > 0))
+        let Passed::Bytes(len, sent) = passed.map_err(Ending::DeviceLost)? else {
+            return Poll::Ready(Ok(false));
+        };
+        self.connection.is_alive(Instant::now().into_std());
+        self.streams.up_skip(len);
+        self.connection.counters.from_device(len, 0);
+        self.uplink = self.uplink.after(len, 0);
+        sent.map_err(|error| self.broker_lost(error))?;
+        Poll::Ready(Ok(true))
     }
 
     #[inline]
@@ -386,18 +387,17 @@ where
         if unseen < bypass::WORTHWHILE || self.device_gone {
             return Poll::Ready(Ok(false));
         }
-        match ready!(bypass::poll_pass(from, to, unseen, &mut self.to_device, cx)) {
-            Ok(0) => return Poll::Ready(Ok(false)),
-            Ok(passed) => {
-                if self.connection.keep_alive == 0 {
-                    self.connection.is_alive(Instant::now().into_std());
-                }
-                self.streams.down_skip(passed);
-                self.connection.counters.from_broker(passed, 0);
-                self.downlink = self.downlink.after(passed, 0);
-            }
-            Err(error) => self.sent_down(Err(error))?,
+        let passed = ready!(bypass::poll_pass(from, to, unseen, &mut self.to_device, cx));
+        let Passed::Bytes(len, sent) = passed.map_err(|error| self.broker_lost(error))? else {
+            return Poll::Ready(Ok(false));
+        };
+        if self.connection.keep_alive == 0 {
+            self.connection.is_alive(Instant::now().into_std());
         }
+        self.streams.down_skip(len);
+        self.connection.counters.from_broker(len, 0);
+        self.downlink = self.downlink.after(len, 0);
+        self.sent_down(sent.map(|()| 0))?;
         Poll::Ready(Ok(true))
     }
 

@@ -393,10 +393,15 @@ fn other_first_packets(stage: &Stage, progress: &Progress) {
     }
 }
 
+/// How long a wave may take to come, so that its first ones are still there with its last ones: half of what a device
+/// may take for its CONNECT.
+const WAVE: Duration = Duration::from_secs(5);
+
 fn half_open(stage: &Stage, progress: &Progress, source: &str) {
     while progress.goes_on() {
         let mut held = Vec::new();
-        while held.len() < stage.many && progress.goes_on() {
+        let until = Instant::now() + WAVE;
+        while held.len() < stage.many && Instant::now() < until && progress.goes_on() {
             let mut device = Device::from(source, stage.relay.relay());
             device.try_send(BEGUN);
             held.push(device);

@@ -1,5 +1,6 @@
 //! From socket to socket through a pipe, as splice(2) wants it.
 
+use super::Passed;
 use crate::relay::outbox::Outbox;
 use crate::relay::portion::LARGEST;
 use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
@@ -10,8 +11,8 @@ use std::task::{Context, Poll, ready};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
-/// The most bytes that go in one step.
-const STEP: usize = 2 * LARGEST;
+/// The most bytes that go in one step: of a packet that is not taken no more is held than of others.
+const STEP: usize = LARGEST;
 /// Size of the pipe in between. It counts what comes in one piece as 4 KiB at least, and small pieces are common.
 const PIPE: usize = 2 * STEP;
 
@@ -20,45 +21,36 @@ thread_local! {
     static BETWEEN: Cell<Option<Pipe>> = const { Cell::new(None) };
 }
 
-/// Hands up to `len` bytes from one socket to the other and gives how many left the first one; what the second one does
-/// not take is held in `outbox`. 0 if none can go this way now: a read has to find out why.
+/// Hands up to `len` bytes from one socket to the other. What the second one does not take is held in `outbox`.
 ///
 /// # Errors
-/// Those of the socket `to`.
+/// Those of the socket `from`.
 pub(in crate::relay) fn poll_pass(
     from: &TcpStream,
     to: &TcpStream,
     len: usize,
     outbox: &mut Outbox,
     cx: &mut Context<'_>,
-) -> Poll<io::Result<usize>> {
+) -> Poll<io::Result<Passed>> {
     // Without descriptors for a pipe, bytes are copied.
     let Some(pipe) = BETWEEN.take().or_else(|| Pipe::new().ok()) else {
-        return Poll::Ready(Ok(0));
+        return Poll::Ready(Ok(Passed::Nothing));
     };
     let filled = match pipe.poll_fill(from, len.min(STEP), cx) {
-        Poll::Ready(Ok(filled)) => filled,
-        Poll::Ready(Err(_)) => return Poll::Ready(Ok(0)),
+        Poll::Ready(Ok(filled @ 1..)) => filled,
+        Poll::Ready(Err(error)) if error.kind() != ErrorKind::InvalidInput => return Poll::Ready(Err(error)),
+        // Its end, or a socket that cannot do this.
+        Poll::Ready(_) => return Poll::Ready(Ok(Passed::Nothing)),
         Poll::Pending => {
             BETWEEN.set(Some(pipe));
             return Poll::Pending;
         }
     };
-    let mut left = filled;
-    while left > 0 {
-        match pipe.poll_drain(to, left, cx) {
-            Poll::Ready(Ok(0)) => return Poll::Ready(Err(ErrorKind::WriteZero.into())),
-            Poll::Ready(Ok(n)) => left -= n,
-            // What is in the pipe goes with it.
-            Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-            Poll::Pending => {
-                outbox.hold_read(left, |bytes| pipe.take_out(bytes))?;
-                break;
-            }
-        }
+    let sent = pipe.send(to, filled, outbox, cx);
+    if sent.is_ok() {
+        BETWEEN.set(Some(pipe));
     }
-    BETWEEN.set(Some(pipe));
-    Poll::Ready(Ok(filled))
+    Poll::Ready(Ok(Passed::Bytes(filled, sent)))
 }
 
 struct Pipe {
@@ -87,17 +79,24 @@ impl Pipe {
         }
     }
 
-    fn poll_drain(&self, to: &TcpStream, len: usize, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        loop {
-            ready!(to.poll_write_ready(cx))?;
+    /// Sends the `len` bytes that it holds, those that are not taken now by way of `outbox`.
+    fn send(&self, to: &TcpStream, len: usize, outbox: &mut Outbox, cx: &mut Context<'_>) -> io::Result<()> {
+        let mut left = len;
+        while left > 0 {
+            if to.poll_write_ready(cx)?.is_pending() {
+                return outbox.hold_read(left, |bytes| self.take_out(bytes));
+            }
             let moved = to.try_io(Interest::WRITABLE, || {
-                Ok(splice(&self.read, None, to, None, len, SpliceFlags::NONBLOCK)?)
+                Ok(splice(&self.read, None, to, None, left, SpliceFlags::NONBLOCK)?)
             });
             match moved {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(n) => left -= n,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                moved => return Poll::Ready(moved),
+                Err(error) => return Err(error),
             }
         }
+        Ok(())
     }
 
     /// Takes out bytes that it holds.
