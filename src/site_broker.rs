@@ -91,7 +91,7 @@ impl SiteBroker {
         login: Option<(String, Password)>,
         ca: Option<&Path>,
     ) -> Result<Self, SiteBrokerError> {
-        if ca.is_some() && destination.scheme == Scheme::Mqtt {
+        if ca.is_some() && destination.scheme() == Scheme::Mqtt {
             return Err(SiteBrokerError::CaWithoutTls(destination.to_string()));
         }
         Ok(Self {
@@ -117,8 +117,8 @@ impl SiteBroker {
     /// What a client of this broker starts with: address, TLS, login.
     #[must_use]
     pub fn options(&self, client_id: &str) -> MqttOptions {
-        let host = self.destination.host.to_string();
-        let mut options = MqttOptions::new(client_id, (host, self.destination.port));
+        let host = self.destination.host().to_string();
+        let mut options = MqttOptions::new(client_id, (host, self.destination.port()));
         options
             .set_keep_alive(KEEP_ALIVE)
             .set_outgoing_inflight_upper_limit(IN_FLIGHT)

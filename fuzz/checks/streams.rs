@@ -18,10 +18,9 @@ struct Sent {
 
 /// How much of `part` goes past the stream, of whose bytes so many need not be seen: of some parts all that may.
 fn past(part: &[u8], unseen: usize) -> usize {
-    if part.len() % 2 == 0 {
-        0
-    } else {
-        part.len().min(unseen)
+    match part.len() % 2 {
+        0 => 0,
+        _ => part.len().min(unseen),
     }
 }
 

@@ -71,7 +71,7 @@ fn way(broker: &SiteBroker, trouble: Option<&Trouble>) -> Vec<Finding> {
         None => "the broker takes clients without user name".to_owned(),
     };
     let good = [
-        Finding::good("name", format!("{} has an address", destination.host)),
+        Finding::good("name", format!("{} has an address", destination.host())),
         Finding::good("broker", format!("{destination} answers")),
         Finding::good("login", user),
     ];

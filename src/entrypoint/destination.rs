@@ -36,12 +36,9 @@ pub enum Host {
 /// The broker that an entry point forwards to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Destination {
-    /// TCP or TLS.
-    pub scheme: Scheme,
-    /// The machine.
-    pub host: Host,
-    /// The TCP port, never 0.
-    pub port: u16,
+    scheme: Scheme,
+    host: Host,
+    port: u16,
     /// How it is written, as two log lines of each connection do.
     url: Arc<str>,
 }
@@ -79,6 +76,24 @@ impl Destination {
             port,
             url,
         }
+    }
+
+    /// TCP or TLS.
+    #[must_use]
+    pub fn scheme(&self) -> Scheme {
+        self.scheme
+    }
+
+    /// The machine.
+    #[must_use]
+    pub fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// The TCP port, never 0 if it was read from a URL.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// Its URL, with the port and without a path.

@@ -96,7 +96,7 @@ fn read(object: &mut Object<'_, '_>) -> Option<Parsed> {
     let version = read_version(object);
     let forced_tls = version == PlatformVersion::V201509
         && use_client_cert
-        && destination.as_ref().is_some_and(|d| d.scheme == Scheme::Mqtt);
+        && destination.as_ref().is_some_and(|d| d.scheme() == Scheme::Mqtt);
     if forced_tls {
         let url = object.string("destination");
         destination = object.parsed("destination", url, Destination::over_tls);
@@ -279,7 +279,7 @@ fn warnings(
             .and_then(Value::as_str)
             .is_some_and(|text| !text.is_empty())
     };
-    if use_client_cert && destination.scheme == Scheme::Mqtt {
+    if use_client_cert && destination.scheme() == Scheme::Mqtt {
         warnings.push(
             "useClientCert has no effect because the destination is mqtt:// and not mqtts://".to_owned(),
         );

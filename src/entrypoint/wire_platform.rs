@@ -84,13 +84,15 @@ pub(super) fn read_destination(
     let url = object.required_string(KEY);
     let destination = object.parsed(KEY, url, str::parse::<Destination>)?;
     match platform {
-        Some(Platform::PubNub) if destination.host != Host::Dns(PUBNUB_HOST.into()) => {
+        Some(Platform::PubNub) if *destination.host() != Host::Dns(PUBNUB_HOST.into()) => {
             let message = format!(
                 "{destination} is not where PubNub takes MQTT; leave it out, or write mqtts://{PUBNUB_HOST}"
             );
             object.refuse(KEY, message);
         }
-        Some(platform @ (Platform::GoogleIot | Platform::AzureIot)) if destination.scheme == Scheme::Mqtt => {
+        Some(platform @ (Platform::GoogleIot | Platform::AzureIot))
+            if destination.scheme() == Scheme::Mqtt =>
+        {
             let message = format!(
                 "{destination} is without TLS, which {platform} does not take, and the token could be read on the way; write mqtts://"
             );

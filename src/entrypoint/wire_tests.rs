@@ -29,7 +29,10 @@ fn the_example_of_the_beam_page_is_understood() {
     .unwrap();
     let entry_point = parsed.entry_point;
     assert_eq!(entry_point.name, "test");
-    assert_eq!(entry_point.destination.host, Host::Dns("mqtt.example.com".into()));
+    assert_eq!(
+        *entry_point.destination.host(),
+        Host::Dns("mqtt.example.com".into())
+    );
     assert_eq!(
         entry_point.topics,
         TopicRules {

@@ -241,7 +241,7 @@ async fn reach(admission: &Admission, connect: &Connect<'_>, context: &Context) 
 async fn credential(admission: &Admission, context: &Context) -> Result<Option<TlsCredential>, Refusal> {
     let entry_point = &admission.entry_point;
     let sim = &admission.sim;
-    if entry_point.destination.scheme == Scheme::Mqtt {
+    if entry_point.destination.scheme() == Scheme::Mqtt {
         return Ok(None);
     }
     match entry_point.client_certs.credentials_id(sim) {

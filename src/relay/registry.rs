@@ -145,7 +145,7 @@ impl Connection {
         let since = self.reported.catch_up(&self.counters.read());
         if !since.is_zero() {
             let Admission { sim, entry_point, .. } = &self.admission;
-            let key = UsageKey::new(Arc::clone(sim), entry_point.destination.scheme);
+            let key = UsageKey::new(Arc::clone(sim), entry_point.destination.scheme());
             meter.add(key, since);
         }
     }

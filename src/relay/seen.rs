@@ -84,7 +84,7 @@ async fn identity(
         let call = Call {
             sim: &admission.sim,
             client_id: &client_id,
-            host: &admission.entry_point.destination.host,
+            host: admission.entry_point.destination.host(),
             now: clock::trusted_now(),
             lifetime,
         };

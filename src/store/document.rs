@@ -363,7 +363,7 @@ mod tests {
             assert_eq!(session.sim.imsi.as_str(), "440103000000001");
             let group = session.sim.group_id.clone().unwrap();
             assert_eq!(
-                document.snapshot.entry_point(&group).unwrap().destination.port,
+                document.snapshot.entry_point(&group).unwrap().destination.port(),
                 1884
             );
         }

@@ -141,7 +141,7 @@ fn the_entry_point_in_force_follows_the_configuration() {
     );
     let id = GroupId::new("a").unwrap();
     let (after, _) = apply(&snapshot(), &Change::Group(id.clone(), good)).unwrap();
-    assert_eq!(after.entry_point(&id).unwrap().destination.port, 9);
+    assert_eq!(after.entry_point(&id).unwrap().destination.port(), 9);
     for change in [
         delete("SoracomBeam", MQTT_ENTRY_POINT),
         GroupChange::DeleteNamespace {

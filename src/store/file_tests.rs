@@ -39,7 +39,7 @@ impl Folder {
             .entry_point(&group)
             .unwrap()
             .destination
-            .port
+            .port()
     }
 }
 

@@ -7,7 +7,7 @@ use crate::entrypoint::Destination;
 /// protocols"). Other brokers are told nothing: some end a handshake whose protocol they do not know.
 pub(super) fn protocol(destination: &Destination, shows_certificate: bool) -> Option<&'static [u8]> {
     match (
-        destination.port == 443 && destination.is_aws_iot(),
+        destination.port() == 443 && destination.is_aws_iot(),
         shows_certificate,
     ) {
         (false, _) => None,

@@ -29,11 +29,15 @@ impl FromStr for Detour {
         // The port is not to be guessed from a scheme that is not there.
         let has_port = from.rsplit_once(':').is_some_and(|(_, port)| !port.contains(']'));
         let destination = format!("mqtts://{from}").parse::<Destination>();
-        let Destination { host, port, .. } = destination.map_err(|_| invalid())?;
+        let destination = destination.map_err(|_| invalid())?;
         if !has_port || from.contains('/') {
             return Err(invalid());
         }
-        Ok(Self { host, port, address })
+        Ok(Self {
+            host: destination.host().clone(),
+            port: destination.port(),
+            address,
+        })
     }
 }
 
@@ -52,7 +56,9 @@ impl Detours {
         if self.0.is_empty() {
             return None;
         }
-        self.0.get(&(destination.host.clone(), destination.port)).copied()
+        self.0
+            .get(&(destination.host().clone(), destination.port()))
+            .copied()
     }
 }
 

@@ -92,7 +92,7 @@ impl Upstream {
         credential: Option<&TlsCredential>,
     ) -> Result<BrokerStream, UpstreamError> {
         // A credential that cannot work is found before anything is dialled.
-        let config = match destination.scheme {
+        let config = match destination.scheme() {
             Scheme::Mqtt => None,
             Scheme::Mqtts => Some(self.tls.config(destination, credential)?),
         };
@@ -108,10 +108,10 @@ impl Upstream {
         if let Some(address) = self.detours.of(destination) {
             return self.dial_address(address).await;
         }
-        match &destination.host {
-            Host::Ip(ip) => self.dial_address(SocketAddr::new(*ip, destination.port)).await,
+        match destination.host() {
+            Host::Ip(ip) => self.dial_address(SocketAddr::new(*ip, destination.port())).await,
             Host::Dns(name) => {
-                let addresses = Box::pin(self.resolver.resolve(name, destination.port)).await?;
+                let addresses = Box::pin(self.resolver.resolve(name, destination.port())).await?;
                 let mut last = None;
                 for &address in addresses.iter() {
                     match self.dial_address(address).await {
@@ -120,7 +120,7 @@ impl Upstream {
                     }
                 }
                 // The broker may have moved: the next who comes asks for the name again.
-                Box::pin(self.resolver.forget(name, destination.port)).await;
+                Box::pin(self.resolver.forget(name, destination.port())).await;
                 Err(last.unwrap_or_else(|| UpstreamError::Resolve {
                     host: name.to_string(),
                     reason: "the name has no address".to_owned(),
@@ -155,13 +155,13 @@ impl Upstream {
         config: Arc<rustls::ClientConfig>,
         stream: TcpStream,
     ) -> Result<BrokerStream, UpstreamError> {
-        let server = destination.host.to_string();
+        let server = destination.host().to_string();
         let limit = self.deadlines.tls;
         let failed = |reason: String| UpstreamError::Tls {
             server: server.clone(),
             reason,
         };
-        let name = match &destination.host {
+        let name = match destination.host() {
             Host::Ip(ip) => ServerName::IpAddress((*ip).into()),
             Host::Dns(name) => ServerName::try_from(name.to_string()).map_err(|e| failed(e.to_string()))?,
         };

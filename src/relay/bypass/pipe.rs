@@ -38,8 +38,8 @@ pub(in crate::relay) fn poll_pass(
     };
     let filled = match pipe.poll_fill(from, len.min(STEP), cx) {
         Poll::Ready(Ok(filled @ 1..)) => filled,
-        Poll::Ready(Err(error)) if error.kind() != ErrorKind::InvalidInput => return Poll::Ready(Err(error)),
-        // Its end, or a socket that cannot do this.
+        Poll::Ready(Err(error)) if !is_refusal(&error) => return Poll::Ready(Err(error)),
+        // The end of the stream, or a system that does not let us.
         Poll::Ready(_) => return Poll::Ready(Ok(Passed::Nothing)),
         Poll::Pending => {
             BETWEEN.set(Some(pipe));
@@ -51,6 +51,12 @@ pub(in crate::relay) fn poll_pass(
         BETWEEN.set(Some(pipe));
     }
     Poll::Ready(Ok(Passed::Bytes(filled, sent)))
+}
+
+/// Whether the call itself cannot be had: a sandbox may keep programs from it.
+fn is_refusal(error: &io::Error) -> bool {
+    use ErrorKind::{InvalidInput, PermissionDenied, Unsupported};
+    matches!(error.kind(), InvalidInput | PermissionDenied | Unsupported)
 }
 
 struct Pipe {
