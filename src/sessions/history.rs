@@ -20,8 +20,9 @@ pub const KEPT_DAYS: i64 = 32;
 const GATHER: Duration = Duration::from_millis(500);
 /// Events of one transaction at most.
 const BATCH: usize = 4000;
-/// Events of one statement at most: SQLite takes 32,766 values.
-const ROWS: usize = 500;
+/// Events, or SIMs, of one statement at most. A few hundred microseconds: on a busy machine what runs a statement holds its
+/// core to the statement's end.
+const ROWS: usize = 100;
 /// How often events past [`KEPT_A_SIM`] are looked for, among the SIMs that had new ones.
 const TRIM: Duration = Duration::from_secs(10);
 /// How often what is too old is looked for.
@@ -183,6 +184,13 @@ impl History {
     /// Deletes the events of these SIMs that are too many.
     async fn trim(&self, touched: &HashSet<Imsi>) -> sqlx::Result<()> {
         let touched: Vec<&str> = touched.iter().map(Imsi::as_str).collect();
+        for some in touched.chunks(ROWS) {
+            self.trim_some(some).await?;
+        }
+        Ok(())
+    }
+
+    async fn trim_some(&self, touched: &[&str]) -> sqlx::Result<()> {
         let trim = sqlx::query(
             "WITH last AS MATERIALIZED (
                  SELECT value AS imsi, (
