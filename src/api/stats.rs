@@ -69,6 +69,11 @@ impl Range {
         let period = period
             .parse()
             .map_err(|error| ApiError::InvalidQuery(format!("period: {error}")))?;
+        if from < 0 {
+            return Err(ApiError::InvalidQuery(format!(
+                "from: \"{from}\" is no time in seconds since 1970"
+            )));
+        }
         if from > to {
             return Err(ApiError::InvalidQuery(format!(
                 "from {from} is later than to {to}"
@@ -95,8 +100,7 @@ impl StatsQuery {
     fn range(&self) -> Result<Range, ApiError> {
         let seconds = |name, text| {
             let text = needed(name, text)?;
-            let seconds = i64::from_str(text).ok().filter(|seconds| *seconds >= 0);
-            seconds.ok_or_else(|| {
+            i64::from_str(text).map_err(|_| {
                 ApiError::InvalidQuery(format!("{name}: {text:?} is no time in seconds since 1970"))
             })
         };

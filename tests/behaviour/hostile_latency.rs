@@ -132,25 +132,26 @@ fn this_thread() -> String {
     link.file_name().unwrap().to_str().unwrap().to_owned()
 }
 
-/// A halted core takes longer to wake than a round trip takes: while this stands both are awake, in quiet as under
-/// attack, by threads that run when no other wants to.
+/// A halted core takes longer to wake than a round trip takes: while this stands it is awake, by a thread that runs
+/// when no other wants to.
 struct Awake {
     is_over: Arc<AtomicBool>,
 }
 
 impl Awake {
-    fn keep() -> Self {
+    fn keep(core: usize) -> Self {
         let is_over = Arc::new(AtomicBool::new(false));
-        for core in ["0", "1"] {
-            let is_over = Arc::clone(&is_over);
-            std::thread::spawn(move || {
-                must_run("taskset", &["-cp", core, &this_thread()]);
-                must_run("chrt", &["--idle", "--pid", "0", &this_thread()]);
-                while !is_over.load(Relaxed) {
-                    std::hint::spin_loop();
-                }
-            });
-        }
+        let ends = Arc::clone(&is_over);
+        let (ready, is_ready) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            must_run("taskset", &["-cp", &core.to_string(), &this_thread()]);
+            must_run("chrt", &["--idle", "--pid", "0", &this_thread()]);
+            ready.send(()).unwrap();
+            while !ends.load(Relaxed) {
+                std::hint::spin_loop();
+            }
+        });
+        is_ready.recv().unwrap();
         Self { is_over }
     }
 }
@@ -536,7 +537,7 @@ fn well_behaved_connections_are_served_under_each_attack() {
     let size = size();
     let _awake = size.is_long.then(|| {
         hold_to(0, std::process::id());
-        Awake::keep()
+        Awake::keep(1)
     });
     let mut slow = Vec::new();
     let mut table = format!(
@@ -559,10 +560,13 @@ fn well_behaved_connections_are_served_under_each_attack() {
 fn under(attack: &Attack, size: Size) -> (String, bool) {
     let stage = Stage::of(attack, size);
     let mut fleet = Fleet::connect(&stage, size.connections);
+    let (mut quiet, mut attacked) = (Measured::default(), Measured::default());
+    // An attacker keeps the core of the devices awake by itself. One more thread would take its time from it.
+    let awake = size.is_long.then(|| Awake::keep(0));
     // The first ones warm everything up.
     fleet.measure(&mut Measured::default(), size, || true);
-    let (mut quiet, mut attacked) = (Measured::default(), Measured::default());
     fleet.measure(&mut quiet, size, || true);
+    drop(awake);
     let (counted, progress) = (stage.metric(attack.counted_as), Progress::default());
     let least = attack.least * size.times;
     let began = Instant::now();
@@ -588,7 +592,9 @@ fn under(attack: &Attack, size: Size) -> (String, bool) {
         (done >= least).then_some(())
     });
     stage.wait_for_handshakes(0);
+    let awake = size.is_long.then(|| Awake::keep(0));
     fleet.measure(&mut quiet, size, || true);
+    drop(awake);
     let mut figures = |part: usize| {
         let micros =
             |of: &mut Measured| [&mut of.through, &mut of.past].map(|way| way.of_hundred(part).as_micros());

@@ -157,8 +157,13 @@ async fn an_export_is_a_file_at_the_host_that_was_called() {
     );
     assert!(url.ends_with(later["exportedFilePath"].as_str().unwrap()));
 
-    let bad = json!({ "from": 1, "to": 2, "period": "year" });
-    refusal(api.post(path, &bad).await, StatusCode::BAD_REQUEST).await;
+    for bad in [
+        json!({ "from": 1, "to": 2, "period": "year" }),
+        json!({ "from": -1, "to": 2, "period": "month" }),
+        json!({ "from": 1, "to": -2, "period": "month" }),
+    ] {
+        refusal(api.post(path, &bad).await, StatusCode::BAD_REQUEST).await;
+    }
     refusal(
         api.post(path, &json!({ "from": 1 })).await,
         StatusCode::BAD_REQUEST,
