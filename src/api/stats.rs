@@ -70,9 +70,7 @@ impl Range {
             .parse()
             .map_err(|error| ApiError::InvalidQuery(format!("period: {error}")))?;
         if from < 0 {
-            return Err(ApiError::InvalidQuery(format!(
-                "from: \"{from}\" is no time in seconds since 1970"
-            )));
+            return Err(no_time("from", &from.to_string()));
         }
         if from > to {
             return Err(ApiError::InvalidQuery(format!(
@@ -100,13 +98,15 @@ impl StatsQuery {
     fn range(&self) -> Result<Range, ApiError> {
         let seconds = |name, text| {
             let text = needed(name, text)?;
-            i64::from_str(text).map_err(|_| {
-                ApiError::InvalidQuery(format!("{name}: {text:?} is no time in seconds since 1970"))
-            })
+            i64::from_str(text).map_err(|_| no_time(name, text))
         };
         let period = needed("period", &self.period)?;
         Range::new(period, seconds("from", &self.from)?, seconds("to", &self.to)?)
     }
+}
+
+fn no_time(name: &str, given: &str) -> ApiError {
+    ApiError::InvalidQuery(format!("{name}: {given:?} is no time in seconds since 1970"))
 }
 
 fn needed<'a>(name: &str, text: &'a Option<String>) -> Result<&'a str, ApiError> {

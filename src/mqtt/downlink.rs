@@ -238,22 +238,20 @@ impl Downlink {
 /// Goes on over packets with the fixed header of the one that has just ended: nothing else of them is looked at.
 #[inline(always)]
 fn repeat(header: &FixedHeader, rest: &[u8], scanned: &mut Scanned) {
-    let (first, second) = (header.first, header.remaining as u8);
-    if header.len > 2 || header.packet == PacketType::Disconnect {
+    if header.len > 2 {
         return;
     }
+    let like = [header.first, header.remaining as u8];
     let (mut at, mut packets) = (0, 0);
-    while let Some([one, two, ..]) = rest.get(at..at + header.total())
-        && (*one, *two) == (first, second)
+    while let Some(packet) = rest.get(at..at + header.total())
+        && packet.starts_with(&like)
     {
         at += header.total();
         packets += 1;
     }
     scanned.len += at;
     scanned.pieces += packets;
-    if header.packet.is_request() {
-        scanned.requests += packets;
-    }
+    scanned.requests += packets * u32::from(header.packet.is_request());
 }
 
 #[cfg(test)]

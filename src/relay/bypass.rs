@@ -41,7 +41,7 @@ impl Bare for BrokerStream {
 }
 
 /// What went past.
-pub(super) enum Passed {
+pub(super) enum Bypassed {
     /// Nothing can now: a read has to find out why.
     Nothing,
     /// So many bytes left the first socket, and this came of them at the second one.
@@ -56,6 +56,6 @@ pub(super) fn poll_pass(
     _: usize,
     _: &mut super::outbox::Outbox,
     _: &mut std::task::Context<'_>,
-) -> std::task::Poll<io::Result<Passed>> {
-    std::task::Poll::Ready(Ok(Passed::Nothing))
+) -> std::task::Poll<io::Result<Bypassed>> {
+    std::task::Poll::Ready(Ok(Bypassed::Nothing))
 }

@@ -1,7 +1,7 @@
 //! The steady state of a connection: both directions in one poll, until one of them ends or falls silent.
 
 use super::admission::{Silence, idle_rule};
-use super::bypass::{self, Bare, Passed};
+use super::bypass::{self, Bare, Bypassed};
 use super::outbox::Outbox;
 use super::portion::{self, Portion};
 use super::registry::{Asked, Connection};
@@ -222,7 +222,7 @@ where
             return Poll::Ready(Ok(false));
         }
         let passed = ready!(bypass::poll_pass(from, to, unseen, &mut self.to_broker, cx));
-        let Passed::Bytes(len, sent) = passed.map_err(Ending::DeviceLost)? else {
+        let Bypassed::Bytes(len, sent) = passed.map_err(Ending::DeviceLost)? else {
             return Poll::Ready(Ok(false));
         };
         self.connection.is_alive(Instant::now().into_std());
@@ -388,7 +388,7 @@ where
             return Poll::Ready(Ok(false));
         }
         let passed = ready!(bypass::poll_pass(from, to, unseen, &mut self.to_device, cx));
-        let Passed::Bytes(len, sent) = passed.map_err(|error| self.broker_lost(error))? else {
+        let Bypassed::Bytes(len, sent) = passed.map_err(|error| self.broker_lost(error))? else {
             return Poll::Ready(Ok(false));
         };
         if self.connection.keep_alive == 0 {

@@ -20,8 +20,8 @@ pub const KEPT_DAYS: i64 = 32;
 const GATHER: Duration = Duration::from_millis(500);
 /// Events of one transaction at most.
 const BATCH: usize = 4000;
-/// Events, or SIMs, of one statement at most. A few hundred microseconds: on a busy machine what runs a statement holds its
-/// core to the statement's end.
+/// Events, or SIMs, of one statement at most, so that what runs it gives its core away in between. SQLite takes 32,766
+/// values.
 const ROWS: usize = 100;
 /// How often events past [`KEPT_A_SIM`] are looked for, among the SIMs that had new ones.
 const TRIM: Duration = Duration::from_secs(10);

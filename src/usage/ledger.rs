@@ -14,8 +14,7 @@ use tokio::sync::Mutex;
 /// Rows that an export reads at once, so that its memory is the text and not the rows.
 const PAGE: i64 = 10_000;
 
-/// Keys or deltas of one statement at most. A few hundred microseconds: on a busy machine what runs a statement holds its
-/// core to the statement's end.
+/// Keys or deltas of one statement at most, so that its text stays small, and what runs it gives its core away in between.
 const ROWS: usize = 128;
 
 const NEW_KEYS: &str = "

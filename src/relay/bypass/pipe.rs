@@ -1,6 +1,6 @@
 //! From socket to socket through a pipe, as splice(2) wants it.
 
-use super::Passed;
+use super::Bypassed;
 use crate::relay::outbox::Outbox;
 use crate::relay::portion::LARGEST;
 use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
@@ -31,16 +31,16 @@ pub(in crate::relay) fn poll_pass(
     len: usize,
     outbox: &mut Outbox,
     cx: &mut Context<'_>,
-) -> Poll<io::Result<Passed>> {
+) -> Poll<io::Result<Bypassed>> {
     // Without descriptors for a pipe, bytes are copied.
     let Some(pipe) = BETWEEN.take().or_else(|| Pipe::new().ok()) else {
-        return Poll::Ready(Ok(Passed::Nothing));
+        return Poll::Ready(Ok(Bypassed::Nothing));
     };
     let filled = match pipe.poll_fill(from, len.min(STEP), cx) {
         Poll::Ready(Ok(filled @ 1..)) => filled,
         Poll::Ready(Err(error)) if !is_refusal(&error) => return Poll::Ready(Err(error)),
         // The end of the stream, or a system that does not let us.
-        Poll::Ready(_) => return Poll::Ready(Ok(Passed::Nothing)),
+        Poll::Ready(_) => return Poll::Ready(Ok(Bypassed::Nothing)),
         Poll::Pending => {
             BETWEEN.set(Some(pipe));
             return Poll::Pending;
@@ -50,7 +50,7 @@ pub(in crate::relay) fn poll_pass(
     if sent.is_ok() {
         BETWEEN.set(Some(pipe));
     }
-    Poll::Ready(Ok(Passed::Bytes(filled, sent)))
+    Poll::Ready(Ok(Bypassed::Bytes(filled, sent)))
 }
 
 /// Whether the call itself cannot be had: a sandbox may keep programs from it.
