@@ -69,8 +69,8 @@ impl Range {
         let period = period
             .parse()
             .map_err(|error| ApiError::InvalidQuery(format!("period: {error}")))?;
-        if from < 0 {
-            return Err(no_time("from", &from.to_string()));
+        if let Some((name, given)) = [("from", from), ("to", to)].into_iter().find(|(_, at)| *at < 0) {
+            return Err(no_time(name, &given.to_string()));
         }
         if from > to {
             return Err(ApiError::InvalidQuery(format!(

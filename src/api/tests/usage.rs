@@ -83,6 +83,7 @@ async fn a_query_that_cannot_be_answered_is_refused_by_name() {
         ("from=1&period=day", "to is missing"),
         ("from=x&to=2&period=day", "from: \"x\""),
         ("from=-1&to=2&period=day", "from: \"-1\""),
+        ("from=1&to=-2&period=day", "to: \"-2\""),
         ("from=1&to=2&period=hour", "\"hour\""),
         ("from=3&to=2&period=day", "from 3 is later"),
     ] {
@@ -157,12 +158,13 @@ async fn an_export_is_a_file_at_the_host_that_was_called() {
     );
     assert!(url.ends_with(later["exportedFilePath"].as_str().unwrap()));
 
-    for bad in [
-        json!({ "from": 1, "to": 2, "period": "year" }),
-        json!({ "from": -1, "to": 2, "period": "month" }),
-        json!({ "from": 1, "to": -2, "period": "month" }),
+    for (bad, named) in [
+        (json!({ "from": 1, "to": 2, "period": "year" }), "\"year\""),
+        (json!({ "from": -1, "to": 2, "period": "month" }), "from: \"-1\""),
+        (json!({ "from": 1, "to": -2, "period": "month" }), "to: \"-2\""),
     ] {
-        refusal(api.post(path, &bad).await, StatusCode::BAD_REQUEST).await;
+        let (_, message) = refusal(api.post(path, &bad).await, StatusCode::BAD_REQUEST).await;
+        assert!(message.contains(named), "{bad}: {message}");
     }
     refusal(
         api.post(path, &json!({ "from": 1 })).await,
