@@ -185,6 +185,11 @@ fn simrelay(setup: Setup, folder: &Path, listen: SocketAddr, api: SocketAddr, ro
     let path = folder.join("entrypoints.json");
     std::fs::write(&path, entrypoints(routes)).unwrap();
     let mut command = cores::start(&simrelay_binary(), setup.placement);
+    // As the units of deploy/systemd start it.
+    command.env(
+        "MALLOC_ARENA_MAX",
+        std::env::var("MALLOC_ARENA_MAX").unwrap_or("1".to_owned()),
+    );
     for service in ["broker-listen", "bridge-listen", "notifier-broker"] {
         command.args([&format!("--{service}"), "off"]);
     }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use axum::extract::State;
-use sqlx::SqlitePool;
 use tokio::sync::{Mutex, watch};
 use tokio::time::Instant;
 use utoipa_axum::router::OpenApiRouter;
@@ -12,7 +11,7 @@ use utoipa_axum::routes;
 
 use super::error::Refusal;
 use super::{ApiError, ApiState};
-use crate::database;
+use crate::database::Database;
 
 /// How long an answer of the database counts: who asks every second must not wear out the card of a small machine.
 const FRESH: Duration = Duration::from_secs(10);
@@ -30,7 +29,7 @@ enum Phase {
 pub struct Readiness {
     phase: watch::Sender<Phase>,
     started: SystemTime,
-    pool: SqlitePool,
+    database: Database,
     /// When the database was last asked, and whether it could be written.
     asked: Arc<Mutex<Option<(Instant, bool)>>>,
 }
@@ -38,11 +37,11 @@ pub struct Readiness {
 impl Readiness {
     /// Not ready yet.
     #[must_use]
-    pub fn starting(pool: SqlitePool) -> Self {
+    pub fn starting(database: Database) -> Self {
         Self {
             phase: watch::Sender::new(Phase::Starting),
             started: SystemTime::now(),
-            pool,
+            database,
             asked: Arc::default(),
         }
     }
@@ -79,7 +78,7 @@ impl Readiness {
         match *asked {
             Some((when, writable)) if when.elapsed() < FRESH => writable,
             _ => {
-                let written = database::write_nothing(&self.pool).await;
+                let written = self.database.write_nothing().await;
                 if let Err(error) = &written {
                     tracing::error!(%error, "not ready: the database cannot be written");
                 }
@@ -125,8 +124,8 @@ mod tests {
     #[tokio::test]
     async fn ready_is_what_listens_and_can_write_and_does_not_stop() {
         let folder = tempfile::tempdir().unwrap();
-        let pool = database::open(folder.path()).await.unwrap();
-        let readiness = Readiness::starting(pool.clone());
+        let database = Database::open(folder.path()).await.unwrap();
+        let readiness = Readiness::starting(database.clone());
         let why = async || readiness.check().await.map_err(|error| error.to_string());
         assert!(why().await.unwrap_err().contains("not listen"));
         readiness.serving();
@@ -134,10 +133,9 @@ mod tests {
         readiness.stopping();
         assert!(why().await.unwrap_err().contains("shutting down"));
         // What a disk that was mounted anew without write access does.
-        let read_only = sqlx::sqlite::SqliteConnectOptions::new()
-            .filename(folder.path().join(database::FILE))
-            .read_only(true);
-        let readiness = Readiness::starting(SqlitePool::connect_with(read_only).await.unwrap());
+        let read_only = sqlx::query("PRAGMA query_only = ON").execute(database.writer());
+        read_only.await.unwrap();
+        let readiness = Readiness::starting(database);
         readiness.serving();
         let message = readiness.check().await.unwrap_err().to_string();
         assert!(message.contains("cannot be written"), "{message}");

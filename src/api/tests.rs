@@ -5,7 +5,7 @@ use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::database;
+use crate::database::Database;
 use crate::sessions::Sessions;
 use crate::store::FileStore;
 
@@ -43,17 +43,17 @@ impl Api {
         fs::write(folder.path().join("entrypoints.json"), file).unwrap();
         fs::write(AdminToken::path(folder.path()), TOKEN).unwrap();
         let store = Arc::new(FileStore::open(folder.path().join("entrypoints.json")).unwrap());
-        let books = Books::new(&database::open(folder.path()).await.unwrap());
+        let books = Books::new(&Database::open(folder.path()).await.unwrap());
         let credentials = CredentialStore::open(folder.path().join("certs"), folder.path()).unwrap();
         let credentials = Arc::new(credentials);
-        let readiness = Readiness::starting(database::open(folder.path()).await.unwrap());
+        let readiness = Readiness::starting(Database::open(folder.path()).await.unwrap());
         readiness.serving();
         let state = ApiState {
             readiness,
             registry: registry(&store, books.clone()),
             references: References::new(Arc::clone(&store) as Arc<dyn Store>, Arc::clone(&credentials)),
             store,
-            history: History::new(database::open(folder.path()).await.unwrap()),
+            history: History::new(Database::open(folder.path()).await.unwrap()),
             books: books.clone(),
             credentials,
             auth: Arc::new(Auth::open(folder.path()).unwrap()),

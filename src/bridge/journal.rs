@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use sqlx::{Row, SqliteConnection, SqlitePool};
+use sqlx::{Row, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep;
 
 use super::{Message, Topic};
 use crate::clock::now_millis;
+use crate::database::Database;
 
 /// Changes that go into one transaction at most.
 const BATCH: usize = 500;
@@ -36,26 +37,26 @@ pub(super) struct Kept {
 /// The table of the messages, written by one task in the order of the calls.
 #[derive(Debug, Clone)]
 pub(super) struct Journal {
-    pool: SqlitePool,
+    database: Database,
     changes: mpsc::UnboundedSender<Change>,
 }
 
 impl Journal {
     /// The journal in this database and the task that writes it, which ends when the journal is dropped.
-    pub(super) fn new(pool: SqlitePool) -> (Self, impl Future<Output = ()> + Send) {
+    pub(super) fn new(database: Database) -> (Self, impl Future<Output = ()> + Send) {
         let (changes, queue) = mpsc::unbounded_channel();
         let journal = Self {
-            pool: pool.clone(),
+            database: database.clone(),
             changes,
         };
-        (journal, write(pool, queue))
+        (journal, write(database, queue))
     }
 
     /// What an earlier run left, in order.
     pub(super) async fn kept(&self) -> Result<Vec<Kept>, sqlx::Error> {
         let sql = "SELECT number, length(CAST(topic AS BLOB)) + length(CAST(message AS BLOB)) AS size
                    FROM bridge_queue ORDER BY number";
-        let rows = sqlx::query(sql).fetch_all(&self.pool).await?;
+        let rows = sqlx::query(sql).fetch_all(self.database.readers()).await?;
         let kept = |row: &sqlx::sqlite::SqliteRow| {
             let size: i64 = row.try_get("size")?;
             Ok(Kept {
@@ -69,7 +70,10 @@ impl Journal {
     /// The message of this number; `None` if somebody removed it.
     pub(super) async fn load(&self, number: Number) -> Result<Option<Message>, sqlx::Error> {
         let sql = "SELECT topic, message FROM bridge_queue WHERE number = ?";
-        let row = sqlx::query(sql).bind(number).fetch_optional(&self.pool).await?;
+        let row = sqlx::query(sql)
+            .bind(number)
+            .fetch_optional(self.database.readers())
+            .await?;
         let Some(row) = row else { return Ok(None) };
         let topic: &str = row.try_get("topic")?;
         let Ok(topic) = topic.parse::<Topic>() else {
@@ -102,13 +106,13 @@ impl Journal {
     }
 }
 
-async fn write(pool: SqlitePool, mut queue: mpsc::UnboundedReceiver<Change>) {
+async fn write(database: Database, mut queue: mpsc::UnboundedReceiver<Change>) {
     let mut batch = Vec::new();
     loop {
         if batch.is_empty() && queue.recv_many(&mut batch, BATCH).await == 0 {
             return;
         }
-        match commit(&pool, &batch).await {
+        match commit(&database, &batch).await {
             Ok(()) => answer(batch.drain(..), &Ok(())),
             Err(error) => {
                 tracing::error!(%error, "the bridge cannot write its queue; check the disk of the data folder");
@@ -137,8 +141,8 @@ fn answer(changes: impl Iterator<Item = Change>, result: &Result<(), Refusal>) {
     }
 }
 
-async fn commit(pool: &SqlitePool, changes: &[Change]) -> Result<(), sqlx::Error> {
-    let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
+async fn commit(database: &Database, changes: &[Change]) -> Result<(), sqlx::Error> {
+    let mut transaction = database.begin().await?;
     for change in changes {
         apply(&mut transaction, change).await?;
     }

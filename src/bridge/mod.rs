@@ -31,13 +31,13 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::SqlitePool;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
+use crate::database::Database;
 use crate::server_tls::{Certificate, TlsError, TlsFiles};
 use crate::site_broker::SiteBroker;
 use crate::{alive, report};
@@ -118,14 +118,14 @@ pub struct Bridge {
 }
 
 impl Bridge {
-    /// Starts it with its queue in the database of `pool`.
+    /// Starts it with its queue in `database`.
     ///
     /// # Errors
     /// [`BridgeError`] says what keeps it from starting.
     pub async fn start(
         settings: BridgeSettings,
         broker: SiteBroker,
-        pool: SqlitePool,
+        database: Database,
     ) -> Result<Self, BridgeError> {
         let address = settings.listen;
         let is_guarded = !settings.keys.is_empty() || !settings.allow.is_empty();
@@ -139,7 +139,7 @@ impl Bridge {
         let failed = |source| BridgeError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        let (journal, writing) = Journal::new(pool);
+        let (journal, writing) = Journal::new(database);
         let outbox = Outbox::open(journal).await?;
         let desk = Desk {
             guard: Guard::new(settings.keys, settings.allow, settings.proxies, settings.rate),

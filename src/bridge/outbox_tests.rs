@@ -1,11 +1,10 @@
 use super::*;
-use crate::database;
-use sqlx::SqlitePool;
+use crate::database::Database;
 use tempfile::TempDir;
 
 struct Site {
     folder: TempDir,
-    pool: SqlitePool,
+    database: Database,
     outbox: Outbox,
 }
 
@@ -15,16 +14,20 @@ impl Site {
     }
 
     async fn of(folder: TempDir) -> Self {
-        let pool = database::open(folder.path()).await.unwrap();
-        let (journal, writing) = Journal::new(pool.clone());
+        let database = Database::open(folder.path()).await.unwrap();
+        let (journal, writing) = Journal::new(database.clone());
         tokio::spawn(writing);
         let outbox = Outbox::open(journal).await.unwrap();
-        Self { folder, pool, outbox }
+        Self {
+            folder,
+            database,
+            outbox,
+        }
     }
 
     /// As after a crash.
     async fn again(self) -> Self {
-        self.pool.close().await;
+        self.database.close().await;
         Self::of(self.folder).await
     }
 
@@ -50,7 +53,10 @@ impl Site {
 
     async fn rows(&self) -> Vec<(String, Option<String>)> {
         let sql = "SELECT message, refused FROM bridge_queue ORDER BY number";
-        sqlx::query_as(sql).fetch_all(&self.pool).await.unwrap()
+        sqlx::query_as(sql)
+            .fetch_all(self.database.readers())
+            .await
+            .unwrap()
     }
 
     async fn wait_for_rows(&self, expected: &[(&str, Option<&str>)]) {
@@ -185,7 +191,7 @@ async fn what_waits_is_bounded() {
 async fn a_message_that_cannot_be_kept_is_not_promised() {
     let site = Site::new().await;
     sqlx::query("DROP TABLE bridge_queue")
-        .execute(&site.pool)
+        .execute(site.database.writer())
         .await
         .unwrap();
     site.outbox.lost();

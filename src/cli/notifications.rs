@@ -1,6 +1,6 @@
 //! `simrelay notifications`: what waits, what is dead, and whether a destination can be reached.
 
-use crate::database::{self, DatabaseError};
+use crate::database::{Database, DatabaseError};
 use crate::notifier::NoHttpsClient;
 use crate::notifier::configuration::{Notifications, NotificationsFile};
 use crate::notifier::queue::{Job, Listed, Queue, Selection};
@@ -165,7 +165,7 @@ pub async fn notifications(
 }
 
 async fn queue(settings: &Settings) -> Result<Queue, DatabaseError> {
-    database::open(&settings.data).await.map(Queue::new)
+    Database::open(&settings.data).await.map(Queue::new)
 }
 
 fn done(ids: &[i64], number: u64, what: &str) -> Result<String, NotificationsError> {
@@ -281,8 +281,8 @@ async fn test(settings: &Settings, name: &str) -> Result<String, NotificationsEr
             known: read.destinations.keys().cloned().collect::<Vec<_>>().join(", "),
         });
     };
-    let pool = database::open(&settings.data).await?;
-    let sender = Sender::new(pool, settings.data.clone())?;
+    let database = Database::open(&settings.data).await?;
+    let sender = Sender::new(database, settings.data.clone())?;
     let outcome = sender
         .send(destination, &read.zone, &[trial(name, &read.zone)])
         .await;

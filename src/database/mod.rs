@@ -2,13 +2,18 @@
 
 use crate::private_file;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{AssertSqlSafe, Connection, Row, SqliteConnection, SqlitePool};
+use sqlx::{AssertSqlSafe, Connection, Row, Sqlite, SqliteConnection, SqlitePool, Transaction};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The file's name in the data folder.
 pub const FILE: &str = "simrelay.sqlite";
+
+/// Connections that read at a time.
+const READERS: u32 = 3;
+/// How long a connection that reads stays open unused: each has a thread, and some memory.
+const UNUSED: Duration = Duration::from_secs(60);
 
 /// The schema, step by step. A step that has been released is never changed; a new one is added behind it.
 const STEPS: [&str; 5] = [
@@ -70,38 +75,91 @@ fn advice(error: &sqlx::Error) -> &'static str {
     }
 }
 
-/// Opens the database in the folder `data`, which is made if it is not there.
-///
-/// # Errors
-/// [`DatabaseError`] names the file.
-pub async fn open(data: &Path) -> Result<SqlitePool, DatabaseError> {
-    let path = data.join(FILE);
-    let failed = |source| DatabaseError::Sqlite {
-        path: path.clone(),
-        source,
-    };
-    prepare(data, &path).map_err(|source| DatabaseError::Folder {
-        path: data.to_owned(),
-        source,
-    })?;
-    let options = SqliteConnectOptions::new()
-        .filename(&path)
-        .create_if_missing(true)
+/// The database of a data folder, open. Clones are the same.
+#[derive(Debug, Clone)]
+pub struct Database {
+    writer: SqlitePool,
+    readers: SqlitePool,
+}
+
+impl Database {
+    /// Opens the database in the folder `data`, which is made if it is not there.
+    ///
+    /// # Errors
+    /// [`DatabaseError`] names the file.
+    pub async fn open(data: &Path) -> Result<Self, DatabaseError> {
+        let path = data.join(FILE);
+        prepare(data, &path).map_err(|source| DatabaseError::Folder {
+            path: data.to_owned(),
+            source,
+        })?;
+        let writer = SqlitePoolOptions::new()
+            .max_connections(1)
+            .after_release(|connection, _| Box::pin(async { Ok(is_outside_transactions(connection).await) }))
+            .connect_with(options(&path).create_if_missing(true))
+            .await
+            .map_err(|source| DatabaseError::Sqlite {
+                path: path.clone(),
+                source,
+            })?;
+        migrate(&writer, &path).await?;
+        let readers = SqlitePoolOptions::new()
+            .max_connections(READERS)
+            .idle_timeout(UNUSED)
+            .connect_lazy_with(options(&path).pragma("query_only", "ON"));
+        Ok(Self { writer, readers })
+    }
+
+    /// For what writes, and for what a write hangs on. It is one connection, as SQLite lets one write at a time:
+    /// who has to wait waits for his turn here, and not for a lock that may be had in vain. Who holds a transaction of it
+    /// must not ask for another.
+    #[must_use]
+    pub fn writer(&self) -> &SqlitePool {
+        &self.writer
+    }
+
+    /// For what only reads, which never waits for who writes. They open when they are asked for, and what they are
+    /// given to write they refuse.
+    #[must_use]
+    pub fn readers(&self) -> &SqlitePool {
+        &self.readers
+    }
+
+    /// Begins a transaction that may write.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub async fn begin(&self) -> sqlx::Result<Transaction<'static, Sqlite>> {
+        self.writer.begin_with("BEGIN IMMEDIATE").await
+    }
+
+    /// Writes what is there already, to see whether the database can be written. On disk when it returns.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub async fn write_nothing(&self) -> sqlx::Result<()> {
+        let version = AssertSqlSafe(format!("PRAGMA user_version = {}", STEPS.len()));
+        sqlx::query(version).execute(&self.writer).await.map(drop)
+    }
+
+    /// Closes it when who uses it is done.
+    pub async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+}
+
+fn options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
         // A commit is on disk when it returns, power cut or not.
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
         // Pages kept in memory by each connection, in KiB: what is written is hardly ever read.
         .pragma("cache_size", "-400")
-        .busy_timeout(Duration::from_secs(5));
-    let pool = SqlitePoolOptions::new()
-        .max_connections(4)
-        .after_release(|connection, _| Box::pin(async { Ok(is_outside_transactions(connection).await) }))
-        .connect_with(options)
-        .await
-        .map_err(failed)?;
-    migrate(&pool, &path).await?;
-    Ok(pool)
+        // Another program may hold it: one of the commands, or a service that runs by itself.
+        .busy_timeout(Duration::from_secs(5))
 }
 
 /// Folder and file, for their owner only: queued notifications and messages are in there. SQLite gives the
@@ -121,15 +179,6 @@ async fn is_outside_transactions(connection: &mut SqliteConnection) -> bool {
         Ok(transaction) => transaction.rollback().await.is_ok(),
         Err(_) => false,
     }
-}
-
-/// Writes what is there already, to see whether the database can be written. On disk when it returns.
-///
-/// # Errors
-/// What SQLite says.
-pub async fn write_nothing(pool: &SqlitePool) -> sqlx::Result<()> {
-    let version = AssertSqlSafe(format!("PRAGMA user_version = {}", STEPS.len()));
-    sqlx::query(version).execute(pool).await.map(drop)
 }
 
 async fn migrate(pool: &SqlitePool, path: &Path) -> Result<(), DatabaseError> {
@@ -176,41 +225,4 @@ async fn version(connection: &mut SqliteConnection) -> Result<i64, sqlx::Error> 
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_database_is_made_once_and_found_again() {
-        let folder = tempfile::tempdir().unwrap();
-        let data = folder.path().join("data");
-        open(&data).await.unwrap().close().await;
-        let pool = open(&data).await.unwrap();
-        let row = sqlx::query("PRAGMA user_version").fetch_one(&pool).await.unwrap();
-        assert_eq!(row.get::<i64, _>(0), STEPS.len() as i64);
-    }
-
-    #[tokio::test]
-    async fn a_database_can_be_opened_while_another_process_writes() {
-        let folder = tempfile::tempdir().unwrap();
-        let pool = open(folder.path()).await.unwrap();
-        let writing = pool.begin_with("BEGIN IMMEDIATE").await.unwrap();
-        open(folder.path()).await.unwrap().close().await;
-        writing.commit().await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn a_file_of_a_later_program_is_left_alone() {
-        let folder = tempfile::tempdir().unwrap();
-        let pool = open(folder.path()).await.unwrap();
-        sqlx::query("PRAGMA user_version = 999")
-            .execute(&pool)
-            .await
-            .unwrap();
-        pool.close().await;
-        let error = open(folder.path()).await.unwrap_err();
-        assert!(
-            matches!(error, DatabaseError::Newer { found: 999, .. }),
-            "{error}"
-        );
-    }
-}
+mod tests;

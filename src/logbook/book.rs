@@ -1,9 +1,10 @@
 //! The log book in SQLite: written in batches, read in pages, pruned.
 
 use super::{Entry, Queue, Source};
+use crate::database::Database;
 use crate::sim::Imsi;
+use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqlitePool};
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -118,7 +119,7 @@ pub struct Found {
 /// The log book.
 #[derive(Debug)]
 pub struct LogBook {
-    pool: SqlitePool,
+    database: Database,
     queue: Arc<Queue>,
     grown: AtomicBool,
 }
@@ -126,9 +127,9 @@ pub struct LogBook {
 impl LogBook {
     /// The log book in this database.
     #[must_use]
-    pub fn new(pool: SqlitePool) -> Self {
+    pub fn new(database: Database) -> Self {
         Self {
-            pool,
+            database,
             queue: Arc::default(),
             // What an earlier run left may be old by now.
             grown: AtomicBool::new(true),
@@ -159,7 +160,7 @@ impl LogBook {
     }
 
     async fn write(&self, entries: &[Entry]) -> Result<(), sqlx::Error> {
-        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        let mut transaction = self.database.begin().await?;
         for entry in entries {
             let insert = "INSERT INTO log_entry (time, source, is_sim, level, body) VALUES (?, ?, ?, ?, ?)";
             sqlx::query(insert)
@@ -187,7 +188,7 @@ impl LogBook {
             .bind(KEPT_OF_ONE)
             .bind(KEPT)
             .bind(KEPT_OF_STRANGERS)
-            .execute(&self.pool)
+            .execute(self.database.writer())
             .await?;
         Ok(())
     }
@@ -215,7 +216,7 @@ impl LogBook {
                 .bind(source.to_string()),
             None => sqlx.bind(query.sims),
         };
-        let mut rows = sqlx.bind(limit).fetch_all(&self.pool).await?;
+        let mut rows = sqlx.bind(limit).fetch_all(self.database.readers()).await?;
         let more = rows.len() > query.limit;
         rows.truncate(query.limit);
         let next = match rows.last() {

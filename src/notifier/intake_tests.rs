@@ -16,7 +16,7 @@ impl Site {
             "routes": routes,
         });
         Self {
-            queue: Queue::new(crate::database::open(folder).await.unwrap()),
+            queue: Queue::new(crate::database::Database::open(folder).await.unwrap()),
             notifications: parse(&file).unwrap().notifications,
             tally: Tally::default(),
         }

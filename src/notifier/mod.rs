@@ -41,6 +41,7 @@ pub mod topic_filter;
 pub use counters::{Counters, Delivery as DeliveryCounters};
 pub use send::NoHttpsClient;
 
+use crate::database::Database;
 use crate::site_broker::SiteBroker;
 use crate::{alive, report};
 use configuration::{Notifications, NotificationsFile};
@@ -50,7 +51,6 @@ use intake::Intake;
 use jiff::Timestamp;
 use queue::{Queue, Swept};
 use send::Sender;
-use sqlx::SqlitePool;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -89,7 +89,7 @@ impl Notifier {
         file: NotificationsFile,
         broker: SiteBroker,
         client_id: String,
-        pool: SqlitePool,
+        database: Database,
         data: PathBuf,
     ) -> Result<Self, NoHttpsClient> {
         let notifications = file.current();
@@ -99,8 +99,8 @@ impl Notifier {
         let connected = watch::Sender::new(false);
         let counters = Arc::new(Counters::default());
         let told = Arc::clone(&counters);
-        let queue = Queue::new(pool.clone());
-        let sender = Sender::new(pool.clone(), data)?;
+        let queue = Queue::new(database.clone());
+        let sender = Sender::new(database.clone(), data)?;
         let watchman = Watchman {
             queue: queue.clone(),
             notifications: notifications.clone(),
@@ -111,7 +111,7 @@ impl Notifier {
         let subscriber = Subscriber {
             broker,
             client_id,
-            subscriptions: Subscriptions::new(pool),
+            subscriptions: Subscriptions::new(database),
             notifications: notifications.clone(),
             arrivals,
             connected,

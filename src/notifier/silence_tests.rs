@@ -6,7 +6,7 @@ use std::time::Duration;
 #[tokio::test]
 async fn a_topic_that_has_spoken_and_falls_silent_is_told_of_once_until_it_speaks_again() {
     let folder = tempfile::tempdir().unwrap();
-    let queue = Queue::new(crate::database::open(folder.path()).await.unwrap());
+    let queue = Queue::new(crate::database::Database::open(folder.path()).await.unwrap());
     let file = json!({
         "timeZone": "UTC",
         "destinations": { "a": { "type": "log" } },

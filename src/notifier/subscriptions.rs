@@ -1,18 +1,19 @@
 //! What the broker's session is subscribed to, written down: it may be more than today's configuration asks for.
 
 use super::topic_filter::TopicFilter;
-use sqlx::{Row, SqlitePool};
+use crate::database::Database;
+use sqlx::Row;
 use std::collections::BTreeMap;
 
 /// The list of subscriptions.
 #[derive(Debug)]
 pub(super) struct Subscriptions {
-    pool: SqlitePool,
+    database: Database,
 }
 
 impl Subscriptions {
-    pub(super) fn new(pool: SqlitePool) -> Self {
-        Self { pool }
+    pub(super) fn new(database: Database) -> Self {
+        Self { database }
     }
 
     /// Notes what will be asked for, and returns what is to be given up. Those are forgotten here; if the broker
@@ -21,7 +22,7 @@ impl Subscriptions {
         &self,
         wanted: &BTreeMap<TopicFilter, bool>,
     ) -> Result<Vec<String>, sqlx::Error> {
-        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        let mut transaction = self.database.begin().await?;
         let rows = sqlx::query("SELECT filter FROM notification_subscription")
             .fetch_all(&mut *transaction)
             .await?;

@@ -2,6 +2,7 @@
 
 use super::Tally;
 use super::line_budget::LineBudget;
+use crate::database::Database;
 use crate::logbook::LogBook;
 use crate::usage::{Ledger, Meter};
 use std::sync::Arc;
@@ -23,10 +24,10 @@ pub struct Books {
 impl Books {
     /// Books that are kept in this database.
     #[must_use]
-    pub fn new(pool: &sqlx::SqlitePool) -> Self {
+    pub fn new(database: &Database) -> Self {
         Self {
-            ledger: Arc::new(Ledger::new(pool.clone())),
-            logbook: Arc::new(LogBook::new(pool.clone())),
+            ledger: Arc::new(Ledger::new(database.clone())),
+            logbook: Arc::new(LogBook::new(database.clone())),
             tally: Arc::default(),
             meter: Meter::default(),
             lines: Arc::default(),

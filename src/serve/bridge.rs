@@ -4,10 +4,9 @@ use super::error::StartError;
 use super::signals::Signals;
 use super::systemd::{self, Vitals};
 use crate::bridge::{Bridge, BridgeSettings};
-use crate::database;
+use crate::database::Database;
 use crate::private_file;
 use crate::settings::{LogFormat, Settings};
-use sqlx::SqlitePool;
 use std::fs::{File, TryLockError};
 use std::io::Write;
 use std::net::SocketAddr;
@@ -30,7 +29,7 @@ impl Running {
         settings: &Settings,
         bridge: Option<BridgeSettings>,
         embedded: Option<SocketAddr>,
-        pool: &SqlitePool,
+        database: &Database,
     ) -> Result<Option<Self>, StartError> {
         let Some(bridge) = bridge else {
             return Ok(None);
@@ -39,7 +38,7 @@ impl Running {
         let claim = claim(&settings.data)?;
         Ok(Some(Self {
             broker: broker.destination().to_string(),
-            bridge: Bridge::start(bridge, broker, pool.clone()).await?,
+            bridge: Bridge::start(bridge, broker, database.clone()).await?,
             _claim: claim,
         }))
     }
@@ -80,14 +79,14 @@ fn claim(data: &Path) -> Result<File, StartError> {
 pub async fn bridge(settings: &Settings, format: LogFormat) -> Result<(), StartError> {
     let mut signals = Signals::catch()?;
     let asked = settings.bridge.settings()?;
-    let pool = database::open(&settings.data).await?;
-    let running = Running::start(settings, asked, None, &pool)
+    let database = Database::open(&settings.data).await?;
+    let running = Running::start(settings, asked, None, &database)
         .await?
         .ok_or(StartError::BridgeOff)?;
     show(&running, format);
     let outbox = running.bridge().alive();
     let vitals = Vitals {
-        pool: pool.clone(),
+        database: database.clone(),
         signs: vec![Box::new(outbox)],
     };
     let living = vitals.tell();
@@ -96,7 +95,7 @@ pub async fn bridge(settings: &Settings, format: LogFormat) -> Result<(), StartE
     tracing::info!(event = "stopping", "shutting down");
     running.shut_down().await;
     living.abort();
-    pool.close().await;
+    database.close().await;
     Ok(())
 }
 

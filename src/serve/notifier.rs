@@ -3,13 +3,12 @@
 use super::error::{NotifierError, StartError};
 use super::signals::Signals;
 use super::systemd::{self, Vitals};
-use crate::database;
+use crate::database::Database;
 use crate::entrypoint::Destination;
 use crate::notifier::configuration::NotificationsFile;
 use crate::notifier::{FIRST_RUN, Notifier};
 use crate::settings::{LogFormat, NotifierBroker, Settings};
 use crate::site_broker::SiteBroker;
-use sqlx::SqlitePool;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -26,12 +25,12 @@ pub async fn notifier(settings: &Settings, format: LogFormat) -> Result<(), Star
         Some(NotifierBroker::At(destination)) => destination.clone(),
         None => SiteBroker::USUAL.into(),
     };
-    let pool = database::open(&settings.data).await?;
+    let database = Database::open(&settings.data).await?;
     let (path, given) = settings.notifier.notifications();
     if !given && !path.exists() {
         write_first_run(&path)?;
     }
-    let running = start(settings, broker.clone(), &path, pool.clone())?;
+    let running = start(settings, broker.clone(), &path, database.clone())?;
     if format == LogFormat::Human {
         let version = env!("CARGO_PKG_VERSION");
         // A closed standard error is no reason not to run.
@@ -44,7 +43,7 @@ pub async fn notifier(settings: &Settings, format: LogFormat) -> Result<(), Star
         tracing::info!(event = "ready", version = env!("CARGO_PKG_VERSION"), "ready");
     }
     let vitals = Vitals {
-        pool: pool.clone(),
+        database: database.clone(),
         signs: vec![Box::new(running.alive())],
     };
     let living = vitals.tell();
@@ -53,7 +52,7 @@ pub async fn notifier(settings: &Settings, format: LogFormat) -> Result<(), Star
     tracing::info!(event = "stopping", "shutting down");
     living.abort();
     running.shut_down(Duration::from_secs(settings.grace)).await;
-    pool.close().await;
+    database.close().await;
     Ok(())
 }
 
@@ -61,7 +60,7 @@ pub async fn notifier(settings: &Settings, format: LogFormat) -> Result<(), Star
 pub(super) fn beside(
     settings: &Settings,
     embedded: Option<SocketAddr>,
-    pool: SqlitePool,
+    database: Database,
 ) -> Result<Option<Notifier>, NotifierError> {
     let broker = match (&settings.notifier.notifier_broker, embedded) {
         (Some(NotifierBroker::Off), _) => return Ok(None),
@@ -82,20 +81,20 @@ pub(super) fn beside(
             return Ok(None);
         }
     }
-    start(settings, broker, &path, pool).map(Some)
+    start(settings, broker, &path, database).map(Some)
 }
 
 fn start(
     settings: &Settings,
     broker: Destination,
     path: &Path,
-    pool: SqlitePool,
+    database: Database,
 ) -> Result<Notifier, NotifierError> {
     let file = NotificationsFile::open(path)?;
     let client_id = settings.notifier.notifier_client_id.clone();
     let broker = settings.notifier.site_broker(broker)?;
     let data = settings.data.clone();
-    Ok(Notifier::start(file, broker, client_id, pool, data)?)
+    Ok(Notifier::start(file, broker, client_id, database, data)?)
 }
 
 fn write_first_run(path: &Path) -> Result<(), NotifierError> {

@@ -9,14 +9,13 @@ use super::systemd::{self, Sign, Vitals};
 use super::{configuration, notifier, relay};
 use crate::api::{ApiState, Auth, Readiness, Services};
 use crate::clock::{self, ClockBehind};
-use crate::database;
+use crate::database::Database;
 use crate::descriptors;
 use crate::notifier::Notifier;
 use crate::relay::{Books, Relay};
 use crate::sessions::{History, Sessions};
 use crate::settings::{Listen, LogFormat, Settings};
 use crate::store::{CredentialStore, FileStore, References, Store};
-use sqlx::SqlitePool;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,7 +54,7 @@ pub async fn run(settings: &Settings, format: LogFormat) -> Result<(), StartErro
 struct Site {
     /// Files and sockets that may be open.
     descriptors: u64,
-    pool: SqlitePool,
+    database: Database,
     broker: Option<SocketAddr>,
     store: Arc<FileStore>,
     credentials: Arc<CredentialStore>,
@@ -79,19 +78,19 @@ impl Site {
         let broker = start_broker(settings).await?;
         let store = configuration::open(settings, broker)?;
         let credentials = Arc::new(CredentialStore::open(&settings.certs, &settings.data)?);
-        let pool = database::open(&settings.data).await?;
-        let notifier = notifier::beside(settings, broker, pool.clone())?;
-        let history = History::new(pool.clone());
+        let database = Database::open(&settings.data).await?;
+        let notifier = notifier::beside(settings, broker, database.clone())?;
+        let history = History::new(database.clone());
         let (sessions, keeping) = follow_sessions(settings, &history).await?;
         // The embedded broker has an end of each connection, too.
         let share = broker.map_or(descriptors, |_| descriptors / 3 * 2);
-        let books = Books::new(&pool);
+        let books = Books::new(&database);
         let relay = relay::start(settings, &store, &credentials, books, sessions, share)?;
-        let bridge = Running::start(settings, bridge, broker, &pool).await?;
+        let bridge = Running::start(settings, bridge, broker, &database).await?;
         let mut site = Self {
             descriptors,
-            readiness: Readiness::starting(pool.clone()),
-            pool,
+            readiness: Readiness::starting(database.clone()),
+            database,
             broker,
             store,
             credentials,
@@ -175,8 +174,8 @@ impl Site {
         if let Some(notifier) = &self.notifier {
             signs.push(Box::new(notifier.alive()));
         }
-        let pool = self.pool.clone();
-        Vitals { pool, signs }
+        let database = self.database.clone();
+        Vitals { database, signs }
     }
 
     /// From the entrances inwards; the last of the notifier's deliveries may take `grace`.
@@ -196,7 +195,7 @@ impl Site {
         }
         // It ends when the last of those is gone who have events to tell.
         let _ = tokio::time::timeout(LAST_EVENTS, self.keeping).await;
-        self.pool.close().await;
+        self.database.close().await;
     }
 }
 

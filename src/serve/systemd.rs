@@ -1,8 +1,8 @@
 //! What systemd is told: ready, stopping, still alive; and the sockets that it opened. Without systemd nothing is said.
 
+use crate::database::Database;
 use listenfd::ListenFd;
 use sd_notify::NotifyState;
-use sqlx::SqlitePool;
 use std::fmt;
 use std::io;
 use std::net::TcpListener;
@@ -18,7 +18,7 @@ pub(super) type Sign = Box<dyn Fn() -> Result<(), String> + Send + Sync>;
 
 /// Signs of life, by which the watchdog is fed.
 pub(super) struct Vitals {
-    pub(super) pool: SqlitePool,
+    pub(super) database: Database,
     pub(super) signs: Vec<Sign>,
 }
 
@@ -60,9 +60,9 @@ impl Vitals {
             sign()?;
         }
         // A write lock, taken and given back: whoever cannot have it can keep nothing.
-        let query = sqlx::raw_sql("BEGIN IMMEDIATE; COMMIT").execute(&self.pool);
-        match timeout(ANSWER_WITHIN, query).await {
-            Ok(Ok(_)) => Ok(()),
+        let lock = async { self.database.begin().await?.commit().await };
+        match timeout(ANSWER_WITHIN, lock).await {
+            Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(format!("the database: {error}")),
             Err(_) => Err("the database does not answer".to_owned()),
         }

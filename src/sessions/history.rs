@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::sqlite::SqliteRow;
-use sqlx::{QueryBuilder, Row, Sqlite, SqlitePool};
+use sqlx::{QueryBuilder, Row, Sqlite};
 use tokio::time::{Instant, sleep};
 
 use super::{Event, Events, Sessions};
 use crate::clock::now_millis;
+use crate::database::Database;
 use crate::sim::{Imei, Imsi};
 
 /// Events that are kept for one SIM.
@@ -53,13 +54,13 @@ pub struct Past {
 
 /// The session events of the past.
 #[derive(Debug, Clone)]
-pub struct History(SqlitePool);
+pub struct History(Database);
 
 impl History {
-    /// Keeps events in `pool`.
+    /// Keeps events in `database`.
     #[must_use]
-    pub fn new(pool: SqlitePool) -> Self {
-        Self(pool)
+    pub fn new(database: Database) -> Self {
+        Self(database)
     }
 
     /// Events of a subscriber, the newest first: from `from` to `to` inclusive and before `before`, in
@@ -84,7 +85,7 @@ impl History {
         .bind(to)
         .bind(before.unwrap_or(i64::MAX))
         .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-        .fetch_all(&self.0)
+        .fetch_all(self.0.readers())
         .await?;
         rows.iter().map(read).collect()
     }
@@ -100,7 +101,7 @@ impl History {
              (SELECT MAX(time) FROM session_events WHERE imsi = wanted.value AND event = 'Deleted')",
         )
         .bind(serde_json::json!(imsis).to_string())
-        .fetch_all(&self.0)
+        .fetch_all(self.0.readers())
         .await?;
         rows.iter().map(|row| Ok((row.try_get(8)?, read(row)?))).collect()
     }
@@ -117,7 +118,7 @@ impl History {
              AND time = (SELECT MAX(time) FROM session_events WHERE imsi = last.imsi)",
         )
         .bind(now_millis())
-        .execute(&self.0)
+        .execute(self.0.writer())
         .await?;
         Ok(ended.rows_affected())
     }
@@ -201,12 +202,12 @@ impl History {
                  ON old.imsi = last.imsi AND old.time <= last.time)",
         );
         let trim = trim.bind(serde_json::json!(touched).to_string()).bind(KEPT_A_SIM);
-        trim.execute(&self.0).await.map(drop)
+        trim.execute(self.0.writer()).await.map(drop)
     }
 
     async fn sweep(&self, before: i64) -> sqlx::Result<()> {
         let delete = sqlx::query("DELETE FROM session_events WHERE time < ?").bind(before);
-        delete.execute(&self.0).await.map(drop)
+        delete.execute(self.0.writer()).await.map(drop)
     }
 }
 
@@ -257,7 +258,6 @@ fn read(row: &SqliteRow) -> sqlx::Result<Past> {
 mod tests {
     use super::super::live::tests::{peer, sim};
     use super::*;
-    use crate::database;
 
     const ALL: (i64, i64) = (0, i64::MAX);
 
@@ -269,7 +269,7 @@ mod tests {
     #[tokio::test]
     async fn events_are_kept_in_order_paged_and_bounded() {
         let folder = tempfile::tempdir().unwrap();
-        let history = History::new(database::open(folder.path()).await.unwrap());
+        let history = History::new(Database::open(folder.path()).await.unwrap());
         let (sessions, events) = Sessions::new();
         let following = tokio::spawn(history.clone().follow(events, Arc::downgrade(&sessions)));
         let (one, other) = (sim(1), sim(2));

@@ -1,12 +1,13 @@
 //! The ledger: requests by SIM, entry point and bucket of time, in SQLite.
 
 use super::{Counts, Pending, Period, UsageKey};
+use crate::database::Database;
 use crate::entrypoint::MQTT_ENTRY_POINT;
 use crate::sim::{GroupId, Imsi};
 use foldhash::fast::RandomState;
 use serde_json::{Value, json};
 use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, Sqlite, SqlitePool, Transaction};
+use sqlx::{Row, Sqlite, Transaction};
 use std::collections::HashMap;
 use std::fmt::Write;
 use tokio::sync::Mutex;
@@ -98,7 +99,7 @@ pub struct ExportRow {
 /// The ledger. Whole deltas go in, in one transaction; nothing is ever read to be written back.
 #[derive(Debug)]
 pub struct Ledger {
-    pool: SqlitePool,
+    database: Database,
     /// Ids of keys that are in the database for sure.
     ids: Mutex<HashMap<UsageKey, i64, RandomState>>,
 }
@@ -106,9 +107,9 @@ pub struct Ledger {
 impl Ledger {
     /// The ledger in this database.
     #[must_use]
-    pub fn new(pool: SqlitePool) -> Self {
+    pub fn new(database: Database) -> Self {
         Self {
-            pool,
+            database,
             ids: Mutex::default(),
         }
     }
@@ -119,7 +120,7 @@ impl Ledger {
     /// [`LedgerError`]: nothing was added, and the same deltas may be tried again.
     pub async fn write(&self, pending: &Pending) -> Result<(), LedgerError> {
         let mut ids = self.ids.lock().await;
-        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        let mut transaction = self.database.begin().await?;
         let new: Vec<&UsageKey> = pending.buckets().flat_map(|(_, sums)| sums.keys()).collect();
         let new: Vec<&UsageKey> = new.into_iter().filter(|key| !ids.contains_key(key)).collect();
         let mut fresh = HashMap::default();
@@ -154,7 +155,7 @@ impl Ledger {
     pub async fn knows(&self, imsi: &Imsi) -> Result<bool, LedgerError> {
         let row = sqlx::query("SELECT EXISTS (SELECT 1 FROM usage_key WHERE imsi = ?)")
             .bind(imsi.as_str())
-            .fetch_one(&self.pool)
+            .fetch_one(self.database.readers())
             .await?;
         Ok(row.try_get(0)?)
     }
@@ -175,7 +176,7 @@ impl Ledger {
             .bind(format!("{buckets:?}"))
             .bind(period.code())
             .bind(imsi.as_str())
-            .fetch_all(&self.pool)
+            .fetch_all(self.database.readers())
             .await?;
         Ok(rows.iter().map(stats_row).collect::<Result<_, _>>()?)
     }
@@ -199,7 +200,7 @@ impl Ledger {
                 .bind(behind.0)
                 .bind(behind.1)
                 .bind(PAGE)
-                .fetch_all(&self.pool)
+                .fetch_all(self.database.readers())
                 .await?;
             for row in &rows {
                 behind = (row.try_get("bucket")?, row.try_get("key_id")?);
@@ -228,14 +229,14 @@ impl Ledger {
             sqlx::query("DELETE FROM usage WHERE period = ? AND bucket < ?")
                 .bind(period.code())
                 .bind(period.kept_since(now))
-                .execute(&self.pool)
+                .execute(self.database.writer())
                 .await?;
         }
         // Not while a delta is on its way to one of them.
         let mut ids = self.ids.lock().await;
         let gone = sqlx::query(UNUSED)
             .bind(Period::Month.code())
-            .execute(&self.pool)
+            .execute(self.database.writer())
             .await?;
         if gone.rows_affected() > 0 {
             ids.clear();

@@ -1,5 +1,5 @@
 use super::*;
-use crate::database;
+use crate::database::Database;
 use crate::logbook::Level;
 use std::net::Ipv4Addr;
 
@@ -31,7 +31,7 @@ fn entry(time: i64, source: Source) -> Entry {
 
 async fn book() -> (tempfile::TempDir, LogBook) {
     let folder = tempfile::tempdir().unwrap();
-    let book = LogBook::new(database::open(folder.path()).await.unwrap());
+    let book = LogBook::new(Database::open(folder.path()).await.unwrap());
     (folder, book)
 }
 
@@ -98,10 +98,10 @@ async fn the_book_is_bounded_by_source_in_all_and_in_time() {
     book.write(&entries).await.unwrap();
     book.prune(now).await.unwrap();
     let count = |sims| {
-        let pool = book.pool.clone();
+        let database = book.database.clone();
         async move {
             let row = sqlx::query("SELECT count(*), min(time) FROM log_entry WHERE is_sim = ?").bind(sims);
-            let row = row.fetch_one(&pool).await.unwrap();
+            let row = row.fetch_one(database.readers()).await.unwrap();
             (row.get::<i64, _>(0), row.get::<i64, _>(1))
         }
     };

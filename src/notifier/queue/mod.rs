@@ -6,8 +6,9 @@ mod sweep;
 pub use operator::{Listed, Selection};
 pub use sweep::Swept;
 
+use crate::database::Database;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
-use sqlx::{Row, Sqlite, SqlitePool, Transaction};
+use sqlx::{Row, Sqlite, Transaction};
 use uuid::Uuid;
 
 const INSERT: &str = "
@@ -67,14 +68,14 @@ pub struct Job {
 /// The queue of all destinations.
 #[derive(Debug, Clone)]
 pub struct Queue {
-    pool: SqlitePool,
+    database: Database,
 }
 
 impl Queue {
     /// The queue in this database.
     #[must_use]
-    pub fn new(pool: SqlitePool) -> Self {
-        Self { pool }
+    pub fn new(database: Database) -> Self {
+        Self { database }
     }
 
     /// Begins a transaction that may write.
@@ -82,7 +83,7 @@ impl Queue {
     /// # Errors
     /// What SQLite says.
     pub async fn begin(&self) -> Result<Transaction<'static, Sqlite>, sqlx::Error> {
-        self.pool.begin_with("BEGIN IMMEDIATE").await
+        self.database.begin().await
     }
 
     /// The notifications whose turn it is at `now`, in their order, at most `limit`.
@@ -101,7 +102,7 @@ impl Queue {
             .bind(now)
             .bind(i64::from(urgent_only))
             .bind(limit)
-            .fetch_all(&self.pool)
+            .fetch_all(self.database.readers())
             .await?;
         rows.iter().map(job).collect()
     }
@@ -130,7 +131,7 @@ impl Queue {
             .bind(due)
             .bind(reason)
             .bind(job.id)
-            .execute(&self.pool)
+            .execute(self.database.writer())
             .await?;
         Ok(())
     }
@@ -143,7 +144,7 @@ impl Queue {
         sqlx::query("UPDATE notification SET due = ?2 WHERE destination = ?1 AND died IS NULL AND due > ?2")
             .bind(destination)
             .bind(now)
-            .execute(&self.pool)
+            .execute(self.database.writer())
             .await?;
         Ok(())
     }
@@ -157,7 +158,7 @@ impl Queue {
             .bind(now)
             .bind(reason)
             .bind(job.id)
-            .execute(&self.pool)
+            .execute(self.database.writer())
             .await?;
         Ok(())
     }

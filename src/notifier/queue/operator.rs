@@ -56,7 +56,7 @@ impl Queue {
         );
         narrow(&mut query, selection);
         query.push(" ORDER BY id LIMIT ").push_bind(limit);
-        let rows = query.build().fetch_all(&self.pool).await?;
+        let rows = query.build().fetch_all(self.database.readers()).await?;
         rows.iter().map(listed).collect()
     }
 
@@ -78,7 +78,11 @@ impl Queue {
             .push_bind(now + time_to_live)
             .push(")");
         narrow(&mut query, selection);
-        Ok(query.build().execute(&self.pool).await?.rows_affected())
+        Ok(query
+            .build()
+            .execute(self.database.writer())
+            .await?
+            .rows_affected())
     }
 
     /// Throws notifications away. Returns how many.
@@ -88,7 +92,11 @@ impl Queue {
     pub async fn discard(&self, selection: &Selection) -> Result<u64, sqlx::Error> {
         let mut query = QueryBuilder::<Sqlite>::new("DELETE FROM notification");
         narrow(&mut query, selection);
-        Ok(query.build().execute(&self.pool).await?.rows_affected())
+        Ok(query
+            .build()
+            .execute(self.database.writer())
+            .await?
+            .rows_affected())
     }
 }
 

@@ -4,7 +4,7 @@ use serde_json::json;
 use std::path::Path;
 
 async fn queue(folder: &Path) -> Queue {
-    Queue::new(crate::database::open(folder).await.unwrap())
+    Queue::new(crate::database::Database::open(folder).await.unwrap())
 }
 
 async fn put(queue: &Queue, destination: &str, text: Result<&str, &str>, urgent: bool, expires: i64) {

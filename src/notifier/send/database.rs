@@ -1,21 +1,21 @@
 //! Rows in the database of the data folder.
 
 use super::{Outcome, Ready};
-use sqlx::SqlitePool;
+use crate::database::Database;
 
-pub(super) async fn send(pool: &SqlitePool, notifications: &[Ready]) -> Outcome {
-    match write(pool, notifications).await {
+pub(super) async fn send(database: &Database, notifications: &[Ready]) -> Outcome {
+    match write(database, notifications).await {
         Ok(()) => Outcome::Delivered(format!("{} row(s) written", notifications.len())),
         Err(error) => Outcome::later(error.to_string()),
     }
 }
 
 /// A second attempt finds the rows of the first and leaves them.
-async fn write(pool: &SqlitePool, notifications: &[Ready]) -> Result<(), sqlx::Error> {
+async fn write(database: &Database, notifications: &[Ready]) -> Result<(), sqlx::Error> {
     const INSERT: &str = "
         INSERT OR IGNORE INTO notification_record (id, destination, route, topic, payload, text, time)
         VALUES (?, ?, ?, ?, ?, ?, ?)";
-    let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
+    let mut transaction = database.begin().await?;
     for Ready { job, text } in notifications {
         let payload = job.payload.as_deref().map(String::from_utf8_lossy);
         sqlx::query(INSERT)

@@ -14,9 +14,9 @@ use super::configuration::{Destination, Service};
 use super::queue::Job;
 use super::secret::MissingSecret;
 use super::template::Values;
+use crate::database::Database;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use sqlx::SqlitePool;
 use std::error::Error;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -86,7 +86,7 @@ impl From<MissingSecret> for Outcome {
 #[derive(Debug, Clone)]
 pub struct Sender {
     http: reqwest::Client,
-    pool: SqlitePool,
+    database: Database,
     data: PathBuf,
     logs: log::LogFiles,
 }
@@ -96,10 +96,10 @@ impl Sender {
     ///
     /// # Errors
     /// There is no client for HTTPS.
-    pub fn new(pool: SqlitePool, data: PathBuf) -> Result<Self, NoHttpsClient> {
+    pub fn new(database: Database, data: PathBuf) -> Result<Self, NoHttpsClient> {
         Ok(Self {
             http: http::client()?,
-            pool,
+            database,
             data,
             logs: log::LogFiles::default(),
         })
@@ -123,7 +123,7 @@ impl Sender {
                         .send(self.data.join(file), *most_bytes, *keep, lines(all, zone))
                         .await
                 }
-                (Service::Database { .. }, all) => database::send(&self.pool, all).await,
+                (Service::Database { .. }, all) => database::send(&self.database, all).await,
                 (Service::Slack { webhook_url }, [one, ..]) => {
                     slack::send(&self.http, webhook_url, one).await
                 }

@@ -72,9 +72,9 @@ impl Site {
         let folder = tempfile::tempdir().unwrap();
         let parsed =
             parse(&json!({ "timeZone": "Asia/Tokyo", "destinations": { "d": destination } })).unwrap();
-        let pool = crate::database::open(folder.path()).await.unwrap();
+        let database = crate::database::Database::open(folder.path()).await.unwrap();
         Self {
-            sender: Sender::new(pool, folder.path().to_owned()).unwrap(),
+            sender: Sender::new(database, folder.path().to_owned()).unwrap(),
             destination: Arc::clone(&parsed.notifications.destinations["d"]),
             zone: parsed.notifications.zone.clone(),
             _folder: folder,
@@ -261,7 +261,7 @@ async fn rows_are_written_once_however_often_they_are_sent() {
     }
     let rows: Vec<(i64, String, String, String)> =
         sqlx::query_as("SELECT id, topic, payload, text FROM notification_record ORDER BY id")
-            .fetch_all(&site.sender.pool)
+            .fetch_all(site.sender.database.readers())
             .await
             .unwrap();
     assert_eq!(rows.len(), 2);

@@ -1,5 +1,5 @@
 use super::*;
-use crate::database;
+use crate::database::Database;
 use crate::usage::Counts;
 use crate::usage::meter::tests::key_of;
 
@@ -25,7 +25,7 @@ fn one_publish(times: u64) -> Counts {
 
 async fn ledger() -> (tempfile::TempDir, Ledger) {
     let folder = tempfile::tempdir().unwrap();
-    let ledger = Ledger::new(database::open(folder.path()).await.unwrap());
+    let ledger = Ledger::new(Database::open(folder.path()).await.unwrap());
     (folder, ledger)
 }
 
@@ -62,13 +62,16 @@ async fn a_failed_write_adds_nothing_and_can_be_tried_again() {
     pending.add(NOW, key(1, true), one_publish(4));
     let forbid = "CREATE TRIGGER full BEFORE INSERT ON usage WHEN new.period = 2
         BEGIN SELECT RAISE(ABORT, 'disk full'); END";
-    sqlx::query(forbid).execute(&ledger.pool).await.unwrap();
+    sqlx::query(forbid)
+        .execute(ledger.database.writer())
+        .await
+        .unwrap();
     let error = ledger.write(&pending).await.unwrap_err().to_string();
     assert!(error.contains("disk full"), "{error}");
     assert!(device_legs(&ledger, Period::Minutes).await.is_empty());
     assert!(!ledger.knows(&imsi(1)).await.unwrap());
     sqlx::query("DROP TRIGGER full")
-        .execute(&ledger.pool)
+        .execute(ledger.database.writer())
         .await
         .unwrap();
     ledger.write(&pending).await.unwrap();
@@ -90,7 +93,7 @@ async fn old_buckets_go_and_young_ones_stay() {
     ledger.write(&pending).await.unwrap();
     ledger.prune(NOW).await.unwrap();
     let left = sqlx::query("SELECT count(*) FROM usage GROUP BY period ORDER BY period")
-        .fetch_all(&ledger.pool)
+        .fetch_all(ledger.database.readers())
         .await
         .unwrap();
     let left: Vec<i64> = left.iter().map(|row| row.get(0)).collect();
