@@ -159,7 +159,8 @@ impl Drop for Awake {
 /// Round trips of the same packets, each way.
 struct Fleet {
     through_relay: Vec<(Device, Device)>,
-    /// Past the relay, through a thread that passes bytes on. What these wait is the machine's, in the same moments.
+    /// Past the relay, through a thread that passes bytes on, in the long form on the relay's core and before all others
+    /// there. What these wait is the machine's, in the same moments.
     past_relay: Vec<(Device, Device)>,
 }
 
@@ -181,11 +182,12 @@ struct Measured {
 }
 
 impl Fleet {
-    fn connect(stage: &Stage, count: usize) -> Self {
-        let through_relay = (0..count).map(|n| stage.enter(2, &format!("fleet-{n}")));
+    fn connect(stage: &Stage, size: Size) -> Self {
+        let through_relay = (0..size.connections).map(|n| stage.enter(2, &format!("fleet-{n}")));
+        let past_relay = (0..size.connections.min(20)).map(|_| past_relay(size.is_long));
         Self {
             through_relay: through_relay.collect(),
-            past_relay: (0..count.min(20)).map(|_| past_relay()).collect(),
+            past_relay: past_relay.collect(),
         }
     }
 
@@ -220,7 +222,7 @@ fn round_trip(device: &mut Device, upstream: &mut Device, sent: &[u8], arrives: 
 }
 
 /// Both ends of a way whose middle reads what comes and writes it, in turn, until one end goes.
-fn past_relay() -> (Device, Device) {
+fn past_relay(is_long: bool) -> (Device, Device) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let connect = || {
         let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
@@ -230,6 +232,10 @@ fn past_relay() -> (Device, Device) {
     };
     let ((device, mut near), (upstream, mut far)) = (connect(), connect());
     std::thread::spawn(move || {
+        if is_long {
+            must_run("taskset", &["-cp", "1", &this_thread()]);
+            must_run("chrt", &["--fifo", "--pid", "1", &this_thread()]);
+        }
         let mut buffer = [0; 1024];
         let mut pass = |from: &mut TcpStream, to: &mut TcpStream| match from.read(&mut buffer) {
             Ok(length @ 1..) => to.write_all(&buffer[..length]).is_ok(),
@@ -550,7 +556,7 @@ fn well_behaved_connections_are_served_under_each_attack() {
 /// What the fleet feels of `attack`, and whether that is too much.
 fn under(attack: &Attack, size: Size) -> (String, bool) {
     let stage = Stage::of(attack, size);
-    let mut fleet = Fleet::connect(&stage, size.connections);
+    let mut fleet = Fleet::connect(&stage, size);
     let (mut quiet, mut attacked) = (Measured::default(), Measured::default());
     // An attacker keeps the core of the devices awake by itself. One more thread would take its time from it.
     let awake = size.is_long.then(|| Awake::keep(0));
@@ -565,7 +571,7 @@ fn under(attack: &Attack, size: Size) -> (String, bool) {
         let attacking = scope.spawn(|| {
             if size.is_long {
                 // Attackers have machines of their own: they do not keep the devices from the core that they share here.
-                must_run("renice", &["-n", "19", "-p", &this_thread()]);
+                must_run("chrt", &["--idle", "--pid", "0", &this_thread()]);
             }
             (attack.run)(&stage, &progress);
         });
