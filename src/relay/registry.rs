@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// Connections that report in one go.
+/// Connections that are looked at in one go.
 const PART: usize = 1024;
 
 /// Has a connection's task look at the idle rule, where [`Administrative`] has it close.
@@ -293,12 +293,11 @@ impl Registry {
         self.len() == 0
     }
 
-    /// Calls `look` with each connection. A worker waits for its own table only.
+    /// Calls `look` with each connection that is there from the first call to the last, and with some of the others.
     pub fn for_each(&self, mut look: impl FnMut(&Arc<Connection>)) {
-        for worker in 0..self.tables.len() {
-            for (_, connection) in &self.table(worker).connections {
-                look(connection);
-            }
+        let mut part = Some(Part::default());
+        while let Some(this) = part {
+            part = self.look_at(this, &mut look);
         }
     }
 
@@ -315,15 +314,21 @@ impl Registry {
     }
 
     /// Hands what a part of the connections counted so far to the meter, and tells where the next part begins, if
-    /// there is one: a worker waits for a part of its table only, and what is made of the counts stays small.
+    /// there is one: what is made of the counts stays small.
     pub(super) fn report(&self, part: Part) -> Option<Part> {
+        self.look_at(part, |connection| connection.report(&self.books.meter))
+    }
+
+    /// Calls `look` with a part of the connections, and tells where the next begins, if there is one. A worker waits for
+    /// a part of its own table at most.
+    fn look_at(&self, part: Part, mut look: impl FnMut(&Arc<Connection>)) -> Option<Part> {
         let Part { worker, from } = part;
         let table = self.tables.get(worker)?;
         let table = table.lock().unwrap_or_else(PoisonError::into_inner);
         let (behind, end) = (from + PART, table.connections.capacity());
         for key in from..behind.min(end) {
             if let Some(connection) = table.connections.get(key) {
-                connection.report(&self.books.meter);
+                look(connection);
             }
         }
         let next = match behind < end {

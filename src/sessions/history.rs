@@ -23,7 +23,7 @@ const GATHER: Duration = Duration::from_millis(500);
 const BATCH: usize = 4000;
 /// Events, or SIMs, of one statement at most, so that what runs it gives its core away in between. SQLite takes 32,766
 /// values.
-const ROWS: usize = 100;
+const ROWS: usize = 32;
 /// How often events past [`KEPT_A_SIM`] are looked for, among the SIMs that had new ones.
 const TRIM: Duration = Duration::from_secs(10);
 /// How often what is too old is looked for.
@@ -136,6 +136,7 @@ impl History {
             {
                 batch.push(event);
             }
+            leave_out_what_is_crowded_out(&mut batch);
             while let Err(error) = self.keep(&batch).await {
                 tracing::error!(%error, events = batch.len(), "session events cannot be kept, trying again");
                 sleep(PATIENCE).await;
@@ -209,6 +210,21 @@ impl History {
         let delete = sqlx::query("DELETE FROM session_events WHERE time < ?").bind(before);
         delete.execute(self.0.writer()).await.map(drop)
     }
+}
+
+/// A SIM that comes and goes without end costs no more than what is kept of it.
+fn leave_out_what_is_crowded_out(events: &mut Vec<Event>) {
+    let mut newer: HashMap<&Imsi, u32> = HashMap::new();
+    let mut stay: Vec<bool> = events
+        .iter()
+        .rev()
+        .map(|event| {
+            let newer = newer.entry(&event.session.sim.imsi).or_default();
+            *newer += 1;
+            *newer <= KEPT_A_SIM
+        })
+        .collect();
+    events.retain(|_| stay.pop() == Some(true));
 }
 
 /// One statement for many events. The time is the key of a page, so it must not be that of an event before:
@@ -310,5 +326,27 @@ mod tests {
         assert_eq!(history.close_left_open().await.unwrap(), 0);
         history.sweep(now_millis() + 1000).await.unwrap();
         assert!(kept(&history, &other.imsi).await.is_empty());
+    }
+    #[test]
+    fn of_a_sim_that_comes_and_goes_without_end_only_what_will_be_kept_is_written() {
+        let (sessions, mut events) = Sessions::new();
+        let (one, other) = (sim(1), sim(2));
+        sessions.opened(&other, peer(2), &"b".into());
+        for _ in 0..500 {
+            sessions.opened(&one, peer(1), &"a".into());
+            sessions.closed(&one.imsi);
+        }
+        sessions.closed(&other.imsi);
+        let mut all: Vec<Event> = std::iter::from_fn(|| events.try_recv().ok()).collect();
+        let whole = all.clone();
+        leave_out_what_is_crowded_out(&mut all);
+        let of = |events: &[Event], imsi: &Imsi| -> Vec<_> {
+            let of = events.iter().filter(|event| event.session.sim.imsi == *imsi);
+            of.map(|event| (event.session.id, event.kind.as_str())).collect()
+        };
+        let newest = of(&whole, &one.imsi).split_off(1000 - KEPT_A_SIM as usize);
+        assert_eq!(of(&all, &one.imsi), newest);
+        assert_eq!(of(&all, &other.imsi), of(&whole, &other.imsi));
+        assert_eq!(all.len(), 2 + KEPT_A_SIM as usize);
     }
 }

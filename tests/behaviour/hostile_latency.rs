@@ -111,7 +111,7 @@ impl Stage {
             }
             assert!(Instant::now() < until, "{handshakes} handshakes, not {expected}");
             // The relay's own time is what is measured meanwhile.
-            std::thread::sleep(Duration::from_millis(20));
+            std::thread::sleep(Duration::from_millis(50));
         }
     }
 }
