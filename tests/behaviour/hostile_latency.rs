@@ -609,8 +609,8 @@ fn under(attack: &Attack, size: Size) -> (String, bool) {
     (row, is_too_slow(&mut quiet, &mut attacked, size))
 }
 
-/// A 99th of a hundred that takes no longer is well, whatever the quiet: a cellular link takes twenty times as long.
-const WELL: Duration = Duration::from_millis(2);
+/// A 99th of a hundred that takes no longer is well, whatever the quiet: a cellular link takes forty times as long.
+const WELL: Duration = Duration::from_millis(1);
 
 fn is_too_slow(quiet: &mut Measured, attacked: &mut Measured, size: Size) -> bool {
     if size.is_long {
