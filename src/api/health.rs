@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use axum::extract::State;
 use tokio::sync::{Mutex, watch};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -15,6 +15,9 @@ use crate::database::Database;
 
 /// How long an answer of the database counts: who asks every second must not wear out the card of a small machine.
 const FRESH: Duration = Duration::from_secs(10);
+
+/// How long the database may take to show that it can be written.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
 /// Where the program is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,12 +81,15 @@ impl Readiness {
         match *asked {
             Some((when, writable)) if when.elapsed() < FRESH => writable,
             _ => {
-                let written = self.database.write_nothing().await;
-                if let Err(error) = &written {
-                    tracing::error!(%error, "not ready: the database cannot be written");
+                let written = timeout(ANSWER_WITHIN, self.database.write_nothing()).await;
+                match &written {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => tracing::error!(%error, "not ready: the database cannot be written"),
+                    Err(_) => tracing::error!("not ready: the database does not answer"),
                 }
-                *asked = Some((Instant::now(), written.is_ok()));
-                written.is_ok()
+                let writable = matches!(written, Ok(Ok(())));
+                *asked = Some((Instant::now(), writable));
+                writable
             }
         }
     }
@@ -132,6 +138,15 @@ mod tests {
         assert_eq!(why().await, Ok(()));
         readiness.stopping();
         assert!(why().await.unwrap_err().contains("shutting down"));
+        // Somebody writes and does not come to an end.
+        let endless = database.begin().await.unwrap();
+        let readiness = Readiness::starting(database.clone());
+        readiness.serving();
+        tokio::time::pause();
+        let message = readiness.check().await.unwrap_err().to_string();
+        assert!(message.contains("cannot be written"), "{message}");
+        tokio::time::resume();
+        drop(endless);
         // What a disk that was mounted anew without write access does.
         let read_only = sqlx::query("PRAGMA query_only = ON").execute(database.writer());
         read_only.await.unwrap();
