@@ -20,6 +20,13 @@ pub struct Case {
     pub run: fn(Kind, &Size) -> Vec<Figure>,
 }
 
+impl Case {
+    /// Whether there is TLS towards the broker.
+    pub fn has_tls(&self) -> bool {
+        self.letters.starts_with('h')
+    }
+}
+
 /// How much of it.
 #[derive(Debug, Clone, Copy)]
 pub struct Size {

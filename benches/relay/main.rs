@@ -2,6 +2,7 @@
 //!
 //!     cargo bench --bench relay                  all cases, three rounds, the median
 //!     cargo bench --bench relay -- --only a,b,f  these cases
+//!     cargo bench --bench relay -- --floor       the plain cases, and what no proxy can do without
 //!     cargo bench --bench relay -- --quick       each case once and small: only that it runs
 //!     cargo bench --bench relay -- --growth      by number of connections, SIMs and groups
 //!     cargo bench --bench relay -- --stalls      how long a device waits while others burden the relay
@@ -24,6 +25,7 @@ mod cores;
 mod device;
 mod downlink;
 mod figure;
+mod floor;
 mod growth;
 mod growth_picture;
 mod large;
@@ -50,6 +52,9 @@ use clap::{CommandFactory, Parser, error::ErrorKind};
 use options::Options;
 
 fn main() {
+    if let Some(addresses) = floor::asked_for() {
+        floor::run(&addresses).unwrap();
+    }
     let options = Options::parse();
     if let Some(letters) = rounds::unknown(&options.only) {
         let text = format!("--only {letters}: there is no such case; see benches/relay/case.rs");

@@ -16,6 +16,9 @@ pub struct Options {
     /// These cases only, by their letters: a,b,hf
     #[arg(long, value_delimiter = ',', value_name = "LETTERS")]
     pub only: Vec<String>,
+    /// With a third proxy, which only accepts, dials, reads, writes and closes: what none can do without. Cases without TLS only
+    #[arg(long)]
+    pub floor: bool,
     /// Instead of the cases: cost by number of connections, SIMs and groups; CSV, and a picture
     #[arg(long)]
     pub growth: bool,

@@ -1,6 +1,7 @@
 //! A proxy under test: started fresh, on a core of its own.
 
 use super::cores::{self, Placement};
+use super::floor;
 use super::names;
 use super::process::Process;
 use super::proxy_files::{entrypoints, haproxy_cfg};
@@ -16,6 +17,7 @@ use tempfile::TempDir;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     Haproxy,
+    Floor,
     Simrelay,
 }
 
@@ -23,6 +25,7 @@ impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Haproxy => "HAProxy",
+            Self::Floor => "the floor",
             Self::Simrelay => "simrelay",
         })
     }
@@ -98,7 +101,7 @@ impl Proxy {
         let api = free_address();
         // HAProxy tells routes apart by its ports, simrelay by the SIM.
         let listen: Vec<_> = match setup.kind {
-            Kind::Haproxy => routes.iter().map(|_| free_address()).collect(),
+            Kind::Haproxy | Kind::Floor => routes.iter().map(|_| free_address()).collect(),
             Kind::Simrelay => vec![free_address(); routes.len()],
         };
         let mut command = match setup.kind {
@@ -107,6 +110,15 @@ impl Proxy {
                 std::fs::write(&path, haproxy_cfg(setup.workers, &listen, routes)).unwrap();
                 let mut command = cores::start(haproxy().unwrap(), setup.placement);
                 command.arg("-db").arg("-f").arg(path);
+                command
+            }
+            Kind::Floor => {
+                let program = std::env::current_exe().unwrap();
+                let mut command = cores::start(program.to_str().unwrap(), setup.placement);
+                command.arg(floor::FLAG);
+                for (listen, route) in listen.iter().zip(routes) {
+                    command.args([listen.to_string(), route.broker.address.to_string()]);
+                }
                 command
             }
             Kind::Simrelay => simrelay(setup, folder.path(), listen[0], api, routes),
@@ -147,7 +159,7 @@ impl Proxy {
     /// What a device has to publish to.
     pub fn uplink_topic(&self, device: u64) -> String {
         match self.kind {
-            Kind::Haproxy => names::uplink_topic(device),
+            Kind::Haproxy | Kind::Floor => names::uplink_topic(device),
             Kind::Simrelay => "sensors/{{imsi}}/temp".to_owned(),
         }
     }
@@ -155,7 +167,7 @@ impl Proxy {
     /// What a device has to subscribe to.
     pub fn downlink_filter(&self, device: u64) -> String {
         match self.kind {
-            Kind::Haproxy => names::downlink_topic(device),
+            Kind::Haproxy | Kind::Floor => names::downlink_topic(device),
             Kind::Simrelay => "commands/{{imsi}}/set".to_owned(),
         }
     }

@@ -21,8 +21,11 @@ pub fn run(options: &Options) {
     let rounds = if options.quick { 1 } else { options.rounds };
     let mut results = Results::default();
     for round in 1..=rounds {
-        for (number, case) in wanted(&options.only) {
+        for (number, case) in wanted(options) {
             let mut kinds = Kind::installed();
+            if options.floor {
+                kinds.push(Kind::Floor);
+            }
             // Who comes second finds the machine as the first has left it.
             if round % 2 == 0 {
                 kinds.reverse();
@@ -37,12 +40,14 @@ pub fn run(options: &Options) {
             }
         }
     }
-    print(&results);
+    print(&results, options.floor);
 }
 
-fn wanted(only: &[String]) -> impl Iterator<Item = (usize, &'static Case)> {
+fn wanted(Options { only, floor, .. }: &Options) -> impl Iterator<Item = (usize, &'static Case)> {
     let numbered = CASES.iter().enumerate();
-    numbered.filter(|(_, case)| only.is_empty() || only.iter().any(|letters| letters == case.letters))
+    numbered
+        .filter(move |(_, case)| only.is_empty() || only.iter().any(|letters| letters == case.letters))
+        .filter(move |(_, case)| !floor || !case.has_tls())
 }
 
 /// The letters that no case has.
@@ -51,9 +56,13 @@ pub fn unknown(only: &[String]) -> Option<&String> {
     only.iter().find(|letters| !known(letters))
 }
 
-fn print(results: &Results) {
-    println!("| | case | figure | HAProxy | simrelay | ratio | spread of the ratio |");
-    println!("|---|---|---|---|---|---|---|");
+fn print(results: &Results, with_floor: bool) {
+    let (floor, line) = match with_floor {
+        true => (" floor | floor / HAProxy | spread |", "---|---|---|"),
+        false => ("", ""),
+    };
+    println!("| | case | figure | HAProxy | simrelay | ratio | spread of the ratio |{floor}");
+    println!("|---|---|---|---|---|---|---|{line}");
     for ((number, _), row) in &results.0 {
         let case = &CASES[*number];
         let values = |kind| row.values.get(&kind).map_or(&[][..], Vec::as_slice);
@@ -62,8 +71,13 @@ fn print(results: &Results) {
             [] => "-".to_owned(),
             some => shown(median(some)),
         };
+        let floor = values(Kind::Floor);
+        let floor = match with_floor {
+            true => format!(" {} | {} |", middle(floor), ratio(haproxy, floor)),
+            false => String::new(),
+        };
         println!(
-            "| {} | {} | {} | {} | {} | {} |",
+            "| {} | {} | {} | {} | {} | {} |{floor}",
             case.letters,
             case.name,
             row.what,
@@ -74,12 +88,12 @@ fn print(results: &Results) {
     }
 }
 
-/// The median of the ratios within each round, and the least and the largest of them.
-fn ratio(haproxy: &[f64], simrelay: &[f64]) -> String {
-    let pairs = haproxy.iter().zip(simrelay);
+/// The median of the ratios to HAProxy within each round, and the least and the largest of them.
+fn ratio(haproxy: &[f64], other: &[f64]) -> String {
+    let pairs = haproxy.iter().zip(other);
     let mut ratios: Vec<_> = pairs
         .filter(|(haproxy, _)| **haproxy > 0.0)
-        .map(|(haproxy, simrelay)| simrelay / haproxy)
+        .map(|(haproxy, other)| other / haproxy)
         .collect();
     ratios.sort_by(f64::total_cmp);
     match (ratios.first(), ratios.last()) {
