@@ -1,5 +1,6 @@
 //! The least that a proxy does with epoll: it accepts, dials, reads, writes and closes. It rewrites, counts and logs nothing, has no
-//! limits and no timers. What it costs is what the kernel costs: a proxy of one thread can hardly cost less.
+//! limits and no timers, and closes both ends when one has ended, whatever the other still had to say. What it costs is what the
+//! kernel costs: a proxy of one thread can hardly cost less.
 
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
