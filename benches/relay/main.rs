@@ -60,6 +60,11 @@ fn main() {
         let text = format!("--only {letters}: there is no such case; see benches/relay/case.rs");
         Options::command().error(ErrorKind::InvalidValue, text).exit();
     }
+    if let Some(letters) = rounds::with_tls(&options.only).filter(|_| options.floor) {
+        let text =
+            format!("--only {letters}: its broker talks TLS, which the third proxy of --floor does not");
+        Options::command().error(ErrorKind::ArgumentConflict, text).exit();
+    }
     if options.rounds == 0 {
         let text = "--rounds 0: at least one is needed";
         Options::command().error(ErrorKind::InvalidValue, text).exit();

@@ -17,7 +17,7 @@ pub struct Options {
     #[arg(long, value_delimiter = ',', value_name = "LETTERS")]
     pub only: Vec<String>,
     /// With a third proxy, which only accepts, dials, reads, writes and closes: what none can do without. Cases without TLS only
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["growth", "stalls", "workers"])]
     pub floor: bool,
     /// Instead of the cases: cost by number of connections, SIMs and groups; CSV, and a picture
     #[arg(long)]

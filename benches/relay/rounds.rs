@@ -52,8 +52,17 @@ fn wanted(Options { only, floor, .. }: &Options) -> impl Iterator<Item = (usize,
 
 /// The letters that no case has.
 pub fn unknown(only: &[String]) -> Option<&String> {
-    let known = |letters: &str| CASES.iter().any(|case| case.letters == letters);
-    only.iter().find(|letters| !known(letters))
+    only.iter().find(|letters| case(letters).is_none())
+}
+
+/// The letters of a case that has TLS.
+pub fn with_tls(only: &[String]) -> Option<&String> {
+    only.iter()
+        .find(|letters| case(letters).is_some_and(Case::has_tls))
+}
+
+fn case(letters: &str) -> Option<&'static Case> {
+    CASES.iter().find(|case| case.letters == letters)
 }
 
 fn print(results: &Results, with_floor: bool) {

@@ -319,8 +319,8 @@ impl Registry {
         self.look_at(part, |connection| connection.report(&self.books.meter))
     }
 
-    /// Calls `look` with a part of the connections, and tells where the next begins, if there is one. A worker waits for
-    /// a part of its own table at most.
+    /// Calls `look` with a part of the connections, and tells where the next begins, if there is one. A worker's
+    /// table is held no longer than for that.
     fn look_at(&self, part: Part, mut look: impl FnMut(&Arc<Connection>)) -> Option<Part> {
         let Part { worker, from } = part;
         let table = self.tables.get(worker)?;

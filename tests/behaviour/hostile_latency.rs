@@ -2,7 +2,7 @@
 //! attack.
 //!
 //! `SIMRELAY_HOSTILE=5000` has 200 connections measured instead of 20, larger attacks, and the relay on a core of its
-//! own; `SIMRELAY_ATTACK=half` takes only the attacks with this in their names. Figures that count are of a release build
+//! own, for which it has to be root; `SIMRELAY_ATTACK=half` takes only the attacks with this in their names. Figures that count are of a release build
 //! on a machine that does nothing else.
 
 use crate::site::*;
