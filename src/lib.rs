@@ -21,6 +21,7 @@
 //! | 0 | `backoff` | how long to wait before the next attempt |
 //! | 0 | `complaint` | when what goes on is to be said again |
 //! | 0 | `report` | numbers of a service, logged when they change |
+//! | 0 | `timers` | timers of threads whose own runtime keeps none |
 //! | 1 | [`database`] | the SQLite file of the data folder: opened, migrated |
 //! | 1 | [`server_tls`] | the certificate that an HTTP service of ours shows |
 //! | 1 | [`entrypoint`] | the Beam object: JSON checked into an `EntryPoint`; placeholders and topics |
@@ -70,5 +71,6 @@ pub mod settings;
 pub mod sim;
 pub mod site_broker;
 pub mod store;
+mod timers;
 pub mod upstream;
 pub mod usage;

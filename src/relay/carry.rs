@@ -9,6 +9,7 @@ use super::streams::Streams;
 use super::turnstile::{Turn, wake_behind_the_sockets};
 use super::{Administrative, Ending};
 use crate::mqtt::Scratch;
+use crate::timers::sleep;
 use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
@@ -16,7 +17,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::task::coop::has_budget_remaining;
+use tokio::time::{Instant, Sleep};
+use tracing::level_filters::LevelFilter;
 
 /// Reads of one direction before other connections get their turn.
 const TURN: usize = 2;
@@ -56,6 +59,10 @@ pub(super) struct Carry<D, B, S> {
     uplink: Portion,
     /// How much is read from the broker next.
     downlink: Portion,
+    /// The device's socket had nothing, and wakes the task when it has.
+    device_wakes: bool,
+    /// The same of the broker's.
+    broker_wakes: bool,
     /// No more comes from the device.
     device_done: bool,
     /// The device cannot be written to any more.
@@ -83,6 +90,8 @@ where
             ending: None,
             uplink: Portion::default(),
             downlink: Portion::default(),
+            device_wakes: false,
+            broker_wakes: false,
             device_done: false,
             device_gone: false,
             broker_told: false,
@@ -179,12 +188,17 @@ where
     /// One read from the device, passed on; whether the turn may go on.
     #[inline]
     fn read_up(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Ending>> {
+        if self.device_wakes && !self.device.may_have_news() {
+            return Poll::Pending;
+        }
         if self.uplink.was_largest() && ready!(self.poll_pass_up(cx))? {
             return Poll::Ready(Ok(true));
         }
         SCRATCH.with_borrow_mut(|(input, scratch)| {
             let mut buf = ReadBuf::new(&mut input[..self.uplink.size()]);
-            if let Err(error) = ready!(Pin::new(&mut self.device).poll_read(cx, &mut buf)) {
+            let read = Pin::new(&mut self.device).poll_read(cx, &mut buf);
+            self.device_wakes = is_registered(&read);
+            if let Err(error) = ready!(read) {
                 return Poll::Ready(Err(Ending::DeviceLost(error)));
             }
             let input = buf.filled();
@@ -344,12 +358,17 @@ where
     /// One read from the broker, passed on; whether the turn may go on.
     #[inline]
     fn read_down(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Ending>> {
+        if self.broker_wakes && !self.broker.may_have_news() {
+            return Poll::Pending;
+        }
         if self.downlink.was_largest() && ready!(self.poll_pass_down(cx))? {
             return Poll::Ready(Ok(true));
         }
         SCRATCH.with_borrow_mut(|(input, scratch)| {
             let mut buf = ReadBuf::new(&mut input[..self.downlink.size()]);
-            if let Err(error) = ready!(Pin::new(&mut self.broker).poll_read(cx, &mut buf)) {
+            let read = Pin::new(&mut self.broker).poll_read(cx, &mut buf);
+            self.broker_wakes = is_registered(&read);
+            if let Err(error) = ready!(read) {
                 return Poll::Ready(Err(self.broker_lost(error)));
             }
             let input = buf.filled();
@@ -504,20 +523,32 @@ where
     }
 }
 
+/// Whether the socket that was read wakes the task. A task that has used up its turn is woken by the runtime instead.
+#[inline]
+fn is_registered(read: &Poll<io::Result<()>>) -> bool {
+    read.is_pending() && has_budget_remaining()
+}
+
 /// One line for each counted request, at level debug.
 #[inline]
 fn log_requests(connection: &Connection, direction: &'static str, leg: &'static str, requests: u32) {
-    if requests > 0 && tracing::enabled!(tracing::Level::DEBUG) {
-        for _ in 0..requests {
-            tracing::debug!(
-                event = "request",
-                imsi = %connection.admission.sim.imsi,
-                client_id = %connection.client_id,
-                direction,
-                leg,
-                "request"
-            );
-        }
+    // Asked first, as it is one look at a number.
+    if requests > 0 && LevelFilter::current() >= LevelFilter::DEBUG {
+        write_requests(connection, direction, leg, requests);
+    }
+}
+
+#[cold]
+fn write_requests(connection: &Connection, direction: &'static str, leg: &'static str, requests: u32) {
+    for _ in 0..requests {
+        tracing::debug!(
+            event = "request",
+            imsi = %connection.admission.sim.imsi,
+            client_id = %connection.client_id,
+            direction,
+            leg,
+            "request"
+        );
     }
 }
 

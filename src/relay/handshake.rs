@@ -16,6 +16,7 @@ use crate::entrypoint::{PlatformVersion, Scheme, TopicPlan};
 use crate::mqtt::{
     AtMostOnce, Connack, Connect, ConnectError, FixedHeader, PacketType, Version, Violation, connack,
 };
+use crate::timers::timeout;
 use crate::upstream::{BrokerStream, TlsCredential};
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -24,7 +25,6 @@ use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
 
 /// How long a device may take for its CONNECT.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);

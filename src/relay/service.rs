@@ -7,6 +7,7 @@ use super::registry::Registry;
 use super::{Administrative, Books, Limits, ListenOn, Pulse, token_watch, worker};
 use crate::sessions::Sessions;
 use crate::store::{CredentialStore, Store};
+use crate::timers::Timekeeper;
 use crate::upstream::Upstream;
 use std::io;
 use std::net::SocketAddr;
@@ -118,14 +119,17 @@ impl Relay {
             shutdown: down,
         });
         let pulse = Pulse::new(count);
+        let timers = Timekeeper::start("relay-timers")?;
         let mut workers = Vec::new();
         let (accepting, accepts) = mpsc::channel();
         for (number, listeners) in shares.into_iter().enumerate() {
             let (context, grace) = (Arc::clone(&context), settings.drain + settings.grace);
-            let (pulse, accepting) = (pulse.clone(), accepting.clone());
+            let (timers, pulse, accepting) = (timers.clone(), pulse.clone(), accepting.clone());
             let thread = std::thread::Builder::new().name(format!("relay-{number}"));
             workers.push(
-                thread.spawn(move || worker::run(listeners, &context, number, pulse, grace, accepting))?,
+                thread.spawn(move || {
+                    worker::run(listeners, &context, number, timers, pulse, grace, accepting)
+                })?,
             );
         }
         drop(accepting);

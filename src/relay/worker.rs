@@ -7,6 +7,7 @@ use super::life::Life;
 use super::wheel::TICK;
 use super::{Pulse, Refusal, handshake, journal};
 use crate::complaint::Complaint;
+use crate::timers::{Timekeeper, interval, sleep, timeout};
 use crate::upstream::gather_entropy;
 use std::io;
 use std::net::SocketAddr;
@@ -16,7 +17,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::yield_now;
-use tokio::time::{Instant, interval, sleep, timeout};
+use tokio::time::Instant;
 
 /// Connections that are accepted before the open ones are looked at again.
 const AT_ONCE: u32 = 4;
@@ -29,13 +30,15 @@ pub(super) fn run(
     listeners: Vec<std::net::TcpListener>,
     context: &Arc<Context>,
     worker: usize,
+    timers: Timekeeper,
     pulse: Pulse,
     grace: Duration,
     began: std::sync::mpsc::Sender<()>,
 ) -> io::Result<()> {
     gather_entropy();
+    timers.serve_this_thread();
     let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
+        .enable_io()
         .build()?;
     runtime.block_on(async {
         // Every connection holds a sender; when the last one is gone there is none left.

@@ -7,13 +7,13 @@ use super::resolve::Resolver;
 use super::tls::{TlsClients, TlsCredential};
 use super::{BrokerStream, TlsStream, UpstreamError};
 use crate::entrypoint::{Destination, Host, Scheme};
+use crate::timers::timeout;
 use rustls::pki_types::ServerName;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
-use tokio::time::timeout;
 
 /// How long each step towards a broker may take. A device's modem has often given up after 30 s, so the
 /// sum stays below that wherever the name has one address.

@@ -1,6 +1,7 @@
 //! Names to addresses.
 
 use super::UpstreamError;
+use crate::timers;
 use moka::future::Cache;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -65,7 +66,7 @@ impl Resolver {
     }
 
     async fn look_up(&self, host: &str, port: u16) -> Result<Addresses, String> {
-        let answer = tokio::time::timeout(self.deadline, tokio::net::lookup_host((host, port))).await;
+        let answer = timers::timeout(self.deadline, tokio::net::lookup_host((host, port))).await;
         let found = match answer {
             Ok(Ok(addresses)) => addresses.collect::<Vec<_>>(),
             Ok(Err(error)) => return Err(error.to_string()),
