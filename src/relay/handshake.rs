@@ -99,7 +99,10 @@ pub(super) async fn open(
                     caller.maximum_packet_size,
                 )
             };
-            farewell(device.stream, &answer.or_else(own).unwrap_or_default()).await;
+            // Who would understand no answer is not waited for.
+            if let Some(last) = answer.or_else(own) {
+                farewell(device.stream, &last).await;
+            }
             None
         }
     }

@@ -18,6 +18,12 @@ const STRANGER: &str = "127.66.0.1";
 const BEGUN: &[u8] = b"\x10\x80\x01\0\x04MQ";
 /// From one round trip to the next: what attackers have of the core that they share with the devices.
 const BETWEEN: Duration = Duration::from_micros(200);
+/// From one new connection of a SIM to the next, at the pace that it has by default.
+const PACE: Duration = Duration::from_millis(10);
+/// How many it may open ahead of that pace, and less than it may have.
+const AT_ONCE: u64 = 900;
+/// How long connections stand of which nobody knows how many were let in.
+const STANDING: Duration = Duration::from_millis(100);
 
 #[derive(Clone, Copy)]
 struct Size {
@@ -50,20 +56,32 @@ fn size() -> Size {
     }
 }
 
+/// What holds the attacker back.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Limits {
+    /// Those that the relay has unless it is told others.
+    Default,
+    /// Raised until all of the attack comes through.
+    Raised,
+}
+
 /// SIM 2 is the fleet that behaves, SIM 1 the attacker.
 struct Stage {
     broker: FakeBroker,
     relay: Simrelay,
+    limits: Limits,
     many: usize,
+    /// Connections that the attacker opened.
+    opened: AtomicU64,
 }
 
 impl Stage {
-    fn of(attack: &Attack, size: Size) -> Self {
+    fn with(limits: Limits, size: Size) -> Self {
         let broker = FakeBroker::listen();
         let config = Configuration::of(&entry_point(&broker.url())).sim(2, Some("g"));
         let room = (size.many + size.connections).to_string();
         let mut flags = vec!["--relay-workers", "1"];
-        if attack.is_let_in {
+        if limits == Limits::Raised {
             flags.extend(["--relay-max-rate-per-sim", "1000000"]);
             for limit in [
                 "--relay-max-strangers",
@@ -81,7 +99,9 @@ impl Stage {
         Self {
             broker,
             relay,
+            limits,
             many: size.many,
+            opened: AtomicU64::new(0),
         }
     }
 
@@ -91,6 +111,15 @@ impl Stage {
         let (upstream, _) = self.broker.admit(CONNACK_5);
         device.expect(CONNACK_5);
         (device, upstream)
+    }
+
+    /// A connection of the attacker, who is not held back: where there are limits he keeps the pace of one SIM.
+    fn intrude(&self, id: &str) -> (Device, Device) {
+        let opened = self.opened.fetch_add(1, Relaxed);
+        if self.limits == Limits::Default && opened > AT_ONCE {
+            std::thread::sleep(PACE);
+        }
+        self.enter(1, id)
     }
 
     /// The sum of all metrics whose line begins like this.
@@ -127,7 +156,7 @@ fn this_thread() -> String {
 }
 
 /// A halted core takes longer to wake than a round trip takes: while this stands it is awake, by a thread that runs
-/// when no other wants to.
+/// when no other wants to, attackers included.
 struct Awake {
     is_over: Arc<AtomicBool>,
 }
@@ -142,7 +171,8 @@ impl Awake {
             must_run("chrt", &["--idle", "--pid", "0", &this_thread()]);
             ready.send(()).unwrap();
             while !ends.load(Relaxed) {
-                std::hint::spin_loop();
+                (0..1000).for_each(|_| std::hint::spin_loop());
+                std::thread::yield_now();
             }
         });
         is_ready.recv().unwrap();
@@ -265,106 +295,101 @@ impl Progress {
 
 struct Attack {
     name: &'static str,
-    /// Past the limits of a SIM and of strangers, which are raised for it.
-    is_let_in: bool,
     run: fn(&Stage, &Progress),
-    /// Metrics in which the relay counts it.
-    counted_as: &'static str,
-    /// So much has to be done at least, and counted by the relay.
-    least: u64,
+    /// How it shows that the attack arrives, under the limits that the relay has by default.
+    by_default: Counted,
+    /// The same where it comes through, if limits hold some of it back.
+    raised: Option<Counted>,
 }
 
-const ATTACKS: [Attack; 13] = [
+/// Metrics in which the relay counts an attack, and how much there has to be of it at least.
+#[derive(Clone, Copy)]
+struct Counted(&'static str, u64);
+
+const REFUSED: &str = "simrelay_connections_refused_total{";
+const LEFT: &str = "simrelay_connections_refused_total{reason=\"device_left\"}";
+const CLOSED: &str = "simrelay_connections_closed_total{";
+const VIOLATED: &str = "simrelay_connections_closed_total{ending=\"device_violation\"}";
+const PASSED: &str = "simrelay_requests_total{leg=\"broker\",direction=\"up\"}";
+
+const ATTACKS: [Attack; 12] = [
     Attack {
         name: "strangers connect again and again",
-        is_let_in: false,
         run: |stage, progress| again_and_again(stage, progress, STRANGER),
-        counted_as: "simrelay_connections_refused_total{",
-        least: 500,
+        by_default: Counted(REFUSED, 500),
+        raised: Some(Counted(LEFT, 500)),
     },
     Attack {
         name: "a SIM connects again and again",
-        is_let_in: false,
         run: |stage, progress| again_and_again(stage, progress, &sim_address(1)),
-        counted_as: "simrelay_connections_refused_total{",
-        least: 500,
-    },
-    Attack {
-        name: "the same, let in",
-        is_let_in: true,
-        run: |stage, progress| again_and_again(stage, progress, &sim_address(1)),
-        counted_as: "simrelay_connections_refused_total{reason=\"device_left\"}",
-        least: 500,
+        by_default: Counted(REFUSED, 500),
+        raised: Some(Counted(LEFT, 500)),
     },
     Attack {
         name: "TLS, HTTP, largest lengths as a first packet",
-        is_let_in: true,
         run: other_first_packets,
-        counted_as: "simrelay_connections_refused_total{reason=\"not_connect\"}",
-        least: 500,
+        by_default: Counted(REFUSED, 500),
+        raised: Some(Counted(
+            "simrelay_connections_refused_total{reason=\"not_connect\"}",
+            500,
+        )),
     },
     Attack {
         name: "strangers hold connections half open",
-        is_let_in: true,
         run: |stage, progress| half_open(stage, progress, STRANGER),
-        counted_as: "simrelay_connections_refused_total{reason=\"device_left\"}",
-        least: 100,
+        by_default: Counted(REFUSED, 100),
+        raised: Some(Counted(LEFT, 100)),
     },
     Attack {
         name: "a SIM holds connections half open",
-        is_let_in: true,
         run: |stage, progress| half_open(stage, progress, &sim_address(1)),
-        counted_as: "simrelay_connections_refused_total{reason=\"device_left\"}",
-        least: 100,
+        by_default: Counted(REFUSED, 100),
+        raised: Some(Counted(LEFT, 100)),
     },
     Attack {
         name: "a SIM opens connections, which all leave at once",
-        is_let_in: true,
         run: come_and_leave,
-        counted_as: "simrelay_connections_closed_total{",
-        least: 20,
+        by_default: Counted(CLOSED, 20),
+        raised: Some(Counted(CLOSED, 20)),
     },
     Attack {
         name: "CONNECT dribbled byte by byte",
-        is_let_in: true,
         run: dribble,
-        counted_as: "simrelay_connections_refused_total{reason=\"keep_alive\"}",
-        least: 20,
+        by_default: Counted(REFUSED, 20),
+        raised: Some(Counted(
+            "simrelay_connections_refused_total{reason=\"keep_alive\"}",
+            20,
+        )),
     },
     Attack {
         name: "properties by the thousand, which pass",
-        is_let_in: true,
         run: large_heads,
-        counted_as: "simrelay_requests_total{leg=\"broker\",direction=\"up\"}",
-        least: 100,
+        by_default: Counted(PASSED, 100),
+        raised: None,
     },
     Attack {
         name: "more properties than are read or held",
-        is_let_in: true,
         run: bombs,
-        counted_as: "simrelay_connections_closed_total{ending=\"device_violation\"}",
-        least: 3,
+        by_default: Counted(VIOLATED, 3),
+        raised: Some(Counted(VIOLATED, 3)),
     },
     Attack {
         name: "topic aliases of nothing, as fast as can be",
-        is_let_in: true,
         run: aliases,
-        counted_as: "simrelay_requests_total{leg=\"broker\",direction=\"up\"}",
-        least: 100_000,
+        by_default: Counted(PASSED, 100_000),
+        raised: None,
     },
     Attack {
         name: "pings, as fast as can be",
-        is_let_in: true,
         run: pings,
-        counted_as: "simrelay_bytes_total{direction=\"up\"}",
-        least: 200_000,
+        by_default: Counted("simrelay_bytes_total{direction=\"up\"}", 200_000),
+        raised: None,
     },
     Attack {
         name: "devices that never read",
-        is_let_in: true,
         run: deaf,
-        counted_as: "simrelay_connections_closed_total{",
-        least: 10,
+        by_default: Counted(CLOSED, 10),
+        raised: None,
     },
 ];
 
@@ -409,9 +434,11 @@ fn half_open(stage: &Stage, progress: &Progress, source: &str) {
             device.try_send(BEGUN);
             held.push(device);
         }
-        // A wave that is broken off need not arrive whole.
-        if progress.goes_on() {
-            stage.wait_for_handshakes(held.len());
+        match stage.limits {
+            Limits::Default => std::thread::sleep(STANDING),
+            // A wave that is broken off need not arrive whole.
+            Limits::Raised if !progress.goes_on() => {}
+            Limits::Raised => stage.wait_for_handshakes(held.len()),
         }
         progress.did(held.len());
         held.into_iter().for_each(Device::reset);
@@ -422,8 +449,9 @@ fn half_open(stage: &Stage, progress: &Progress, source: &str) {
 fn come_and_leave(stage: &Stage, progress: &Progress) {
     while progress.goes_on() {
         let mut held = Vec::new();
-        while held.len() < stage.many / 5 && progress.goes_on() {
-            held.push(stage.enter(1, &format!("c{}", held.len())));
+        let wave = (stage.many / 5).min(AT_ONCE as usize);
+        while held.len() < wave && progress.goes_on() {
+            held.push(stage.intrude(&format!("c{}", held.len())));
         }
         progress.did(held.len());
         for (device, upstream) in held {
@@ -462,7 +490,7 @@ fn bomb(properties: usize) -> Vec<u8> {
 }
 
 fn large_heads(stage: &Stage, progress: &Progress) {
-    let (mut device, mut upstream) = stage.enter(1, "large");
+    let (mut device, mut upstream) = stage.intrude("large");
     // As many as a head may have.
     let packet = bomb(2048);
     while progress.goes_on() {
@@ -479,7 +507,7 @@ fn bombs(stage: &Stage, progress: &Progress) {
         if !progress.goes_on() {
             break;
         }
-        let (mut device, _upstream) = stage.enter(1, "bomb");
+        let (mut device, _upstream) = stage.intrude("bomb");
         device.try_send(bomb);
         device.read_to_end();
         progress.did(1);
@@ -498,7 +526,7 @@ fn pings(stage: &Stage, progress: &Progress) {
 
 /// Sends `batch` over and over, which is so much of the attack.
 fn flood(stage: &Stage, progress: &Progress, batch: &[u8], much: usize) {
-    let (mut device, mut upstream) = stage.enter(1, "flood");
+    let (mut device, mut upstream) = stage.intrude("flood");
     std::thread::scope(|scope| {
         scope.spawn(|| std::io::copy(&mut upstream.stream, &mut std::io::sink()));
         while progress.goes_on() {
@@ -512,7 +540,7 @@ fn flood(stage: &Stage, progress: &Progress, batch: &[u8], much: usize) {
 fn deaf(stage: &Stage, progress: &Progress) {
     let packet = publish_5("t", 0, 0, &[], &[b'x'; 10_000]);
     while progress.goes_on() {
-        let held: Vec<_> = (0..10).map(|n| stage.enter(1, &format!("deaf-{n}"))).collect();
+        let held: Vec<_> = (0..10).map(|n| stage.intrude(&format!("deaf-{n}"))).collect();
         for (_, upstream) in &held {
             let mut broker = &upstream.stream;
             broker.set_write_timeout(Some(Duration::from_millis(5))).unwrap();
@@ -532,7 +560,7 @@ fn well_behaved_connections_are_served_under_each_attack() {
     let size = size();
     let _awake = size.is_long.then(|| {
         hold_to(0, std::process::id());
-        Awake::keep(1)
+        [0, 1].map(Awake::keep)
     });
     let mut slow = Vec::new();
     let mut table = format!(
@@ -542,30 +570,31 @@ fn well_behaved_connections_are_served_under_each_attack() {
     let only = std::env::var("SIMRELAY_ATTACK").unwrap_or_default();
     let attacks = ATTACKS.iter().filter(|attack| attack.name.contains(&only));
     assert!(attacks.clone().count() > 0, "no attack has {only:?} in its name");
-    for attack in attacks {
-        let (row, is_slow) = under(attack, size);
+    let by_default = attacks
+        .clone()
+        .map(|attack| (Limits::Default, attack, attack.by_default));
+    let raised = attacks.filter_map(|attack| Some((Limits::Raised, attack, attack.raised?)));
+    for (limits, attack, counted) in by_default.chain(raised) {
+        let (row, is_slow) = under(attack, counted, limits, size);
         eprint!("{row}");
         table += &row;
         if is_slow {
-            slow.push(attack.name);
+            slow.push((attack.name, limits));
         }
     }
     assert!(slow.is_empty(), "{slow:?} held others up\n{table}");
 }
 
 /// What the fleet feels of `attack`, and whether that is too much.
-fn under(attack: &Attack, size: Size) -> (String, bool) {
-    let stage = Stage::of(attack, size);
+fn under(attack: &Attack, Counted(metrics, least): Counted, limits: Limits, size: Size) -> (String, bool) {
+    let stage = Stage::with(limits, size);
     let mut fleet = Fleet::connect(&stage, size);
     let (mut quiet, mut attacked) = (Measured::default(), Measured::default());
-    // An attacker keeps the core of the devices awake by itself. One more thread would take its time from it.
-    let awake = size.is_long.then(|| Awake::keep(0));
     // The first ones warm everything up.
     fleet.measure(&mut Measured::default(), size, || true);
     fleet.measure(&mut quiet, size, || true);
-    drop(awake);
-    let (counted, progress) = (stage.metric(attack.counted_as), Progress::default());
-    let least = attack.least * size.times;
+    let (counted, progress) = (stage.metric(metrics), Progress::default());
+    let least = least * size.times;
     let began = Instant::now();
     std::thread::scope(|scope| {
         let attacking = scope.spawn(|| {
@@ -585,13 +614,11 @@ fn under(attack: &Attack, size: Size) -> (String, bool) {
     // Not all that an attacker sends need get as far: the kernel drops what its queue has no room for.
     let mut done = 0;
     wait_until(&format!("{}, counted by the relay", attack.name), || {
-        done = stage.metric(attack.counted_as) - counted;
+        done = stage.metric(metrics) - counted;
         (done >= least).then_some(())
     });
     stage.wait_for_handshakes(0);
-    let awake = size.is_long.then(|| Awake::keep(0));
     fleet.measure(&mut quiet, size, || true);
-    drop(awake);
     let mut figures = |part: usize| {
         let micros =
             |of: &mut Measured| [&mut of.through, &mut of.past].map(|way| way.of_hundred(part).as_micros());
@@ -599,8 +626,9 @@ fn under(attack: &Attack, size: Size) -> (String, bool) {
         format!("{quiet:>6} ({quiet_past:>5}) -> {attacked:>6} ({attacked_past:>5})")
     };
     let row = format!(
-        "{:<48} p50 {}  p99 {}  worst {}  {:>9.0} a second\n",
+        "{:<48} {:<7} p50 {}  p99 {}  worst {}  {:>9.0} a second\n",
         attack.name,
+        format!("{limits:?}"),
         figures(50),
         figures(99),
         figures(100),
