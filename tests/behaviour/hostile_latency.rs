@@ -22,6 +22,8 @@ const BETWEEN: Duration = Duration::from_micros(200);
 const PACE: Duration = Duration::from_millis(10);
 /// How many it may open ahead of that pace, and less than it may have.
 const AT_ONCE: u64 = 900;
+/// Bytes of a large packet that come at once.
+const SEGMENT: usize = 4 * 1460;
 /// How long connections stand of which nobody knows how many were let in.
 const STANDING: Duration = Duration::from_millis(100);
 
@@ -508,7 +510,8 @@ fn bombs(stage: &Stage, progress: &Progress) {
             break;
         }
         let (mut device, _upstream) = stage.intrude("bomb");
-        device.try_send(bomb);
+        // As a network brings it: one call for all of it would keep the devices' core for as long as it lasts.
+        bomb.chunks(SEGMENT).for_each(|part| device.try_send(part));
         device.read_to_end();
         progress.did(1);
     }
