@@ -119,7 +119,7 @@ impl Relay {
             shutdown: down,
         });
         let pulse = Pulse::new(count);
-        let timers = Timekeeper::start("relay-timers")?;
+        let timers = Timekeeper::start("timers")?;
         let mut workers = Vec::new();
         let (accepting, accepts) = mpsc::channel();
         for (number, listeners) in shares.into_iter().enumerate() {

@@ -36,6 +36,7 @@ pub(super) fn run(
     began: std::sync::mpsc::Sender<()>,
 ) -> io::Result<()> {
     gather_entropy();
+    // For whatever of `crate::timers` runs here; tokio's own timers would panic.
     timers.serve_this_thread();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
