@@ -27,8 +27,8 @@ impl Timekeeper {
     /// Starts that thread.
     ///
     /// # Errors
-    /// The system has no more threads or descriptors.
-    pub(crate) fn start(name: &str) -> io::Result<Self> {
+    /// The system has no more threads.
+    pub(crate) fn start() -> io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_time().build()?;
         let (stays, mut all_gone) = mpsc::channel(1);
         let keeper = Self {
@@ -36,7 +36,9 @@ impl Timekeeper {
             _stays: stays,
         };
         let keep = move || runtime.block_on(all_gone.recv());
-        std::thread::Builder::new().name(name.to_owned()).spawn(keep)?;
+        std::thread::Builder::new()
+            .name("timers".to_owned())
+            .spawn(keep)?;
         Ok(keeper)
     }
 
@@ -84,7 +86,7 @@ mod tests {
 
     /// What `work` gives on a thread whose timers another keeps.
     fn kept_elsewhere<T: Send + 'static>(work: impl AsyncFnOnce() -> T + Send + 'static) -> T {
-        let keeper = Timekeeper::start("timers").unwrap();
+        let keeper = Timekeeper::start().unwrap();
         let thread = std::thread::spawn(|| {
             keeper.serve_this_thread();
             without_timers().block_on(work())
@@ -107,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_in_time_is_given_and_its_timer_forgotten() {
+    fn what_is_in_time_is_given() {
         assert_eq!(
             kept_elsewhere(async || timeout(Duration::from_secs(60), async { 7 }).await),
             Ok(7)

@@ -188,7 +188,8 @@ where
     /// One read from the device, passed on; whether the turn may go on.
     #[inline]
     fn read_up(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Ending>> {
-        if self.device_wakes && !self.device.may_have_news() {
+        self.device_wakes = self.device_wakes && !self.device.may_have_news();
+        if self.device_wakes {
             return Poll::Pending;
         }
         if self.uplink.was_largest() && ready!(self.poll_pass_up(cx))? {
@@ -358,7 +359,8 @@ where
     /// One read from the broker, passed on; whether the turn may go on.
     #[inline]
     fn read_down(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Ending>> {
-        if self.broker_wakes && !self.broker.may_have_news() {
+        self.broker_wakes = self.broker_wakes && !self.broker.may_have_news();
+        if self.broker_wakes {
             return Poll::Pending;
         }
         if self.downlink.was_largest() && ready!(self.poll_pass_down(cx))? {

@@ -119,7 +119,7 @@ impl Relay {
             shutdown: down,
         });
         let pulse = Pulse::new(count);
-        let timers = Timekeeper::start("timers")?;
+        let timers = Timekeeper::start()?;
         let mut workers = Vec::new();
         let (accepting, accepts) = mpsc::channel();
         for (number, listeners) in shares.into_iter().enumerate() {

@@ -20,7 +20,7 @@ const BEGUN: &[u8] = b"\x10\x80\x01\0\x04MQ";
 const BETWEEN: Duration = Duration::from_micros(200);
 /// From one new connection of a SIM to the next, at the pace that it has by default.
 const PACE: Duration = Duration::from_millis(10);
-/// How many it may open ahead of that pace, and less than it may have.
+/// Connections that it opens ahead of that pace, and holds at once: a few less than it may have by default.
 const AT_ONCE: u64 = 900;
 /// Bytes of a large packet that come at once.
 const SEGMENT: usize = 4 * 1460;
@@ -118,7 +118,7 @@ impl Stage {
     /// A connection of the attacker, who is not held back: where there are limits he keeps the pace of one SIM.
     fn intrude(&self, id: &str) -> (Device, Device) {
         let opened = self.opened.fetch_add(1, Relaxed);
-        if self.limits == Limits::Default && opened > AT_ONCE {
+        if self.limits == Limits::Default && opened >= AT_ONCE {
             std::thread::sleep(PACE);
         }
         self.enter(1, id)
@@ -449,9 +449,12 @@ fn half_open(stage: &Stage, progress: &Progress, source: &str) {
 }
 
 fn come_and_leave(stage: &Stage, progress: &Progress) {
+    let wave = match stage.limits {
+        Limits::Default => (stage.many / 5).min(AT_ONCE as usize),
+        Limits::Raised => stage.many / 5,
+    };
     while progress.goes_on() {
         let mut held = Vec::new();
-        let wave = (stage.many / 5).min(AT_ONCE as usize);
         while held.len() < wave && progress.goes_on() {
             held.push(stage.intrude(&format!("c{}", held.len())));
         }
