@@ -27,6 +27,12 @@ pub(super) fn wake_behind_the_sockets(waker: &Waker) {
     let _ = pin!(yield_now()).poll(&mut Context::from_waker(waker));
 }
 
+/// Has the runtime of a worker call this before it waits for its sockets: whoever comes then has held up nobody.
+pub(super) fn sockets_are_waited_for() {
+    // The thread may be ending.
+    let _ = TURNSTILE.try_with(|turnstile| turnstile.spent.set(Duration::ZERO));
+}
+
 /// What a worker's connections go through when they open and when they end, one step after the other, first come first served.
 ///
 /// Whenever somebody is in the queue, somebody is called or takes a step, and calls the next when done.
@@ -286,6 +292,26 @@ mod tests {
     #[test]
     fn a_single_one_does_not_wait() {
         assert!(poll(&mut Turn::default()).is_ready());
+    }
+
+    #[test]
+    fn once_the_worker_has_waited_for_its_sockets_nobody_else_has_to() {
+        let worker = tokio::runtime::Builder::new_current_thread()
+            .on_thread_park(sockets_are_waited_for)
+            .build()
+            .unwrap();
+        let (call, called) = tokio::sync::oneshot::channel();
+        worker.block_on(async {
+            exhaust();
+            assert!(poll(&mut Turn::default()).is_pending());
+            exhaust();
+            std::thread::spawn(move || {
+                std::thread::sleep(Duration::from_millis(5));
+                call.send(())
+            });
+            called.await.unwrap();
+            assert!(poll(&mut Turn::default()).is_ready());
+        });
     }
 
     #[tokio::test]

@@ -5,7 +5,7 @@ use super::context::Context;
 use super::gate::Place;
 use super::life::Life;
 use super::wheel::TICK;
-use super::{Pulse, Refusal, handshake, journal};
+use super::{Pulse, Refusal, handshake, journal, turnstile};
 use crate::complaint::Complaint;
 use crate::timers::{Timekeeper, interval, sleep, timeout};
 use crate::upstream::gather_entropy;
@@ -40,6 +40,7 @@ pub(super) fn run(
     timers.serve_this_thread();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
+        .on_thread_park(turnstile::sockets_are_waited_for)
         .build()?;
     runtime.block_on(async {
         // Every connection holds a sender; when the last one is gone there is none left.
