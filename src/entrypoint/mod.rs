@@ -44,12 +44,20 @@ pub enum PlatformVersion {
     V201912,
 }
 
-impl fmt::Display for PlatformVersion {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl PlatformVersion {
+    /// SORACOM's name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
             Self::V201509 => "201509",
             Self::V201912 => "201912",
-        })
+        }
+    }
+}
+
+impl fmt::Display for PlatformVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 

@@ -66,7 +66,7 @@ macro_rules! line {
             group = $who.group().map(GroupId::as_str),
             address = written($who.peer).as_str(),
             client_id = $who.client_id,
-            mqtt = $who.version.map(tracing::field::display),
+            mqtt = $who.version.map(Version::as_str),
             keep_alive = $who.keep_alive,
             destination = $who.destination.map(Destination::as_str),
             $($own)*
@@ -99,7 +99,7 @@ fn written(address: SocketAddr) -> String {
 pub(super) fn opened(books: &Books, connection: &Connection) {
     let who = Who::from(connection);
     line!(info, "opened", who, {
-        platform_version = %connection.admission.entry_point.version,
+        platform_version = connection.admission.entry_point.version.as_str(),
     } "connection opened");
     books.tally.opened(who.group());
 }
