@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, Sqlite, Transaction};
 use std::collections::HashMap;
-use std::fmt::Write;
+use std::sync::LazyLock;
 use tokio::sync::Mutex;
 
 /// Rows that an export reads at once, so that its memory is the text and not the rows.
@@ -30,18 +30,24 @@ const KEYS: &str = "
     ON k.imsi = j.value ->> 0 AND k.group_id = j.value ->> 1
     AND k.entry_point = j.value ->> 2 AND k.scheme = j.value ->> 3";
 
-/// Adds deltas to all three buckets that a moment lies in, in one statement.
-const ADD: &str = "
+/// Adds up to [`ROWS`] deltas to all three buckets that a moment lies in. What is not bound is NULL, so it is one
+/// statement for any number of them, and prepared once. Their numbers are bound, as reading JSON takes longer than adding.
+static ADD: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "
     INSERT INTO usage (period, bucket, key_id, device_up, broker_up, broker_down, device_down)
-    SELECT b.value ->> 0, b.value ->> 1,
-           d.value ->> 0, d.value ->> 1, d.value ->> 2, d.value ->> 3, d.value ->> 4
-    FROM json_each(?1) AS b, json_each(?2) AS d
-    WHERE true
+    SELECT b.column1, b.column2, d.column1, d.column2, d.column3, d.column4, d.column5
+    FROM (VALUES {}) AS b CROSS JOIN (VALUES {}) AS d
+    WHERE d.column1 IS NOT NULL
     ON CONFLICT (period, bucket, key_id) DO UPDATE SET
         device_up = device_up + excluded.device_up,
         broker_up = broker_up + excluded.broker_up,
         broker_down = broker_down + excluded.broker_down,
-        device_down = device_down + excluded.device_down";
+        device_down = device_down + excluded.device_down",
+        ["(?, ?)"; Period::ALL.len()].join(","),
+        ["(?, ?, ?, ?, ?)"; ROWS].join(","),
+    )
+});
 
 /// Looks the buckets up one by one: a scan over the range would read all SIMs.
 const STATS: &str = "
@@ -128,18 +134,15 @@ impl Ledger {
             enter(&mut transaction, keys, &mut fresh).await?;
         }
         for (bucket, sums) in pending.buckets() {
-            let buckets = Period::ALL.map(|period| [period.code(), period.start(bucket)]);
-            let buckets = format!("{buckets:?}");
-            let mut sums = sums.iter().peekable();
-            while sums.peek().is_some() {
-                let mut deltas = String::from("[");
-                for (key, counts) in sums.by_ref().take(ROWS) {
-                    let id = ids.get(key).or_else(|| fresh.get(key));
-                    push_delta(&mut deltas, *id.ok_or(sqlx::Error::RowNotFound)?, counts);
-                }
-                deltas.push(']');
-                let add = sqlx::query(ADD).bind(&buckets).bind(deltas);
-                add.execute(&mut *transaction).await?;
+            let mut deltas = Vec::with_capacity(sums.len());
+            for (key, counts) in sums {
+                let id = ids.get(key).or_else(|| fresh.get(key));
+                deltas.push((*id.ok_or(sqlx::Error::RowNotFound)?, counts));
+            }
+            // As they stand in the table: neighbours share a page, and each page is looked for, and written, once.
+            deltas.sort_unstable_by_key(|(id, _)| *id);
+            for deltas in deltas.chunks(ROWS) {
+                add(&mut transaction, bucket, deltas).await?;
             }
         }
         transaction.commit().await?;
@@ -273,16 +276,25 @@ async fn enter(
     Ok(())
 }
 
-fn push_delta(deltas: &mut String, id: i64, counts: &Counts) {
-    let comma = if deltas.len() > 1 { "," } else { "" };
-    let [a, b, c, d] = [
-        counts.device_up,
-        counts.broker_up,
-        counts.broker_down,
-        counts.device_down,
-    ];
-    // Writing to a String does not fail.
-    let _ = write!(deltas, "{comma}[{id},{a},{b},{c},{d}]");
+/// Adds what was counted for these keys, [`ROWS`] at most, in one bucket of five minutes.
+async fn add(
+    transaction: &mut Transaction<'_, Sqlite>,
+    bucket: i64,
+    deltas: &[(i64, &Counts)],
+) -> Result<(), sqlx::Error> {
+    let mut add = sqlx::query(ADD.as_str());
+    for period in Period::ALL {
+        add = add.bind(period.code()).bind(period.start(bucket));
+    }
+    for (id, counts) in deltas {
+        add = add
+            .bind(id)
+            .bind(counts.device_up.cast_signed())
+            .bind(counts.broker_up.cast_signed())
+            .bind(counts.broker_down.cast_signed())
+            .bind(counts.device_down.cast_signed());
+    }
+    add.execute(&mut **transaction).await.map(drop)
 }
 
 fn stats_row(row: &SqliteRow) -> Result<StatsRow, sqlx::Error> {

@@ -55,6 +55,34 @@ async fn a_delta_is_in_the_five_minutes_the_day_and_the_month() {
 }
 
 #[tokio::test]
+async fn however_many_keys_are_written_together_each_gets_its_own_counts() {
+    for keys in [1, ROWS - 1, ROWS, ROWS + 1, 3 * ROWS] {
+        let (_folder, ledger) = ledger().await;
+        let mut pending = Pending::default();
+        for number in 1..=keys as u32 {
+            let counts = Counts {
+                device_up: number.into(),
+                broker_up: 2 * u64::from(number),
+                broker_down: 3 * u64::from(number),
+                device_down: 4 * u64::from(number),
+                bytes_up: 5,
+                bytes_down: 6,
+            };
+            pending.add(NOW, key(number, false), counts);
+        }
+        ledger.write(&pending).await.unwrap();
+        ledger.write(&pending).await.unwrap();
+        let right = sqlx::query(
+            "WITH key AS (SELECT id, CAST(substr(imsi, 6) AS INTEGER) AS n FROM usage_key)
+             SELECT count(*) FROM usage JOIN key ON id = key_id
+             WHERE (device_up, broker_up, broker_down, device_down) = (2 * n, 4 * n, 6 * n, 8 * n)",
+        );
+        let right: i64 = right.fetch_one(ledger.database.readers()).await.unwrap().get(0);
+        assert_eq!(right, 3 * keys as i64, "{keys} keys");
+    }
+}
+
+#[tokio::test]
 async fn a_failed_write_adds_nothing_and_can_be_tried_again() {
     let (_folder, ledger) = ledger().await;
     let mut pending = Pending::default();
