@@ -296,8 +296,12 @@ mod tests {
 
     #[test]
     fn once_the_worker_has_waited_for_its_sockets_nobody_else_has_to() {
+        let (waits, waiting) = std::sync::mpsc::channel();
         let worker = tokio::runtime::Builder::new_current_thread()
-            .on_thread_park(sockets_are_waited_for)
+            .on_thread_park(move || {
+                sockets_are_waited_for();
+                let _ = waits.send(());
+            })
             .build()
             .unwrap();
         let (call, called) = tokio::sync::oneshot::channel();
@@ -305,9 +309,10 @@ mod tests {
             exhaust();
             assert!(poll(&mut Turn::default()).is_pending());
             exhaust();
+            // Not before the worker waits, however late that is.
             std::thread::spawn(move || {
-                std::thread::sleep(Duration::from_millis(5));
-                call.send(())
+                waiting.recv().unwrap();
+                call.send(()).unwrap();
             });
             called.await.unwrap();
             assert!(poll(&mut Turn::default()).is_ready());
