@@ -68,6 +68,9 @@ fn publish(plan: &TopicPlan, topic: &str) -> String {
 }
 
 fn subscribe(plan: &TopicPlan, filter: &str) -> String {
+    if filter.is_empty() {
+        return "illegal: a topic filter has at least one character (MQTT 3.1.1 §4.7.3)".to_owned();
+    }
     if !is_filter(filter) {
         return "illegal: + fills a whole level, # a whole last level (MQTT 3.1.1 §4.7.1)".to_owned();
     }

@@ -161,7 +161,7 @@ impl<'a> Properties<'a> {
             (0x01 | 0x17 | 0x19 | 0x24 | 0x25 | 0x28 | 0x29 | 0x2a, Value::Number(2..))
             | (0x0b | 0x21 | 0x23 | 0x27, Value::Number(0)) => Err(Violation::PropertyValue(id)),
             (RESPONSE_TOPIC, Value::Text(topic)) if topic.contains(['+', '#']) => {
-                Err(Violation::WildcardInTopic(topic.to_owned()))
+                Err(Violation::wildcard_in(topic))
             }
             _ => Ok(value),
         }

@@ -109,7 +109,7 @@ pub(super) fn topic_name(bytes: &[u8], version: Version) -> Result<&str, Violati
     // One pass over the bytes for U+0000 and both wildcards, as this is done for every message.
     if memchr::memchr3(0, b'+', b'#', bytes).is_some() {
         text(bytes, FIELD)?;
-        return Err(Violation::WildcardInTopic(topic.to_owned()));
+        return Err(Violation::wildcard_in(topic));
     }
     Ok(topic)
 }

@@ -54,7 +54,7 @@ pub enum Violation {
     /// A topic name without a character, where no topic alias can stand for it (§4.7.3).
     #[error("the topic name is empty")]
     EmptyTopic,
-    /// `+` or `#` in a topic name ([MQTT-3.3.2-2]).
+    /// `+` or `#` in a topic name ([MQTT-3.3.2-2]), of which a long one is shortened.
     #[error("topic name {0:?} holds a wildcard")]
     WildcardInTopic(String),
     /// An empty topic filter ([MQTT-4.7.3-1]).
@@ -108,7 +108,17 @@ pub enum Violation {
     },
 }
 
+/// Bytes of a device's text that an error quotes at most: what it can send is far longer than a log line.
+const QUOTED: usize = 256;
+
 impl Violation {
+    pub(super) fn wildcard_in(topic: &str) -> Self {
+        Self::WildcardInTopic(match topic.floor_char_boundary(QUOTED) {
+            end if end < topic.len() => format!("{}…", &topic[..end]),
+            _ => topic.to_owned(),
+        })
+    }
+
     /// The reason code that MQTT 5 gives it (§2.4, §4.13).
     #[must_use]
     pub fn reason(&self) -> Reason {

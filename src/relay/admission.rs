@@ -9,6 +9,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// The longest keep alive (Beam), in seconds.
+pub(super) const LONGEST_KEEP_ALIVE: u16 = 1200;
 /// How long both sides may be silent where the device's keep alive is 0 (Beam: 30 minutes).
 const IDLE_WITHOUT_KEEP_ALIVE: Duration = Duration::from_secs(30 * 60);
 
@@ -60,7 +62,7 @@ impl Admission {
         if entry_point.version == PlatformVersion::V201509 && version == Version::V5 {
             return Err(Refusal::TooNew(group_id.clone()));
         }
-        if !matches!(keep_alive, 0 | 5..=1200) {
+        if !matches!(keep_alive, 0 | 5..=LONGEST_KEEP_ALIVE) {
             return Err(Refusal::KeepAlive(keep_alive));
         }
         if let Some(platform) = entry_point.platform()
@@ -83,7 +85,7 @@ impl Admission {
         let Some(now) = snapshot.session(address) else {
             return Some(Administrative::SessionGone);
         };
-        if now.sim.imsi != was.imsi {
+        if (&now.sim.imsi, &now.sim.sim_id) != (&was.imsi, &was.sim_id) {
             return Some(Administrative::SessionGone);
         }
         if !now.sim.status.may_connect() {

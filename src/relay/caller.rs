@@ -1,6 +1,7 @@
 //! Who is connecting, for the log and for the answer.
 
 use crate::entrypoint::Destination;
+use crate::logbook::shortened;
 use crate::mqtt::{Connect, Version};
 use crate::sim::Sim;
 use crate::store::Snapshot;
@@ -38,7 +39,7 @@ impl Caller {
     /// Adds what its CONNECT says.
     pub(super) fn learn(&mut self, connect: &Connect<'_>) {
         self.version = Some(connect.version);
-        self.client_id = Some(connect.client_id.into());
+        self.client_id = Some(shortened(connect.client_id).into());
         self.keep_alive = Some(connect.keep_alive);
         self.maximum_packet_size = connect.maximum_packet_size;
     }

@@ -168,9 +168,7 @@ impl Ending {
                 "the device publishes and does not read: check its MQTT library, and how many messages it has in flight"
             }
             Self::Quiet { .. } => "give the device a keep alive if it is to stay connected",
-            Self::DeviceViolation(_) => {
-                "the device's MQTT library breaks the specification: update or replace it"
-            }
+            Self::DeviceViolation(violation) => violation_advice(violation),
             Self::BrokerDisconnected(0x8e) => "another connection with the same client id took over",
             Self::BrokerClosed => {
                 "check the broker's log: another connection with the same client id, its access rules, its limits"
@@ -212,5 +210,16 @@ impl Ending {
             self,
             Self::DeviceDisconnected | Self::DeviceClosed | Self::Administrative(_)
         )
+    }
+}
+
+/// A limit of the relay's own is no fault of the device's library.
+pub(super) fn violation_advice(violation: &Violation) -> &'static str {
+    match violation {
+        Violation::RewrittenTopic(_) => "shorten the device's topic, or what the entry point puts into it",
+        Violation::TooLarge { .. } | Violation::TooMany { .. } => {
+            "have the device send less in one packet: fewer topic filters, or fewer and shorter properties"
+        }
+        _ => "the device's MQTT library breaks the specification: update or replace it",
     }
 }

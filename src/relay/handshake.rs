@@ -1,6 +1,6 @@
 //! From accept to the broker's CONNACK.
 
-use super::admission::Admission;
+use super::admission::{Admission, LONGEST_KEEP_ALIVE};
 use super::caller::Caller;
 use super::carry::Carry;
 use super::context::Context;
@@ -13,6 +13,7 @@ use super::streams::AsSent;
 use super::tokens::Token;
 use super::{Ending, Refusal, journal};
 use crate::entrypoint::{PlatformVersion, Scheme, TopicPlan};
+use crate::logbook::shortened;
 use crate::mqtt::{
     AtMostOnce, Connack, Connect, ConnectError, FixedHeader, PacketType, Version, Violation, connack,
 };
@@ -301,11 +302,15 @@ async fn await_connack(
             if version == PlatformVersion::V201509 && connect.version == Version::V31 {
                 connack::clear_session_present(&mut packet);
             }
+            if connect.version == Version::V5 {
+                connack::lower_server_keep_alive(&mut packet, LONGEST_KEEP_ALIVE);
+            }
+            let told = connack.server_keep_alive.map(|told| told.min(LONGEST_KEEP_ALIVE));
             Ok(Accepted {
                 admission,
-                client_id: connect.client_id.into(),
+                client_id: shortened(connect.client_id).into(),
                 version: connect.version,
-                keep_alive: connack.server_keep_alive.unwrap_or(connect.keep_alive),
+                keep_alive: told.unwrap_or(connect.keep_alive),
                 maximum_packet_size: connect.maximum_packet_size,
                 broker,
                 token,

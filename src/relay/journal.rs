@@ -219,7 +219,7 @@ pub(super) fn refused_more(books: &Books) {
 fn entry(source: Source, level: Level, what: &Value, who: &Who<'_>) -> Entry {
     let about = json!({
         "address": who.peer.to_string(),
-        "clientId": who.client_id.map(shortened),
+        "clientId": who.client_id,
         "simId": who.sim.map(|sim| sim.sim_id.as_str()),
         "groupId": who.group().map(GroupId::as_str),
         "mqtt": who.version.map(|version| version.to_string()),

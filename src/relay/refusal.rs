@@ -1,7 +1,9 @@
 //! Why a device was not let in, in words that help the person who has to mend it.
 
+use super::ending::violation_advice;
 use super::limits::OverLimit;
 use crate::entrypoint::{Destination, Platform, PlatformError};
+use crate::logbook::shortened;
 use crate::mqtt::{Connack, ConnectError, Reason, Version, Violation};
 use crate::sim::{GroupId, Imei, ImeiLock, Imsi, SimStatus};
 use crate::store::CredentialError;
@@ -149,7 +151,7 @@ fn said(connack: &Connack) -> String {
     connack
         .reason_string
         .as_deref()
-        .map(|text| format!(", it says: {text}"))
+        .map(|text| format!(", it says: {}", shortened(text)))
         .unwrap_or_default()
 }
 
@@ -262,7 +264,7 @@ impl Refusal {
             Self::NotConnect(_) => "check that the device speaks MQTT and sends CONNECT first",
             Self::ConnectTooLarge { .. } => "shorten will, user name, password or properties",
             Self::Connect(ConnectError::Protocol { .. }) => "set the device to MQTT 3.1, 3.1.1 or 5",
-            Self::Connect(_) => "the device's MQTT library breaks the specification: update or replace it",
+            Self::Connect(ConnectError::Malformed { violation, .. }) => violation_advice(violation),
             Self::UnknownAddress(_) => "add the address to the addresses of its SIM",
             Self::SwitchedOff(_, SimStatus::Terminated) => {
                 "a terminated SIM stays so: delete it and create it again if the device may connect"

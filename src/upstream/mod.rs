@@ -133,8 +133,11 @@ impl UpstreamError {
             Self::Tls { reason, .. } if reason.contains("UnknownIssuer") => {
                 "the broker's certificate comes from a CA that is not trusted: put that CA into ca.pem of the entry point's credential"
             }
+            // Who hears TLS where MQTT is spoken answers otherwise, or hangs up.
             Self::Tls { reason, .. }
-                if reason.contains("InvalidContentType") || reason.contains("handshake eof") =>
+                if ["InvalidContentType", "handshake eof", "Connection reset"]
+                    .iter()
+                    .any(|sign| reason.contains(sign)) =>
             {
                 "the broker does not speak TLS on that port: use mqtt:// or its MQTTS port (8883)"
             }

@@ -35,18 +35,13 @@ impl Resolver {
     /// The addresses of `host`, in the order in which they are to be tried.
     pub(super) async fn resolve(&self, host: &str, port: u16) -> Result<Addresses, UpstreamError> {
         let key = (host.to_owned(), port);
-        let looked_up = self
-            .fresh
-            .try_get_with_by_ref(&key, self.look_up(host, port))
-            .await;
-        match looked_up {
-            Ok(addresses) => {
-                // Written when it is another: an insertion a connection would be dear.
-                if self.last_known.get(&key).await.as_ref() != Some(&addresses) {
-                    self.last_known.insert(key, Arc::clone(&addresses)).await;
-                }
-                Ok(addresses)
-            }
+        let look_up = async {
+            let addresses = self.look_up(host, port).await?;
+            self.last_known.insert(key.clone(), Arc::clone(&addresses)).await;
+            Ok::<_, String>(addresses)
+        };
+        match self.fresh.try_get_with_by_ref(&key, look_up).await {
+            Ok(addresses) => Ok(addresses),
             Err(reason) => match self.last_known.get(&key).await {
                 Some(addresses) => {
                     tracing::warn!(host, %reason, "name does not resolve, its last known addresses are used");
@@ -95,6 +90,20 @@ mod tests {
                 .to_string()
                 .starts_with("cannot resolve no-such-host.invalid: "),
             "{error}"
+        );
+    }
+
+    #[tokio::test]
+    async fn each_look_up_renews_what_stands_in_while_the_resolver_fails() {
+        let resolver = Resolver::new(Duration::from_secs(5));
+        let key = ("localhost".to_owned(), 1883);
+        resolver.resolve("localhost", 1883).await.unwrap();
+        resolver.forget("localhost", 1883).await;
+        let newest = resolver.resolve("localhost", 1883).await.unwrap();
+        let kept = resolver.last_known.get(&key).await.unwrap();
+        assert!(
+            Arc::ptr_eq(&kept, &newest),
+            "its time counts from the first look-up"
         );
     }
 

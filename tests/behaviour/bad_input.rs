@@ -1,6 +1,7 @@
 //! Bad input ends the connection that it comes on, with the right code and a line in the log, and no other.
 
 use crate::site::*;
+use serde_json::Value;
 use std::time::{Duration, Instant};
 
 fn stage() -> (FakeBroker, Simrelay, Bystander) {
@@ -279,4 +280,58 @@ fn a_port_scan_leaves_a_line_and_nothing_else() {
     bystander.is_well();
     broker.expect_no_dial();
     bystander.leave(&relay);
+}
+
+#[test]
+fn what_a_device_says_at_length_is_cut_short_in_the_log_and_whole_for_the_broker() {
+    const LONG: usize = 65_000;
+    let (broker, relay, _bystander) = stage();
+    let mut device = relay.device(2);
+    let connect = Connect::new(Version::V311, &"i".repeat(LONG)).bytes();
+    device.send(&connect);
+    let (_upstream, seen) = broker.admit(&[0x20, 2, 0, 0]);
+    assert_eq!(seen.bytes, connect);
+    device.expect(&[0x20, 2, 0, 0]);
+    device.send(&publish(&format!("{}/#", "t".repeat(LONG)), 0, 0, b"x"));
+    device.expect_end();
+    let is_of_it = |line: &Value| line["client_id"].as_str().is_some_and(|id| id.starts_with("iii"));
+    let closed = relay.wait_for("its end", |line| line["event"] == "closed" && is_of_it(line));
+    assert!(
+        closed["reason"].as_str().unwrap().contains("holds a wildcard"),
+        "{closed}"
+    );
+    let lines = relay.lines(is_of_it);
+    assert_eq!(lines.len(), 2);
+    for line in lines {
+        assert!(line.to_string().len() < 2_000, "{line}");
+    }
+}
+
+#[test]
+fn a_limit_of_the_relay_is_not_blamed_on_the_devices_library() {
+    let broker = FakeBroker::listen();
+    let mut entry_point = entry_point(&broker.url());
+    entry_point["replaceTopic"] = true.into();
+    let relay = Simrelay::start(&Configuration::of(&entry_point));
+    let too_long = publish(&format!("{}{{{{imsi}}}}", "t".repeat(65_527)), 0, 0, b"x");
+    let filters = vec![("t".repeat(3_000), 0); 100];
+    let filters: Vec<(&str, u8)> = filters
+        .iter()
+        .map(|(filter, qos)| (filter.as_str(), *qos))
+        .collect();
+    let too_much = subscribe(Version::V311, 1, &filters);
+    for (packet, advice) in [
+        (too_long, "shorten the device's topic"),
+        (too_much, "have the device send less"),
+    ] {
+        let client_id = advice.split(' ').next().unwrap();
+        let mut device = relay.device(1);
+        device.send(&Connect::new(Version::V311, client_id).bytes());
+        let (_upstream, _) = broker.admit(&[0x20, 2, 0, 0]);
+        device.expect(&[0x20, 2, 0, 0]);
+        device.try_send(&packet);
+        device.read_to_end();
+        let line = relay.closed(client_id);
+        assert!(line["advice"].as_str().unwrap().starts_with(advice), "{line}");
+    }
 }

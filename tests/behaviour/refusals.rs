@@ -311,6 +311,11 @@ fn a_port_without_tls_is_told_from_a_bad_certificate() {
             line["reason"].as_str().unwrap().starts_with("TLS with 127."),
             "{line}"
         );
+        let advice = line["advice"].as_str().unwrap();
+        assert!(
+            advice.starts_with("the broker does not speak TLS on that port"),
+            "{line}"
+        );
     }
 }
 
