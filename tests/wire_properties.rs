@@ -304,6 +304,38 @@ fn packets() -> impl Strategy<Value = (Version, Vec<Packet>)> {
     version().prop_flat_map(|version| (Just(version), vec(packet(version), 1..8)))
 }
 
+/// PUBLISH packets that mostly begin with the same bytes, as those of one device do: few topics, few lengths.
+fn alike() -> impl Strategy<Value = (Version, Vec<Packet>)> {
+    let response = prop::sample::select(vec!["{{imsi}}", "r", "{{imsi}}/r"]);
+    let response = response.prop_map(|topic| Field::Response(topic.to_owned()));
+    let properties = prop_oneof![
+        2 => Just(vec![]),
+        1 => vec(user_property(), 1),
+        1 => vec(response, 1),
+    ];
+    let topic = prop::sample::select(vec!["a", "{{imsi}}", "t/{{imsi}}"]);
+    let length = prop::sample::select(vec![60_usize, 110, 125, 140]);
+    let one = (topic, 0..2_u8, 1..3_u16, properties, length);
+    (version(), vec(one, 2..10)).prop_map(|(version, all)| {
+        let packet = |(topic, qos, identifier, properties, length): (&str, u8, u16, _, usize)| {
+            let mut packet = Packet {
+                first: 0x30 | qos << 1,
+                fields: vec![Field::Name(topic.to_owned())],
+            };
+            if qos > 0 {
+                packet.fields.push(Field::Raw(identifier.to_be_bytes().to_vec()));
+            }
+            if version == V5 {
+                packet.fields.push(Field::Block(properties));
+            }
+            let payload = length - packet.encoded(false).len();
+            packet.fields.push(Field::Raw(vec![b'p'; payload]));
+            packet
+        };
+        (version, all.into_iter().map(packet).collect())
+    })
+}
+
 /// Sizes of parts, repeated over a stream: dribbled, small, large.
 fn parts() -> impl Strategy<Value = Vec<usize>> {
     prop_oneof![
@@ -537,6 +569,17 @@ proptest! {
             let expected: Vec<_> = read_v4(&input).into_iter().map(expected_v4).collect();
             prop_assert_eq!(expected.len(), packets.len());
             prop_assert_eq!(read_v4(&sent.bytes), expected);
+        }
+    }
+
+    #[test]
+    fn a_message_that_begins_as_the_one_before_gets_its_own_length((version, packets) in alike(), sizes in parts()) {
+        let input = stream(&packets, false);
+        for parts in [vec![&input[..]], cut(&input, &sizes)] {
+            let sent = up(version, Rules, &parts);
+            prop_assert_eq!(sent.violation, None);
+            prop_assert!(sent.bytes == stream(&packets, true), "{:02x?}", sent.bytes);
+            prop_assert_eq!(sent.requests, requests(&packets));
         }
     }
 

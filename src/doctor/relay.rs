@@ -122,7 +122,7 @@ mod tests {
                 "takes clients that the relay refuses",
             ),
             (b"\x20\x03\0\x87\0", Verdict::Note, "not authorized"),
-            (b"\x20\x02\0\x01", Verdict::Note, "does not speak MQTT 5"),
+            (b"\x20\x02\0\x01", Verdict::Note, "unacceptable protocol version"),
             (
                 b"HTTP/1.1 400 Bad Request\r\n\r\n",
                 Verdict::Note,

@@ -43,7 +43,12 @@ impl Connack {
             server_keep_alive: None,
             reason_string: None,
         };
-        for property in Properties::new(block(&mut reader, version)?, Place::Connack) {
+        // A broker that knows no MQTT 5 refuses it in its own words (3.1.1: [MQTT-3.1.2-2]).
+        let properties = match (version, code) {
+            (Version::V5, 1) if reader.is_empty() => &[],
+            _ => block(&mut reader, version)?,
+        };
+        for property in Properties::new(properties, Place::Connack) {
             match property.map(|p| (p.id, p.value))? {
                 (SERVER_KEEP_ALIVE, Value::Number(seconds)) => {
                     connack.server_keep_alive = Some(seconds as u16);
@@ -214,6 +219,13 @@ mod tests {
         let mut without = [0x20, 3, 0, 0, 0];
         lower_server_keep_alive(&mut without, 1200);
         assert_eq!(without, [0x20, 3, 0, 0, 0]);
+    }
+
+    #[test]
+    fn a_broker_without_mqtt_5_may_say_so_in_its_own_version() {
+        let connack = Connack::parse(&[0x20, 2, 0, 1], Version::V5).unwrap();
+        assert_eq!((connack.accepted(), connack.code), (false, 1));
+        assert!(Connack::parse(&[0x20, 2, 0, 0], Version::V5).is_err());
     }
 
     #[test]

@@ -39,7 +39,8 @@ struct Previous {
     topic: Range<usize>,
     /// Where its replacement stands in `out`, if it has one.
     replacement: Option<Range<usize>>,
-    begins: Beginning,
+    /// Not of one with properties: their new length is in its new fixed header.
+    begins: Option<Beginning>,
 }
 
 /// A PUBLISH up to the end of its topic. One that begins with the same bytes is of the same kind and length, too.
@@ -151,16 +152,18 @@ impl<'a> Run<'a> {
             let at = self.scratch.out.len() - self.scratch.field.len();
             at..end(&self.scratch.out, at)
         });
+        let properties = start + len - (topic_end + identifier);
+        let begins = (properties <= 1).then(|| Beginning {
+            old: start..topic_end,
+            new: replacement.clone().map(|topic| self.new_header..topic.end),
+            total: header.total(),
+            identifier,
+            properties: properties > 0,
+        });
         self.previous = Some(Previous {
             topic: topic_at..topic_end,
-            begins: Beginning {
-                old: start..topic_end,
-                new: replacement.clone().map(|topic| self.new_header..topic.end),
-                total: header.total(),
-                identifier,
-                properties: start + len > topic_end + identifier,
-            },
             replacement,
+            begins,
         });
     }
 
@@ -168,7 +171,7 @@ impl<'a> Run<'a> {
     /// as there are such without properties; gives how much is to come of the last one if that is cut.
     #[inline]
     pub(super) fn repeat_packets(&mut self) -> Option<usize> {
-        let begins = &self.previous.as_ref()?.begins;
+        let begins = self.previous.as_ref()?.begins.as_ref()?;
         let (input, out) = (self.input, &mut self.scratch.out);
         let old = &input[begins.old.clone()];
         let total = begins.total;
@@ -203,10 +206,8 @@ impl<'a> Run<'a> {
     #[inline]
     pub(super) fn repeat_head(&mut self, header: &FixedHeader, len: usize) -> bool {
         let Some(Previous {
-            topic,
-            replacement,
-            begins,
-        }) = &mut self.previous
+            topic, replacement, ..
+        }) = &self.previous
         else {
             return false;
         };
@@ -222,31 +223,30 @@ impl<'a> Run<'a> {
         if *same != input[topic.clone()] || tail.len() > identifier + 1 || tail.starts_with(&[0, 0]) {
             return false;
         }
-        *begins = Beginning {
-            old: self.at..self.at + header.len + topic.len(),
-            new: None,
-            total: header.total(),
-            identifier,
-            properties: tail.len() > identifier,
-        };
-        let Some(replacement) = replacement.clone() else {
-            self.at += len;
-            return true;
-        };
-        let remaining = header.remaining + replacement.len() - topic.len();
-        if remaining > MAX_REMAINING {
-            return false;
+        let old = self.at..self.at + len - tail.len();
+        let mut new = None;
+        if let Some(replacement) = replacement.clone() {
+            let remaining = header.remaining + replacement.len() - topic.len();
+            if remaining > MAX_REMAINING {
+                return false;
+            }
+            let start = self.push_fixed_header(header.first, remaining, replacement.len() + tail.len());
+            debug_assert!(start >= replacement.end);
+            self.scratch.out.extend_from_within(replacement);
+            new = Some(self.new_header..self.scratch.out.len());
+            self.scratch.out.extend_from_slice(tail);
+            self.run = self.at + len;
         }
-        let new = self.push_fixed_header(header.first, remaining, replacement.len() + tail.len());
-        debug_assert!(new >= replacement.end);
-        self.scratch.out.extend_from_within(replacement);
-        let new_head = self.new_header..self.scratch.out.len();
-        if let Some(previous) = &mut self.previous {
-            previous.begins.new = Some(new_head);
-        }
-        self.scratch.out.extend_from_slice(tail);
         self.at += len;
-        self.run = self.at;
+        if let Some(previous) = &mut self.previous {
+            previous.begins = Some(Beginning {
+                old,
+                new,
+                total: header.total(),
+                identifier,
+                properties: tail.len() > identifier,
+            });
+        }
         true
     }
 

@@ -36,8 +36,9 @@ impl Caller {
         }
     }
 
-    /// Adds what its CONNECT says.
-    pub(super) fn learn(&mut self, connect: &Connect<'_>) {
+    /// Adds what its CONNECT says, and whose address it is by the time of that.
+    pub(super) fn learn(&mut self, connect: &Connect<'_>, snapshot: &Snapshot) {
+        self.sim = snapshot.session(self.peer.ip()).map(|session| session.sim);
         self.version = Some(connect.version);
         self.client_id = Some(shortened(connect.client_id).into());
         self.keep_alive = Some(connect.keep_alive);

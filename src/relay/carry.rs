@@ -67,6 +67,8 @@ pub(super) struct Carry<D, B, S> {
     device_done: bool,
     /// The device cannot be written to any more.
     device_gone: bool,
+    /// The broker cannot be written to any more.
+    broker_deaf: bool,
     /// The broker was told that no more comes.
     broker_told: bool,
     /// No more comes from the broker.
@@ -94,6 +96,7 @@ where
             broker_wakes: false,
             device_done: false,
             device_gone: false,
+            broker_deaf: false,
             broker_told: false,
             broker_done: false,
         }
@@ -163,13 +166,26 @@ where
     /// Device to broker.
     fn poll_up(&mut self, cx: &mut Context<'_>) -> Result<(), Ending> {
         for _ in 0..TURN {
+            if self.broker_deaf {
+                return Ok(());
+            }
+            let sent_before = self.to_broker.sent();
             match self.to_broker.poll_clear(&mut self.broker, cx) {
-                Poll::Pending => return Ok(()),
+                Poll::Pending => {
+                    if self.to_broker.sent() > sent_before {
+                        self.connection.is_alive(Instant::now().into_std());
+                    }
+                    return Ok(());
+                }
                 Poll::Ready(Ok(requests)) => self.sent_up(requests),
-                Poll::Ready(Err(error)) => return Err(self.broker_lost(error)),
+                Poll::Ready(Err(error)) => {
+                    self.broker_is_deaf(error);
+                    return Ok(());
+                }
             }
             if self.device_done {
-                return self.poll_tell_broker(cx);
+                self.poll_tell_broker(cx);
+                return Ok(());
             }
             if !self.streams.has_room() {
                 return Ok(());
@@ -200,7 +216,7 @@ where
             let read = Pin::new(&mut self.device).poll_read(cx, &mut buf);
             self.device_wakes = is_registered(&read);
             if let Err(error) = ready!(read) {
-                return Poll::Ready(Err(Ending::DeviceLost(error)));
+                return Poll::Ready(Err(self.device_lost(error)));
             }
             let input = buf.filled();
             if input.is_empty() {
@@ -220,7 +236,7 @@ where
             log_requests(&self.connection, "uplink", "device", passed.received);
             match sent {
                 Ok(requests) => self.sent_up(requests),
-                Err(error) => return Poll::Ready(Err(self.broker_lost(error))),
+                Err(error) => self.broker_is_deaf(error),
             }
             self.after_uplink(disconnect, violation);
             Poll::Ready(Ok(goes_on))
@@ -237,14 +253,16 @@ where
             return Poll::Ready(Ok(false));
         }
         let passed = ready!(bypass::poll_pass(from, to, unseen, &mut self.to_broker, cx));
-        let Bypassed::Bytes(len, sent) = passed.map_err(Ending::DeviceLost)? else {
+        let Bypassed::Bytes(len, sent) = passed.map_err(|error| self.device_lost(error))? else {
             return Poll::Ready(Ok(false));
         };
         self.connection.is_alive(Instant::now().into_std());
         self.streams.up_skip(len);
         self.connection.counters.from_device(len, 0);
         self.uplink = self.uplink.after(len, 0);
-        sent.map_err(|error| self.broker_lost(error))?;
+        if let Err(error) = sent {
+            self.broker_is_deaf(error);
+        }
         Poll::Ready(Ok(true))
     }
 
@@ -273,6 +291,9 @@ where
             self.broker_done = true;
             self.end_with(Ending::BrokerViolation(violation));
         } else if let Some(code) = disconnect {
+            // Says more than that the connection broke.
+            self.ending
+                .take_if(|lingering| matches!(lingering.ending, Ending::BrokerLost(_)));
             self.end_with(Ending::BrokerDisconnected(code));
         }
     }
@@ -304,20 +325,19 @@ where
     }
 
     /// Passes the device's end of stream on, as half a close: the broker may still have answers.
-    fn poll_tell_broker(&mut self, cx: &mut Context<'_>) -> Result<(), Ending> {
+    fn poll_tell_broker(&mut self, cx: &mut Context<'_>) {
         let Self { broker, ending, .. } = self;
         let Some(lingering) = ending.as_mut().filter(|ending| ending.tells_broker) else {
-            return Ok(());
+            return;
         };
         if !self.broker_told {
             let step = |cx: &mut Context<'_>| Pin::new(broker).poll_shutdown(cx);
             match lingering.turn.poll_step(cx, step) {
-                Poll::Pending | Poll::Ready(Poll::Pending) => return Ok(()),
+                Poll::Pending | Poll::Ready(Poll::Pending) => {}
                 Poll::Ready(Poll::Ready(Ok(()))) => self.broker_told = true,
-                Poll::Ready(Poll::Ready(Err(error))) => return Err(self.broker_lost(error)),
+                Poll::Ready(Poll::Ready(Err(error))) => self.broker_is_deaf(error),
             }
         }
-        Ok(())
     }
 
     /// Broker to device.
@@ -436,9 +456,21 @@ where
                 self.device_gone = true;
                 self.to_device = Outbox::default();
             }
-            Err(error) => return Err(Ending::DeviceLost(error)),
+            Err(error) => return Err(self.device_lost(error)),
         }
         Ok(())
+    }
+
+    /// A broker may have said goodbye to a device that then breaks the connection.
+    fn device_lost(&mut self, error: io::Error) -> Ending {
+        self.ended(Ending::DeviceLost(error))
+    }
+
+    /// A broker that takes no more may have said why: what it sent is still read.
+    fn broker_is_deaf(&mut self, error: io::Error) {
+        self.to_broker = Outbox::default();
+        self.broker_deaf = true;
+        self.end_with(Ending::BrokerLost(error));
     }
 
     /// Brokers may reset rather than close after a DISCONNECT.

@@ -156,6 +156,50 @@ async fn a_device_is_not_blamed_for_a_broker_that_takes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_broker_that_reads_slowly_is_not_one_that_takes_nothing() {
+    let mut site = site(10, 16);
+    let flood = tokio::spawn(async move { while site.device.write_all(&PUBLISH).await.is_ok() {} });
+    for _ in 0..60 {
+        sleep(Duration::from_secs(5)).await;
+        site.broker.read_exact(&mut [0; 2]).await.unwrap();
+        assert!(!site.carried.is_finished());
+    }
+    flood.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broker_that_takes_no_more_is_still_heard() {
+    let mut site = site_of(AsSent::new(Version::V5, Unchanged), 10, 64);
+    let too_large = [0xe0, 2, 0x95, 0];
+    site.broker.write_all(&too_large).await.unwrap();
+    drop(site.broker);
+    site.device
+        .write_all(&[0x30, 5, 0, 1, b't', 0, b'x'])
+        .await
+        .unwrap();
+    let ending = site.carried.await.unwrap();
+    assert!(matches!(ending, Ending::BrokerDisconnected(0x95)), "{ending}");
+    let mut heard = Vec::new();
+    site.device.read_to_end(&mut heard).await.unwrap();
+    assert_eq!(heard, too_large);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_broker_did_not_take_is_not_acknowledged() {
+    let mut site = acknowledging_site(10, 64);
+    site.device
+        .write_all(&[0x32, 6, 0, 1, b't', 0, 1, b'x'])
+        .await
+        .unwrap();
+    drop(site.broker);
+    let ending = site.carried.await.unwrap();
+    assert!(matches!(ending, Ending::BrokerLost(_)), "{ending}");
+    let mut heard = Vec::new();
+    site.device.read_to_end(&mut heard).await.unwrap();
+    assert!(heard.is_empty(), "{heard:02x?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn after_half_a_close_the_broker_may_still_answer() {
     let mut site = site(10, 64);
     site.device.write_all(&PUBLISH).await.unwrap();

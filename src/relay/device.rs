@@ -2,7 +2,7 @@
 
 use super::Refusal;
 use super::caller::Caller;
-use crate::mqtt::{Connect, FixedHeader, MAX_CONNECT, PacketType, Violation};
+use crate::mqtt::{Connect, ConnectError, FixedHeader, MAX_CONNECT, PacketType, Version, Violation};
 use crate::upstream::BrokerStream;
 use std::future::pending;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -23,7 +23,9 @@ pub(super) struct Device {
 /// What went wrong between CONNECT and CONNACK.
 pub(super) enum Failed {
     Closed(String),
-    Answer(crate::mqtt::Violation),
+    Answer(Violation),
+    /// The device answered the broker's AUTH with something else.
+    DeviceAnswer(Violation),
     Device,
 }
 
@@ -36,6 +38,10 @@ impl Failed {
                 destination,
                 violation,
             },
+            Self::DeviceAnswer(violation) => Refusal::Connect(ConnectError::Malformed {
+                version: Some(Version::V5),
+                violation,
+            }),
             Self::Device => Refusal::DeviceLeft { ahead: 0 },
         }
     }
@@ -119,7 +125,8 @@ impl Device {
         pending().await
     }
 
-    /// Passes the broker's AUTH on and the device's AUTH back.
+    /// Passes the broker's AUTH on and the device's AUTH back. Nothing else may come before CONNACK but a DISCONNECT
+    /// ([MQTT-3.1.2-30]).
     pub(super) async fn relay_auth(
         &mut self,
         broker: &mut BrokerStream,
@@ -131,9 +138,15 @@ impl Device {
         }
         self.stream.write_all(auth).await.map_err(|_| Failed::Device)?;
         loop {
-            if let Some(header) = FixedHeader::parse(&self.ahead).map_err(|_| Failed::Device)? {
-                if header.packet != PacketType::Auth || header.total() > MAX_AHEAD {
-                    return Err(Failed::Device);
+            if let Some(header) = FixedHeader::parse(&self.ahead).map_err(Failed::DeviceAnswer)? {
+                let (packet, size, limit) = (header.packet, header.total(), MAX_AHEAD);
+                match packet {
+                    PacketType::Auth if size <= limit => {}
+                    PacketType::Auth => {
+                        return Err(Failed::DeviceAnswer(Violation::TooLarge { packet, size, limit }));
+                    }
+                    PacketType::Disconnect => return Err(Failed::Device),
+                    _ => return Err(Failed::DeviceAnswer(Violation::Unexpected(packet))),
                 }
                 if self.ahead.len() >= header.total() {
                     broker.write_all(&self.ahead[..header.total()]).await?;

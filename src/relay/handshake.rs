@@ -12,7 +12,7 @@ use super::seen::Seen;
 use super::streams::AsSent;
 use super::tokens::Token;
 use super::{Ending, Refusal, journal};
-use crate::entrypoint::{PlatformVersion, Scheme, TopicPlan};
+use crate::entrypoint::{Destination, PlatformVersion, Scheme, TopicPlan};
 use crate::logbook::shortened;
 use crate::mqtt::{
     AtMostOnce, Connack, Connect, ConnectError, FixedHeader, PacketType, Version, Violation, connack,
@@ -26,6 +26,7 @@ use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
 /// How long a device may take for its CONNECT.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
@@ -192,7 +193,7 @@ async fn establish(
         }
         none(error.into())
     })?;
-    caller.learn(&connect);
+    caller.learn(&connect, &snapshot);
     let admission =
         Admission::find(&snapshot, caller.peer.ip(), connect.version, connect.keep_alive).map_err(none)?;
     drop(snapshot);
@@ -201,7 +202,14 @@ async fn establish(
     caller.destination = Some(admission.entry_point.destination.clone());
     let reached = device.while_waiting(reach(&admission, &connect, context)).await;
     let reached = reached.map_err(none)?.map_err(none)?;
-    await_connack(device, reached, admission, &connect).await
+    let accepted = await_connack(device, reached, admission, &connect).await?;
+    match accepted
+        .admission
+        .lost(caller.peer.ip(), &context.store.snapshot())
+    {
+        Some(change) => Err(none(Refusal::Changed(change))),
+        None => Ok(accepted),
+    }
 }
 
 /// A broker that has the CONNECT.
@@ -261,7 +269,7 @@ async fn credential(admission: &Admission, context: &Context) -> Result<Option<T
     }
 }
 
-/// Waits for the broker's CONNACK; AUTH packets pass both ways before it (§4.12).
+/// Waits for the broker's CONNACK, and judges it.
 async fn await_connack(
     device: &mut Device,
     Reached { mut broker, token }: Reached,
@@ -270,32 +278,9 @@ async fn await_connack(
 ) -> Result<Accepted, Refused> {
     let platform = admission.entry_point.platform();
     let destination = admission.entry_point.destination.clone();
-    let answer = async {
-        let mut behind = Vec::new();
-        loop {
-            let read = device.while_waiting(first_packet(&mut broker, &mut behind));
-            let packet = read.await?.map_err(|failed| failed.refusal(&destination))?;
-            if packet.0 == PacketType::Connack {
-                return Ok((packet.1, behind));
-            }
-            device
-                .relay_auth(&mut broker, &packet.1, connect)
-                .await
-                .map_err(|f| f.refusal(&destination))?;
-        }
-    };
-    let (mut packet, behind) = match timeout(CONNACK_WITHIN, answer).await {
-        Ok(answer) => answer.map_err(|refusal| (refusal, None))?,
-        Err(_) => {
-            return Err((
-                Refusal::BrokerSilent {
-                    destination,
-                    limit: CONNACK_WITHIN,
-                },
-                None,
-            ));
-        }
-    };
+    let (mut packet, behind) = first_connack(device, &mut broker, &destination, connect)
+        .await
+        .map_err(|refusal| (refusal, None))?;
     match Connack::parse(&packet, connect.version) {
         Ok(connack) if connack.accepted() => {
             let version = admission.entry_point.version;
@@ -333,6 +318,34 @@ async fn await_connack(
             },
             None,
         )),
+    }
+}
+
+/// The broker's CONNACK and what came behind it; AUTH packets may pass both ways before it (§4.12).
+async fn first_connack(
+    device: &mut Device,
+    broker: &mut BrokerStream,
+    destination: &Destination,
+    connect: &Connect<'_>,
+) -> Result<(Vec<u8>, Vec<u8>), Refusal> {
+    let limit = CONNACK_WITHIN;
+    let until = Instant::now() + limit;
+    let left = || until.saturating_duration_since(Instant::now());
+    let mut behind = Vec::new();
+    loop {
+        let read = device.while_waiting(first_packet(broker, &mut behind));
+        let read = timeout(left(), read).await.map_err(|_| Refusal::BrokerSilent {
+            destination: destination.clone(),
+            limit,
+        })?;
+        let (kind, packet) = read?.map_err(|failed| failed.refusal(destination))?;
+        if kind == PacketType::Connack {
+            return Ok((packet, behind));
+        }
+        timeout(left(), device.relay_auth(broker, &packet, connect))
+            .await
+            .map_err(|_| Refusal::NoAuth { limit })?
+            .map_err(|failed| failed.refusal(destination))?;
     }
 }
 

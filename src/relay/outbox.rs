@@ -25,6 +25,12 @@ impl Outbox {
         self.0.is_none()
     }
 
+    /// How many bytes of what is held have gone.
+    #[inline]
+    pub(super) fn sent(&self) -> usize {
+        self.0.as_ref().map_or(0, |held| held.sent)
+    }
+
     /// Keeps bytes for the next [`Self::poll_clear`].
     pub(super) fn hold(&mut self, bytes: &[u8], requests: u32) {
         let held = self.0.get_or_insert_default();

@@ -1,6 +1,6 @@
 //! Why a device was not let in, in words that help the person who has to mend it.
 
-use super::ending::violation_advice;
+use super::ending::{Administrative, violation_advice};
 use super::limits::OverLimit;
 use crate::entrypoint::{Destination, Platform, PlatformError};
 use crate::logbook::shortened;
@@ -115,6 +115,15 @@ pub enum Refusal {
         /// The deadline.
         limit: Duration,
     },
+    /// The broker asked for more of a login and the device did not answer (§4.12).
+    #[error("the device did not answer the broker's AUTH before the {} s for CONNACK were over", limit.as_secs())]
+    NoAuth {
+        /// The deadline.
+        limit: Duration,
+    },
+    /// What rules the connection changed while the broker was waited for.
+    #[error("while the broker was waited for: {0}")]
+    Changed(Administrative),
     /// The broker answered with something that is not MQTT.
     #[error("{destination} answered with something that is no CONNACK: {violation}")]
     BrokerAnswer {
@@ -183,6 +192,8 @@ impl Refusal {
             Self::Upstream(error) => error.kind(),
             Self::BrokerClosed { .. } => "broker_closed",
             Self::BrokerSilent { .. } => "broker_silent",
+            Self::NoAuth { .. } => "no_auth",
+            Self::Changed(_) => "changed",
             Self::BrokerAnswer { .. } => "broker_answer",
             Self::ByBroker { .. } => "refused_by_broker",
             Self::Shutdown => "shutdown",
@@ -228,7 +239,9 @@ impl Refusal {
             | Self::NoEntryPoint(_)
             | Self::Disabled(_)
             | Self::KeepAlive(_)
-            | Self::PlatformKeepAlive { .. } => Reason::NotAuthorized,
+            | Self::PlatformKeepAlive { .. }
+            | Self::NoAuth { .. }
+            | Self::Changed(_) => Reason::NotAuthorized,
             Self::Platform(PlatformError::NoClientId(_) | PlatformError::ClientId { .. }) => {
                 Reason::ClientIdentifierNotValid
             }
@@ -303,6 +316,8 @@ impl Refusal {
             Self::BrokerSilent { .. } => {
                 "check that an MQTT broker answers on that port, and whether it wants TLS"
             }
+            Self::NoAuth { .. } => "check that the device knows the authentication method that it asks for",
+            Self::Changed(_) => "the device may connect again if the new configuration lets it",
             Self::BrokerAnswer { .. } => "check that an MQTT broker answers on that port",
             Self::ByBroker {
                 connack,

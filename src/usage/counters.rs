@@ -120,31 +120,40 @@ impl AddAssign for Counts {
 }
 
 /// How far the counts of one connection have been reported.
-///
-/// The lower halves are enough to tell how much came since: a connection does not count 2^32 requests or
-/// bytes between two reports, which are a second apart.
 #[derive(Debug, Default)]
-pub struct Reported([AtomicU32; 6]);
+pub struct Reported {
+    /// The lower halves are enough to tell how many came since: a connection does not count 2^32 requests between two
+    /// reports, which are a second apart.
+    requests: [AtomicU32; 4],
+    bytes: [AtomicU64; 2],
+}
 
 impl Reported {
     /// What was counted since the last call. One thread at a time.
     #[must_use]
     pub fn catch_up(&self, now: &Counts) -> Counts {
-        let since = |i: usize, count: u64| {
-            let earlier = self.0[i].load(Relaxed);
-            // An idle connection is only read.
+        // An idle connection is only read.
+        let requests = |i: usize, count: u64| {
+            let earlier = self.requests[i].load(Relaxed);
             if earlier != count as u32 {
-                self.0[i].store(count as u32, Relaxed);
+                self.requests[i].store(count as u32, Relaxed);
             }
             u64::from((count as u32).wrapping_sub(earlier))
         };
+        let bytes = |i: usize, count: u64| {
+            let earlier = self.bytes[i].load(Relaxed);
+            if earlier != count {
+                self.bytes[i].store(count, Relaxed);
+            }
+            count - earlier
+        };
         Counts {
-            device_up: since(0, now.device_up),
-            broker_up: since(1, now.broker_up),
-            broker_down: since(2, now.broker_down),
-            device_down: since(3, now.device_down),
-            bytes_up: since(4, now.bytes_up),
-            bytes_down: since(5, now.bytes_down),
+            device_up: requests(0, now.device_up),
+            broker_up: requests(1, now.broker_up),
+            broker_down: requests(2, now.broker_down),
+            device_down: requests(3, now.device_down),
+            bytes_up: bytes(0, now.bytes_up),
+            bytes_down: bytes(1, now.bytes_down),
         }
     }
 }
@@ -172,6 +181,16 @@ mod tests {
         counters.to_device(4);
         let counts = counters.read();
         assert_eq!((counts.device_leg(), counts.broker_leg()), (7, 7));
+    }
+
+    #[test]
+    fn bytes_between_two_reports_may_be_any_number() {
+        let reported = Reported::default();
+        let counts = Counts {
+            bytes_up: 3 << 32,
+            ..Counts::default()
+        };
+        assert_eq!(reported.catch_up(&counts), counts);
     }
 
     #[test]

@@ -99,6 +99,7 @@ fn a_sim_that_is_deleted_moved_or_loses_its_address_is_cut_off() {
         open.next().unwrap(),
         open.next().unwrap(),
     );
+    let mut late = relay.device(5);
     // SIM 2 is deleted, 3 is in another group, 4 has another address, the address of 5 belongs to 6.
     let new = start
         .sim(3, Some("h"))
@@ -110,11 +111,52 @@ fn a_sim_that_is_deleted_moved_or_loses_its_address_is_cut_off() {
     other_address.expect_closed(Version::V5, "address");
     taken.expect_closed(Version::V5, "belongs to another SIM");
     stays.expect_open();
-    // The next CONNECT from the address of 5 is SIM 6.
+    // The next CONNECT from the address of 5 is SIM 6, whenever it was that it came.
+    late.send(&Connect::new(Version::V311, "late").keep_alive(3).bytes());
+    late.read_to_end();
+    assert_eq!(relay.refused_as("late")["imsi"], imsi(6));
     let mut device = relay.device(5);
     device.send(&Connect::new(Version::V311, "six").bytes());
     let (mut upstream, _) = broker.admit(CONNACK_311);
     device.expect(CONNACK_311);
     device.send(&publish("{{imsi}}", 0, 0, b"x"));
     upstream.expect(&publish(&imsi(6), 0, 0, b"x"));
+}
+
+#[test]
+fn who_may_no_longer_connect_when_the_broker_answers_is_refused() {
+    let broker = FakeBroker::listen();
+    let relay = Simrelay::to(&broker.url());
+    for (version, connack) in [(Version::V311, CONNACK_311), (Version::V5, CONNACK_5)] {
+        let enable = |enabled: bool| {
+            let value = json!({ "destination": broker.url(), "enabled": enabled });
+            let body = json!([{ "key": "mqtt://beam.soracom.io:1883", "value": value }]);
+            let answer = relay.http().put("/v1/groups/g/configuration/SoracomBeam", &body);
+            assert_eq!(answer.status, 200);
+        };
+        enable(true);
+        let client_id = format!("{version:?}");
+        let mut device = relay.device(1);
+        device.send(&Connect::new(version, &client_id).bytes());
+        let mut upstream = broker.accept();
+        upstream.read();
+        enable(false);
+        upstream.send(connack);
+        let answer = device.read();
+        assert_eq!(
+            (answer.kind(), answer.body()[1]),
+            (2, version.code(5, 0x87)),
+            "{answer:?}"
+        );
+        device.expect_end();
+        upstream.expect_end();
+        let line = relay.refused_as(&client_id);
+        assert!(
+            line["reason"]
+                .as_str()
+                .unwrap()
+                .ends_with("was disabled or deleted"),
+            "{line}"
+        );
+    }
 }

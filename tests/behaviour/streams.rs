@@ -209,6 +209,83 @@ fn auth_passes_both_ways_before_and_after_connack() {
 }
 
 #[test]
+fn a_device_that_does_not_answer_the_brokers_auth_is_refused_and_not_the_broker_blamed() {
+    let broker = FakeBroker::listen();
+    let relay = Simrelay::to(&broker.url());
+    let begin = |client_id: &str| {
+        let method = property_text(0x15, "SCRAM");
+        let mut device = relay.device(1);
+        device.send(&Connect::new(Version::V5, client_id).properties(&method).bytes());
+        let mut upstream = broker.accept();
+        upstream.read();
+        let challenge = auth(0x18, "SCRAM", b"one");
+        upstream.send(&challenge);
+        device.expect(&challenge);
+        (device, upstream)
+    };
+    let (mut silent, _upstream) = begin("silent");
+    let (mut wrong, _upstream) = begin("wrong");
+    wrong.send(PINGREQ);
+    for (device, client_id, code, reason) in [
+        (&mut wrong, "wrong", 0x82, "PINGREQ is not allowed here"),
+        (
+            &mut silent,
+            "silent",
+            0x87,
+            "the device did not answer the broker's AUTH",
+        ),
+    ] {
+        let answer = device.read();
+        assert_eq!((answer.kind(), answer.body()[1]), (2, code), "{answer:?}");
+        let line = relay.refused_as(client_id);
+        assert!(line["reason"].as_str().unwrap().starts_with(reason), "{line}");
+    }
+}
+
+#[test]
+fn a_broker_of_mqtt_3_1_1_may_refuse_mqtt_5_in_its_own_words() {
+    let broker = FakeBroker::listen();
+    let relay = Simrelay::to(&broker.url());
+    let mut device = relay.device(1);
+    device.send(&Connect::new(Version::V5, "c").bytes());
+    let (_upstream, _) = broker.admit(&[0x20, 2, 0, 1]);
+    device.expect(&[0x20, 2, 0, 1]);
+    let line = relay.refused();
+    assert_eq!(line["code"], 1);
+    assert!(
+        line["advice"]
+            .as_str()
+            .unwrap()
+            .contains("the device's MQTT version"),
+        "{line}"
+    );
+}
+
+#[test]
+fn what_the_broker_said_last_counts_more_than_who_broke_the_connection() {
+    let broker = FakeBroker::listen();
+    let relay = Simrelay::to(&broker.url());
+    // The device resets when it hears that another connection took over.
+    let (mut device, mut upstream) = connected(&broker, &relay, &Connect::new(Version::V5, "a"));
+    upstream.send(&[0xe0, 1, 0x8e]);
+    device.expect(&[0xe0, 1, 0x8e]);
+    device.reset();
+    let line = relay.closed("a");
+    assert!(line["reason"].as_str().unwrap().contains("0x8e"), "{line}");
+    // The broker says what it does not like, and resets because it leaves something unread.
+    let (mut device, mut upstream) = connected(&broker, &relay, &Connect::new(Version::V5, "b"));
+    for _ in 0..100 {
+        device.send(&publish_5("t", 0, 0, &[], &[b'x'; 60_000]));
+    }
+    upstream.send(&[0xe0, 1, 0x95]);
+    drop(upstream);
+    device.try_send(&publish_5("t", 0, 0, &[], &[b'x'; 60_000]));
+    device.expect(&[0xe0, 1, 0x95]);
+    let line = relay.closed("b");
+    assert!(line["reason"].as_str().unwrap().contains("0x95"), "{line}");
+}
+
+#[test]
 fn qos_flows_keep_their_packet_identifiers_flags_and_order() {
     let broker = FakeBroker::listen();
     let relay = Simrelay::to(&broker.url());
