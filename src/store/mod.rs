@@ -10,6 +10,7 @@ mod edit_sim;
 mod error;
 mod file;
 pub(crate) mod json_file;
+mod kept;
 mod locator;
 mod namespaces;
 mod references;
