@@ -68,6 +68,7 @@ fn parse<T: Form>(bytes: &[u8]) -> Result<T, ApiError> {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Parameter {
+    #[schema(min_length = 1)]
     pub(super) key: String,
     /// Any JSON, `null` too, but it has to be there.
     #[schema(required = true)]
@@ -75,9 +76,11 @@ pub(super) struct Parameter {
     pub(super) value: Value,
 }
 
-/// Without this serde takes a missing `Value` for `null`.
-fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Value, D::Error> {
-    Value::deserialize(deserializer)
+/// Without this serde takes a missing value for `null`.
+pub(super) fn present<'de, T: Deserialize<'de>, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    T::deserialize(deserializer)
 }
 
 impl Form for Vec<Parameter> {
@@ -89,6 +92,7 @@ impl Form for Vec<Parameter> {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct Tag {
+    #[schema(min_length = 1)]
     tag_name: String,
     tag_value: String,
 }

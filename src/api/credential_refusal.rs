@@ -37,6 +37,7 @@ impl CredentialRefusal {
             Self::Id(_) => (StatusCode::BAD_REQUEST, "InvalidCredentialsId"),
             Self::Invalid(_) | Self::Type(_) => (StatusCode::BAD_REQUEST, "InvalidCredential"),
             Self::Removal(CredentialRemovalError::InUse { .. }) => (StatusCode::CONFLICT, "CredentialInUse"),
+            Self::Removal(CredentialRemovalError::BrokenFile(_)) => (StatusCode::CONFLICT, "BrokenFile"),
             Self::Removal(CredentialRemovalError::Change(error)) | Self::Change(error) => {
                 change_status(error)
             }
@@ -47,6 +48,7 @@ impl CredentialRefusal {
 fn change_status(error: &CredentialChangeError) -> (StatusCode, &'static str) {
     match error {
         CredentialChangeError::Exists(_) => (StatusCode::CONFLICT, "CredentialExists"),
+        CredentialChangeError::InTheWay(_) => (StatusCode::CONFLICT, "AlreadyExists"),
         CredentialChangeError::Missing(_) => (StatusCode::NOT_FOUND, "NoSuchCredential"),
         CredentialChangeError::File { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
             (StatusCode::INSUFFICIENT_STORAGE, "DiskFull")

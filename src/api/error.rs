@@ -95,6 +95,9 @@ pub enum ApiError {
     /// The store refused.
     #[error(transparent)]
     Change(#[from] ChangeError),
+    /// A mistake of this program.
+    #[error("this call failed by a mistake in simrelay, which is in its log: please report it")]
+    Panicked,
 }
 
 impl ApiError {
@@ -146,6 +149,7 @@ impl ApiError {
             }
             Self::Change(ChangeError::Write { .. }) => (StatusCode::INTERNAL_SERVER_ERROR, "WriteFailed"),
             Self::Change(ChangeError::Interrupted) => (StatusCode::SERVICE_UNAVAILABLE, "Interrupted"),
+            Self::Panicked => (StatusCode::INTERNAL_SERVER_ERROR, "InternalError"),
         }
     }
 }

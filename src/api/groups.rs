@@ -40,7 +40,7 @@ struct NewGroup {
     tags: Tags,
     /// Namespace to key to value, checked as in a PUT.
     #[serde(default)]
-    #[schema(value_type = BTreeMap<String, BTreeMap<String, Object>>)]
+    #[schema(value_type = BTreeMap<String, BTreeMap<String, Value>>)]
     configuration: Map<String, Value>,
 }
 

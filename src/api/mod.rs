@@ -20,6 +20,7 @@ mod metrics;
 mod openapi;
 mod operators;
 mod paging;
+mod panics;
 mod previous;
 mod query;
 mod routes;

@@ -8,7 +8,7 @@ use utoipa_axum::routes;
 use super::openapi::{self, Document};
 use super::{
     ApiError, ApiState, auth, connections, credentials, files, groups, health, logs, metrics, operators,
-    sims, stats,
+    panics, sims, stats,
 };
 
 /// All routes of the API. Without [`axum::extract::ConnectInfo`] the audit log cannot name the caller's
@@ -23,6 +23,7 @@ pub fn router(state: ApiState) -> Router {
             state.clone(),
             auth::require_caller,
         ))
+        .layer(middleware::from_fn(panics::answer))
         .with_state(state)
 }
 

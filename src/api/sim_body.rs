@@ -6,7 +6,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::ApiError;
-use super::body::{AnyObject, Form};
+use super::body::{AnyObject, Form, present};
 use crate::sim::{GroupId, Imei, ImeiLock, Imsi, InvalidIdentifier, SimId, SimKind, Tags};
 use crate::store::{SimChange, Snapshot};
 
@@ -147,7 +147,8 @@ pub(super) fn addresses(list: &[String]) -> Result<Vec<IpAddr>, ApiError> {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Modem {
-    #[schema(pattern = "^[0-9]{15,16}$")]
+    #[schema(pattern = "^[0-9]{15,16}$", required = true)]
+    #[serde(deserialize_with = "present")]
     imei: Option<String>,
 }
 

@@ -17,6 +17,7 @@ mod access;
 mod document;
 mod groups;
 mod live;
+mod panics;
 mod sims;
 
 struct Api {

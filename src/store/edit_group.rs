@@ -8,7 +8,7 @@ use super::ChangeError;
 use super::change::GroupChange;
 use super::namespaces::{NAMESPACES, check_entry};
 use super::snapshot::{Group, Snapshot};
-use super::tags::delete_tag;
+use super::tags::{delete_tag, put_tags};
 use crate::clock::now_millis;
 use crate::entrypoint::reader::Path;
 use crate::entrypoint::{BEAM_NAMESPACE, EntryPoint, MQTT_ENTRY_POINT, spell_switches};
@@ -56,12 +56,13 @@ fn create(
     let time = Some(now_millis());
     let mut group = Group {
         group_id: id.clone(),
-        tags: tags.clone(),
+        tags: Tags::new(),
         configuration: Map::new(),
         beam: None,
         created_time: time,
         last_modified_time: time,
     };
+    put_tags(&mut group.tags, tags)?;
     for (namespace, entries) in configuration {
         let root = Path::ROOT;
         let entries = entries.as_object().ok_or_else(|| {
@@ -117,7 +118,7 @@ fn edit(group: &mut Group, change: &GroupChange, notes: &mut Vec<String>) -> Res
                 group.beam = None;
             }
         }
-        GroupChange::PutTags(tags) => group.tags.extend(tags.clone()),
+        GroupChange::PutTags(tags) => put_tags(&mut group.tags, tags)?,
         GroupChange::DeleteTag(tag) => delete_tag(&mut group.tags, tag)?,
         // Both change the list of groups, not one of it.
         GroupChange::Create { .. } | GroupChange::Delete => {}
@@ -138,6 +139,11 @@ fn put(
     let root = Path::ROOT;
     let path = root.key(namespace);
     for (key, value) in entries {
+        if key.is_empty() {
+            // Nobody could delete it again: it is the end of a path there.
+            problems.push(path.problem("a key must not be empty"));
+            continue;
+        }
         let entry_point = check_entry(namespace, key, value, &path.key(key), notes, &mut problems);
         // The last one of several with the same key is the one that stays.
         beam = entry_point.or(beam);

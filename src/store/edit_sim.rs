@@ -4,10 +4,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::change::SimChange;
-use super::tags::delete_tag;
+use super::tags::{delete_tag, put_tags};
 use super::{ChangeError, Snapshot};
 use crate::clock::now_millis;
-use crate::sim::{GroupId, Sim, SimId, SimStatus};
+use crate::sim::{GroupId, Sim, SimId, SimStatus, Tags};
 
 /// What is true after `change`.
 ///
@@ -50,12 +50,14 @@ fn create(snapshot: &Snapshot, id: &SimId, change: &SimChange) -> Result<Sim, Ch
     if let Some(other) = snapshot.sim_by_imsi(imsi) {
         return Err(taken("IMSI", imsi, &other.sim_id));
     }
+    let mut named = Tags::new();
+    put_tags(&mut named, tags)?;
     let time = Some(now_millis());
     Ok(Sim {
         imei: imei.clone(),
         group_id: existing(snapshot, group_id.as_ref())?,
         addresses: free(snapshot, id, addresses)?,
-        tags: tags.clone(),
+        tags: named,
         kind: kind.clone(),
         created_time: time,
         last_modified_time: time,
@@ -73,7 +75,7 @@ fn edit(snapshot: &Snapshot, sim: &mut Sim, change: &SimChange) -> Result<(), Ch
         SimChange::SetAddresses(addresses) => sim.addresses = free(snapshot, &sim.sim_id, addresses)?,
         SimChange::SetImei(imei) => sim.imei.clone_from(imei),
         SimChange::SetImeiLock(lock) => sim.imei_lock.clone_from(lock),
-        SimChange::PutTags(tags) => sim.tags.extend(tags.clone()),
+        SimChange::PutTags(tags) => put_tags(&mut sim.tags, tags)?,
         SimChange::DeleteTag(tag) => delete_tag(&mut sim.tags, tag)?,
         // Both change the list of SIMs, not one of it.
         SimChange::Create { .. } | SimChange::Delete => {}

@@ -216,3 +216,55 @@ fn a_terminated_sim_stays_so() {
         Err(ChangeError::Terminated(_))
     ));
 }
+
+#[test]
+fn what_nobody_could_delete_again_is_not_made() {
+    let tags = Tags::from([(String::new(), "v".to_owned())]);
+    let text = "tags: the name of a tag must not be empty";
+    assert_eq!(
+        group_changed("a", GroupChange::PutTags(tags.clone())).unwrap_err(),
+        text
+    );
+    assert_eq!(
+        sim_changed(1, SimChange::PutTags(tags.clone())).unwrap_err(),
+        text
+    );
+    let SimChange::Create {
+        imsi,
+        imei,
+        group_id,
+        addresses,
+        kind,
+        ..
+    } = create(3, None, &[])
+    else {
+        panic!("it creates");
+    };
+    let tagged = SimChange::Create {
+        imsi,
+        imei,
+        group_id,
+        addresses,
+        tags: tags.clone(),
+        kind,
+    };
+    assert_eq!(sim_changed(3, tagged).unwrap_err(), text);
+    let configuration = Map::new();
+    let tagged = GroupChange::Create { tags, configuration };
+    assert_eq!(group_changed("c", tagged).unwrap_err(), text);
+
+    let key = put("SoracomAir", &[("", json!(1))]);
+    assert_eq!(
+        group_changed("a", key).unwrap_err(),
+        "SoracomAir: a key must not be empty"
+    );
+    let configuration = json!({ "SoracomAir": { "": 1 } });
+    let keyed = GroupChange::Create {
+        tags: Tags::new(),
+        configuration: configuration.as_object().unwrap().clone(),
+    };
+    assert_eq!(
+        group_changed("c", keyed).unwrap_err(),
+        "SoracomAir: a key must not be empty"
+    );
+}

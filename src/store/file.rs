@@ -129,6 +129,16 @@ impl Store for FileStore {
         self.0.current.load_full()
     }
 
+    fn latest(&self) -> Pending<'_, Result<Arc<Snapshot>, StoreError>> {
+        Box::pin(async move {
+            let seen = Arc::clone(&self.0.writer).lock_owned().await;
+            let inner = Arc::clone(&self.0);
+            let latest = spawn_blocking(move || inner.before_change(&seen)).await;
+            // The blocking task ends early only when the runtime does.
+            latest.map_or_else(|_| Ok(self.snapshot()), |latest| Ok(latest?.0))
+        })
+    }
+
     fn changes(&self) -> watch::Receiver<u64> {
         self.0.revision.subscribe()
     }

@@ -10,6 +10,7 @@ mod edit_sim;
 mod error;
 mod file;
 pub(crate) mod json_file;
+mod kept;
 mod locator;
 mod namespaces;
 mod references;
@@ -39,6 +40,12 @@ pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub trait Store: Send + Sync + std::fmt::Debug {
     /// What is true now. Cheap: no lock, no copy.
     fn snapshot(&self) -> Arc<Snapshot>;
+
+    /// What a change would start from: an edit by hand is in it before it is in [`Self::snapshot`].
+    ///
+    /// # Errors
+    /// The edit is broken.
+    fn latest(&self) -> Pending<'_, Result<Arc<Snapshot>, StoreError>>;
 
     /// Tells each new snapshot by its revision.
     fn changes(&self) -> tokio::sync::watch::Receiver<u64>;

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::kept;
 use crate::entrypoint::reader::Path;
 use crate::entrypoint::{BEAM_NAMESPACE, EntryPoint, MQTT_ENTRY_POINT, Problem, parse_at};
 
@@ -31,6 +32,7 @@ pub(super) fn check_entry(
     notes: &mut Vec<String>,
     problems: &mut Vec<Problem>,
 ) -> Option<EntryPoint> {
+    kept::check(value, path, problems);
     if namespace != BEAM_NAMESPACE {
         return None;
     }

@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 
 use super::credentials::{CredentialChangeError, CredentialStore};
 use super::namespaces::check_entry;
-use super::{Change, ChangeError, Changed, GroupChange, Snapshot, Store};
+use super::{Change, ChangeError, Changed, GroupChange, Snapshot, Store, StoreError};
 use crate::credential::CredentialsId;
 use crate::entrypoint::BEAM_NAMESPACE;
 use crate::entrypoint::reader::Path;
@@ -29,6 +29,11 @@ pub enum CredentialRemovalError {
         /// Whose entry points name it.
         groups: Vec<GroupId>,
     },
+    /// Somebody has edited the file by hand and left it broken, so that nobody knows what it names.
+    #[error(
+        "the configuration file was edited by hand and is broken: correct it first, or delete the credential with ?force=true: {0}"
+    )]
+    BrokenFile(StoreError),
     /// The credential store refused.
     #[error(transparent)]
     Change(#[from] CredentialChangeError),
@@ -70,7 +75,7 @@ impl References {
     pub async fn change(&self, change: Change) -> Result<Changed, ChangeError> {
         let both = self.clone();
         let changed = self.in_turn(async move {
-            let missing = both.missing(&change);
+            let missing = both.missing(&change).await?;
             if missing.is_empty() {
                 both.store.change(change).await
             } else {
@@ -91,8 +96,16 @@ impl References {
     ) -> Result<Vec<GroupId>, CredentialRemovalError> {
         let both = self.clone();
         let deleted = self.in_turn(async move {
-            let groups = users(&both.store.snapshot(), &id);
-            if in_use == InUse::Refused && !groups.is_empty() && both.credentials.exists(&id) {
+            if !both.credentials.exists(&id) {
+                return Err(CredentialChangeError::Missing(id).into());
+            }
+            let snapshot = match (both.store.latest().await, in_use) {
+                (Ok(snapshot), _) => snapshot,
+                (Err(_), InUse::Allowed) => both.store.snapshot(),
+                (Err(error), InUse::Refused) => return Err(CredentialRemovalError::BrokenFile(error)),
+            };
+            let groups = users(&snapshot, &id);
+            if in_use == InUse::Refused && !groups.is_empty() {
                 return Err(CredentialRemovalError::InUse { id, groups });
             }
             both.credentials.delete(id).await?;
@@ -115,14 +128,17 @@ impl References {
     }
 
     /// Credentials that the entry point names only after the change, and that are not there.
-    fn missing(&self, change: &Change) -> Vec<CredentialsId> {
+    async fn missing(&self, change: &Change) -> Result<Vec<CredentialsId>, ChangeError> {
         let Change::Group(group, change) = change else {
-            return Vec::new();
+            return Ok(Vec::new());
         };
-        let known = literals(&self.store.snapshot(), group);
         let mut named = newly_put(change);
-        named.retain(|id| !known.contains(id) && !self.credentials.exists(id));
-        named
+        named.retain(|id| !self.credentials.exists(id));
+        if !named.is_empty() {
+            let known = literals(self.store.latest().await?.as_ref(), group);
+            named.retain(|id| !known.contains(id));
+        }
+        Ok(named)
     }
 }
 

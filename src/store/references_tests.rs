@@ -6,7 +6,7 @@ use crate::entrypoint::MQTT_ENTRY_POINT;
 use crate::store::FileStore;
 
 struct Site {
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
     store: FileStore,
     credentials: Arc<CredentialStore>,
     both: References,
@@ -25,7 +25,7 @@ fn site() -> Site {
     let credentials = Arc::new(CredentialStore::new(folder.path().join("certs")));
     let both = References::new(Arc::new(store.clone()), Arc::clone(&credentials));
     Site {
-        _folder: folder,
+        folder,
         store,
         credentials,
         both,
@@ -70,6 +70,11 @@ impl Site {
         deleted.map_err(|error| error.to_string())
     }
 
+    /// As an admin does with an editor.
+    fn edit(&self, text: &str) {
+        std::fs::write(self.folder.path().join("entrypoints.json"), text).unwrap();
+    }
+
     async fn change(&self, change: Change) -> Result<Changed, String> {
         self.both.change(change).await.map_err(|error| error.to_string())
     }
@@ -112,6 +117,27 @@ async fn the_credential_of_one_sim_is_in_use_too() {
         site.delete("of-440100000000002", InUse::Refused).await.unwrap(),
         []
     );
+}
+
+#[tokio::test]
+async fn a_credential_that_was_named_by_hand_a_moment_ago_is_in_use() {
+    let site = site();
+    site.make("c").await;
+    let entry_point = json!({
+        "destination": "mqtts://b", "useClientCert": true,
+        "clientCerts": { "default": { "$credentialsId": "c" } }
+    });
+    let configuration = json!({ "SoracomBeam": { MQTT_ENTRY_POINT: entry_point } });
+    site.edit(&json!({ "groups": [{ "groupId": "g", "configuration": configuration }] }).to_string());
+    let error = site.delete("c", InUse::Refused).await.unwrap_err();
+    assert!(error.contains("is used by the entry point of group g"), "{error}");
+    site.edit("{");
+    let error = site.delete("c", InUse::Refused).await.unwrap_err();
+    assert!(
+        error.contains("is broken: correct it first") && error.contains("entrypoints.json:1:"),
+        "{error}"
+    );
+    assert!(site.delete("c", InUse::Allowed).await.is_ok());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

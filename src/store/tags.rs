@@ -1,7 +1,23 @@
 //! Tags, which groups and SIMs both have.
 
 use super::ChangeError;
+use crate::entrypoint::reader::Path;
 use crate::sim::Tags;
+
+/// Tags get new values; others stay.
+///
+/// # Errors
+/// One has no name: nobody could delete it again, as its name is the end of a path there.
+pub(super) fn put_tags(tags: &mut Tags, new: &Tags) -> Result<(), ChangeError> {
+    if new.contains_key("") {
+        let problem = Path::ROOT
+            .key("tags")
+            .problem("the name of a tag must not be empty");
+        return Err(ChangeError::Invalid(vec![problem]));
+    }
+    tags.extend(new.clone());
+    Ok(())
+}
 
 /// One tag goes.
 ///

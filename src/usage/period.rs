@@ -89,9 +89,9 @@ impl Period {
     /// The buckets that hold any second from `from` to `to`, as far as they are kept at `now`.
     pub fn buckets(self, from: i64, to: i64, now: i64) -> impl Iterator<Item = i64> {
         let first = self.start(from.max(self.kept_since(now)));
-        let last = to.min(now);
-        std::iter::successors(Some(first), move |&start| Some(self.next(start)))
-            .take_while(move |&start| start <= last)
+        // Not before it is known to be past: a caller may ask for the end of all time, behind which there is none.
+        let kept = move |start: i64| (start <= to.min(now)).then_some(start);
+        std::iter::successors(kept(first), move |&start| kept(self.next(start)))
     }
 
     /// The bucket that begins at `start` in SORACOM's form: `202611`, `20261123`; with the time behind it
@@ -185,6 +185,9 @@ mod tests {
         assert_eq!(dates(Period::Month, 0, i64::MAX).len(), 19);
         assert_eq!(dates(Period::Minutes, i64::MIN, i64::MAX).len(), 32 * 288 + 1);
         assert!(dates(Period::Day, NOW + DAY, NOW + 2 * DAY).is_empty());
+        for period in Period::ALL {
+            assert!(dates(period, i64::MAX, i64::MAX).is_empty());
+        }
     }
 
     #[test]

@@ -150,6 +150,9 @@ async fn a_sim_changes_by_both_of_its_names() {
             put("addresses", json!(["10.0.0.1"])).await["addresses"],
             json!(["10.0.0.1"])
         );
+        let missing = api.put(&format!("{path}/imei"), &json!({})).await;
+        let (_, message) = refusal(missing, StatusCode::BAD_REQUEST).await;
+        assert!(message.contains("missing field `imei`"), "{message}");
         assert!(put("imei", json!({ "imei": null })).await.get("imei").is_none());
         assert_eq!(
             put("imei", json!({ "imei": "352709570000018" })).await["imei"],

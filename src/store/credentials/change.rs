@@ -22,6 +22,9 @@ pub enum CredentialChangeError {
     /// There is no such credential.
     #[error("there is no credential {0}")]
     Missing(CredentialsId),
+    /// Something else has the place of its folder.
+    #[error("{} is no folder, and a credential is one: move it away, or take another name", .0.display())]
+    InTheWay(PathBuf),
     /// The file system refused.
     #[error("cannot use {}: {source}", path.display())]
     File {
@@ -69,6 +72,7 @@ impl CredentialStore {
             if store.exists(&id) {
                 return Err(CredentialChangeError::Exists(id));
             }
+            store.refuse_in_the_way(&id)?;
             let now = now_millis();
             store.used.forget(&id);
             store.put(StoredCredential {
@@ -97,6 +101,7 @@ impl CredentialStore {
             if !store.exists(&id) {
                 return Err(CredentialChangeError::Missing(id));
             }
+            store.refuse_in_the_way(&id)?;
             let now = now_millis();
             // A broken one is replaced too: that is how it is mended.
             let old = store.read(&id).unwrap_or_default();
@@ -121,6 +126,7 @@ impl CredentialStore {
             if !store.exists(&id) {
                 return Err(CredentialChangeError::Missing(id));
             }
+            store.refuse_in_the_way(&id)?;
             folder::delete(&store.folder, &id, &store.swap)
                 .map_err(|source| CredentialChangeError::file(&store.folder_of(&id), source))?;
             store.revision.fetch_add(1, Ordering::Release);
@@ -134,6 +140,10 @@ impl CredentialStore {
     #[must_use]
     pub fn exists(&self, id: &CredentialsId) -> bool {
         self.folder_of(id).is_dir()
+    }
+
+    fn refuse_in_the_way(&self, id: &CredentialsId) -> Result<(), CredentialChangeError> {
+        folder::in_the_way(&self.folder, id).map_or(Ok(()), |path| Err(CredentialChangeError::InTheWay(path)))
     }
 
     /// On its own thread, lock included: a caller who goes away does not stop a change half way.

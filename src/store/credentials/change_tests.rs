@@ -132,17 +132,44 @@ async fn a_folder_made_by_hand_is_listed_and_what_is_no_credential_is_not() {
 }
 
 #[tokio::test]
-async fn a_failed_write_leaves_the_old_one() {
+async fn what_lies_where_a_new_folder_would_be_written_is_told_and_the_old_one_stays() {
     let stored = Stored::new();
     let store = &stored.store;
     let made = store.create(id("x"), "old".to_owned(), x509().0).await.unwrap();
-    // A file where the new folder would be written.
     fs::write(stored.path("x~new"), "").unwrap();
     let error = store
         .update(id("x"), "new".to_owned(), x509().0)
         .await
         .unwrap_err();
-    assert!(matches!(error, CredentialChangeError::File { .. }), "{error}");
+    assert!(error.to_string().contains("certs/x~new is no folder"), "{error}");
     assert_eq!(store.list().await.unwrap()[0].description, made.description);
     assert!(store.x509(&id("x")).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_file_is_not_moved_away_for_a_credential_of_its_name() {
+    let stored = Stored::new();
+    fs::create_dir(stored.path("")).unwrap();
+    fs::write(stored.path("README.md"), "mine").unwrap();
+    let made = stored
+        .store
+        .create(id("README.md"), String::new(), x509().0)
+        .await;
+    let error = made.unwrap_err();
+    assert!(
+        matches!(error, CredentialChangeError::InTheWay(_))
+            && error.to_string().contains("certs/README.md is no folder"),
+        "{error}"
+    );
+    assert_eq!(fs::read_to_string(stored.path("README.md")).unwrap(), "mine");
+    assert_eq!(fs::read_dir(stored.path("")).unwrap().count(), 1);
+}
+
+#[test]
+fn a_file_that_was_once_moved_away_does_not_stop_the_start() {
+    let stored = Stored::new();
+    fs::create_dir_all(stored.path("README.md")).unwrap();
+    fs::write(stored.path("README.md~old"), "mine").unwrap();
+    assert!(CredentialStore::open(stored.path(""), stored.folder.path()).is_ok());
+    assert_eq!(fs::read_to_string(stored.path("README.md~old")).unwrap(), "mine");
 }

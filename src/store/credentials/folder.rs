@@ -57,6 +57,17 @@ pub(super) fn replace(
     Ok(())
 }
 
+/// What lies where the folder `id` is kept or swapped, and is nothing of ours to move or remove: a file, or a link that
+/// leads to no folder.
+pub(super) fn in_the_way(root: &Path, id: &CredentialsId) -> Option<PathBuf> {
+    let place = root.join(id.as_str());
+    if exists(&place) && !place.is_dir() {
+        return Some(place);
+    }
+    let beside = [NEW, OLD, GONE].map(|suffix| beside(root, id, suffix));
+    beside.into_iter().find(|path| is_foreign(path))
+}
+
 /// Deletes the folder `id`. Durable on return.
 pub(super) fn delete(root: &Path, id: &CredentialsId, swap: &RwLock<()>) -> io::Result<()> {
     let gone = beside(root, id, GONE);
@@ -70,7 +81,7 @@ pub(super) fn delete(root: &Path, id: &CredentialsId, swap: &RwLock<()>) -> io::
     Ok(())
 }
 
-/// Puts right what a crash left.
+/// Puts right what a crash left. A file is nothing that a crash leaves: it stays where it is, and in the way.
 pub(super) fn recover(root: &Path) -> io::Result<()> {
     let entries = match fs::read_dir(root) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -78,17 +89,20 @@ pub(super) fn recover(root: &Path) -> io::Result<()> {
     };
     for entry in entries {
         let path = entry?.path();
+        if is_foreign(&path) {
+            continue;
+        }
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
         let name = name.unwrap_or_default();
         if let Some(id) = name.strip_suffix(OLD) {
             let place = root.join(id);
             if exists(&place) {
-                remove(&path)?;
+                leave(&path);
             } else {
                 fs::rename(&path, &place)?;
             }
         } else if name.ends_with(NEW) || name.ends_with(GONE) {
-            remove(&path)?;
+            leave(&path);
         }
     }
     private_file::sync_folder(root)
@@ -107,6 +121,11 @@ fn exists(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok()
 }
 
+/// Whether it is neither a folder nor a link, of which both may be credentials.
+fn is_foreign(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|found| !found.is_dir() && !found.is_symlink())
+}
+
 /// A link is removed, not what it points at.
 fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_dir_all(path) {
@@ -115,7 +134,7 @@ fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Removes what has no meaning any more; the next start does it if this fails.
+/// Removes what has no meaning any more; the next start, or the next change, does it if this fails.
 fn leave(path: &Path) {
     if let Err(error) = remove(path) {
         tracing::warn!(folder = %path.display(), "cannot remove an old credential: {error}");
@@ -156,6 +175,16 @@ mod tests {
     }
 
     #[test]
+    fn a_failed_write_leaves_the_old_one_and_nothing_else() {
+        let root = tempfile::tempdir().unwrap();
+        let swap = RwLock::new(());
+        replace(root.path(), &id(), &[("a", b"1")], &swap).unwrap();
+        assert!(replace(root.path(), &id(), &[("no/such/folder", b"2")], &swap).is_err());
+        assert_eq!(names(root.path()), ["x"]);
+        assert_eq!(fs::read(root.path().join("x/a")).unwrap(), b"1");
+    }
+
+    #[test]
     fn what_a_crash_leaves_becomes_old_or_new() {
         for (left, expected) in [
             (&["x", "x~new"][..], "x"),
@@ -173,5 +202,34 @@ mod tests {
             assert_eq!(fs::read_to_string(root.path().join("x/f")).unwrap(), expected);
         }
         recover(Path::new("/nowhere/at/all")).unwrap();
+    }
+
+    #[test]
+    fn a_file_is_nothing_that_a_crash_leaves() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir(root.path().join("x")).unwrap();
+        let files = ["x~gone", "x~new", "x~old", "y~old"];
+        for name in files {
+            fs::write(root.path().join(name), "").unwrap();
+        }
+        recover(root.path()).unwrap();
+        assert_eq!(names(root.path()), ["x", "x~gone", "x~new", "x~old", "y~old"]);
+        for name in ["x~new", "x~old", "x~gone"] {
+            let path = root.path().join(name);
+            assert_eq!(in_the_way(root.path(), &id()), Some(path.clone()));
+            fs::remove_file(path).unwrap();
+        }
+        assert_eq!(in_the_way(root.path(), &id()), None);
+    }
+
+    #[test]
+    fn a_link_to_a_folder_is_a_credential_and_another_link_is_in_the_way() {
+        let root = tempfile::tempdir().unwrap();
+        let elsewhere = tempfile::tempdir().unwrap();
+        let link = root.path().join("x");
+        std::os::unix::fs::symlink(elsewhere.path(), &link).unwrap();
+        assert_eq!(in_the_way(root.path(), &id()), None);
+        drop(elsewhere);
+        assert_eq!(in_the_way(root.path(), &id()), Some(link));
     }
 }
