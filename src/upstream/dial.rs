@@ -120,7 +120,7 @@ impl Upstream {
                     }
                 }
                 // The broker may have moved: the next who comes asks for the name again.
-                Box::pin(self.resolver.forget(name, destination.port())).await;
+                self.resolver.forget(name, destination.port());
                 Err(last.unwrap_or_else(|| UpstreamError::Resolve {
                     host: name.to_string(),
                     reason: "the name has no address".to_owned(),
