@@ -11,6 +11,7 @@ use simrelay::settings::{LogFormat, Settings};
 use simrelay::store::{FileStore, Store};
 use simrelay::{explain, serve};
 use std::process::ExitCode;
+use std::time::Duration;
 
 fn main() -> ExitCode {
     match run(Cli::parse()) {
@@ -37,7 +38,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Notifier => serving(&settings, serve::notifier),
         Command::Bridge => serving(&settings, serve::bridge),
         Command::Check { file } => {
-            let report = runtime()?.block_on(explain::check(&file, &settings.certs))?;
+            let report = block_on(explain::check(&file, &settings.certs))??;
             say(&report.to_string())?;
             Ok(exit_code(report.is_good()))
         }
@@ -48,7 +49,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Doctor(command) => {
             apply_settings_of_services(&command.settings)?;
-            let diagnosis = runtime()?.block_on(doctor(&command, &settings));
+            let diagnosis = block_on(doctor(&command, &settings))?;
             if command.json {
                 say(&format!("{:#}", diagnosis.json()))?;
             } else {
@@ -58,7 +59,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Notifications(command) => {
             find_data_of_services(&settings)?;
-            say(&runtime()?.block_on(notifications(&command, &settings))?)?;
+            say(&block_on(notifications(&command, &settings))??)?;
             Ok(ExitCode::SUCCESS)
         }
         Command::AuthKey(command) => {
@@ -84,19 +85,26 @@ fn serving(
 ) -> anyhow::Result<ExitCode> {
     let format = settings.log.unwrap_or_else(simrelay::logging::default_format);
     let _log = simrelay::logging::init(format, &settings.log_level)?;
-    runtime()?.block_on(service(settings, format))?;
+    block_on(service(settings, format))??;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Threads of everything that is not the data plane.
-fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread()
+/// How long what blocks may go on at the end: enough for a file to be written, while a name that is being looked up
+/// cannot be interrupted.
+const BEHIND_THE_END: Duration = Duration::from_secs(1);
+
+/// Does `work` on the threads of everything that is not the data plane.
+fn block_on<T>(work: impl Future<Output = T>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .thread_name("services")
         .on_thread_start(simrelay::priority::stand_behind)
         .enable_all()
         .build()
-        .context("cannot start threads")
+        .context("cannot start threads")?;
+    let done = runtime.block_on(work);
+    runtime.shutdown_timeout(BEHIND_THE_END);
+    Ok(done)
 }
 
 /// An error with those of its causes that its own words do not hold already.

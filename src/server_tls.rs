@@ -51,6 +51,8 @@ pub struct TlsFiles {
 #[derive(Debug)]
 pub struct Certificate {
     files: TlsFiles,
+    /// Of the files before they were read first.
+    opened: Stamps,
     current: ArcSwap<CertifiedKey>,
 }
 
@@ -60,8 +62,13 @@ impl Certificate {
     /// # Errors
     /// [`TlsError`] names the file and what is wrong with it.
     pub fn open(files: TlsFiles) -> Result<Arc<Self>, TlsError> {
+        let opened = stamps(&files);
         let current = ArcSwap::from_pointee(read(&files)?);
-        Ok(Arc::new(Self { files, current }))
+        Ok(Arc::new(Self {
+            files,
+            opened,
+            current,
+        }))
     }
 
     /// A configuration that always shows the certificate in force.
@@ -77,14 +84,14 @@ impl Certificate {
 
     /// Follows the files; a renewal that cannot be used leaves the old certificate in force.
     pub async fn watch(self: Arc<Self>) {
-        let mut seen = self.stamp();
+        let mut seen = self.opened;
         loop {
             sleep(LOOK_EVERY).await;
-            let stamp = self.stamp();
-            if stamp == seen {
+            let stamps = stamps(&self.files);
+            if stamps == seen {
                 continue;
             }
-            seen = stamp;
+            seen = stamps;
             self.reload();
         }
     }
@@ -100,17 +107,20 @@ impl Certificate {
             }
         }
     }
-
-    fn stamp(&self) -> [Option<SystemTime>; 2] {
-        let changed = |path: &Path| std::fs::metadata(path).and_then(|m| m.modified()).ok();
-        [changed(&self.files.cert), changed(&self.files.key)]
-    }
 }
 
 impl ResolvesServerCert for Certificate {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         Some(self.current.load_full())
     }
+}
+
+/// Of chain and key; `None` for a file that is not there.
+type Stamps = [Option<SystemTime>; 2];
+
+fn stamps(files: &TlsFiles) -> Stamps {
+    let changed = |path: &Path| std::fs::metadata(path).and_then(|m| m.modified()).ok();
+    [changed(&files.cert), changed(&files.key)]
 }
 
 fn read(files: &TlsFiles) -> Result<CertifiedKey, TlsError> {
@@ -159,6 +169,22 @@ mod tests {
         std::fs::write(&files.key, "half a fi").unwrap();
         certificate.reload();
         assert_eq!(shown(), new);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_renewal_between_the_first_look_at_the_files_and_the_watch_over_them_is_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        write(folder.path(), "pi.local");
+        let [cert, key] = ["cert.pem", "key.pem"].map(|name| folder.path().join(name));
+        let certificate = Certificate::open(TlsFiles { cert, key }).unwrap();
+        let new = write(folder.path(), "pi.local");
+        let renewed = std::fs::File::open(folder.path().join("cert.pem")).unwrap();
+        renewed
+            .set_modified(SystemTime::now() + Duration::from_secs(1))
+            .unwrap();
+        let watch = Arc::clone(&certificate).watch();
+        let _ = tokio::time::timeout(2 * LOOK_EVERY, watch).await;
+        assert_eq!(certificate.current.load().cert[0].to_vec(), new);
     }
 
     #[test]

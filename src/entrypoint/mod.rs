@@ -35,6 +35,9 @@ pub const MQTT_ENTRY_POINT: &str = "mqtt://beam.soracom.io:1883";
 /// The namespace of a group's configuration that holds entry points.
 pub const BEAM_NAMESPACE: &str = "SoracomBeam";
 
+/// The longest text of MQTT, in bytes (a two-byte length precedes it).
+const MQTT_FIELD_LIMIT: usize = 65_535;
+
 /// By which of Beam's rules MQTT is relayed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum PlatformVersion {

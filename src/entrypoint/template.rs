@@ -4,11 +4,9 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
+use super::MQTT_FIELD_LIMIT;
 use super::placeholder::{LONGEST_VALUE, Placeholder};
 use crate::sim::Sim;
-
-/// The longest user name or password of MQTT, in bytes (a two-byte length precedes it).
-const MQTT_FIELD_LIMIT: usize = 65_535;
 
 const SPELLINGS: [(&str, Placeholder); 3] = [
     ("#{imsi}", Placeholder::Imsi),

@@ -1,11 +1,12 @@
 //! Whether a configuration would do what its author means.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::credential::{CredentialType, CredentialsId};
+use crate::entrypoint::{EntryPoint, Scheme};
 use crate::sim::Sim;
 use crate::store::{CredentialStore, FileStore, Snapshot, Store, StoreError};
 
@@ -123,26 +124,34 @@ async fn shared_devices(snapshot: &Snapshot, store: &CredentialStore) -> Vec<Str
     notes
 }
 
-/// Credentials whose ids are known without a SIM, and those of the SIMs that are there.
-fn credentials(snapshot: &Snapshot) -> BTreeSet<(CredentialsId, CredentialType)> {
+/// Credentials whose ids are known without a SIM, and those of the SIMs that are there; with each, whether a client
+/// certificate in it is shown to a broker.
+fn credentials(snapshot: &Snapshot) -> BTreeMap<(CredentialsId, CredentialType), bool> {
     let entry_points = snapshot.groups().iter().filter_map(|group| group.beam.as_ref());
-    let mut ids: BTreeSet<_> = entry_points
-        .flat_map(|entry_point| entry_point.shared_credentials())
-        .collect();
-    for sim in snapshot.sims() {
-        let entry_point = sim
-            .group_id
-            .as_ref()
-            .and_then(|group| snapshot.entry_point(group));
-        ids.extend(entry_point.and_then(|entry_point| entry_point.credential(sim)));
+    let shared = entry_points.flat_map(|entry_point| {
+        let ids = entry_point.shared_credentials();
+        ids.map(|id| (id, shows_certificate(entry_point)))
+    });
+    let own = snapshot.sims().iter().filter_map(|sim| {
+        let entry_point = snapshot.entry_point(sim.group_id.as_ref()?)?;
+        Some((entry_point.credential(sim)?, shows_certificate(&entry_point)))
+    });
+    let mut ids = BTreeMap::new();
+    for (id, is_shown) in shared.chain(own) {
+        *ids.entry(id).or_default() |= is_shown;
     }
     ids
 }
 
+fn shows_certificate(entry_point: &EntryPoint) -> bool {
+    entry_point.use_client_cert && entry_point.destination.scheme() == Scheme::Mqtts
+}
+
 async fn unusable_credentials(snapshot: &Snapshot, store: &CredentialStore) -> Vec<String> {
     let mut problems = Vec::new();
-    for (id, kind) in credentials(snapshot) {
+    for ((id, kind), is_shown) in credentials(snapshot) {
         let error = match kind {
+            CredentialType::X509 if is_shown => store.client_certificate(&id).await.err(),
             CredentialType::X509 => store.x509(&id).await.err(),
             kind => store.of_type(&id, kind).await.err(),
         };
@@ -210,6 +219,29 @@ mod tests {
                 .to_string()
                 .ends_with("f.json: 3 groups, 2 with an entry point, 2 SIMs")
         );
+    }
+
+    #[tokio::test]
+    async fn a_credential_without_the_certificate_that_a_broker_is_to_be_shown_is_a_problem() {
+        let folder = tempfile::tempdir().unwrap();
+        let credential = folder.path().join("site");
+        fs::create_dir(&credential).unwrap();
+        let ca = rcgen::generate_simple_self_signed(["site".to_owned()]).unwrap();
+        fs::write(credential.join("ca.pem"), ca.cert.pem()).unwrap();
+        let path = folder.path().join("f.json");
+        for is_shown in [false, true] {
+            let entry = json!({ "SoracomBeam": { "mqtt://beam.soracom.io:1883": {
+                "destination": "mqtts://b", "useClientCert": is_shown,
+                "clientCerts": { "default": { "$credentialsId": "site" } } } } });
+            let file = json!({ "groups": [{ "groupId": "g", "configuration": entry }], "sims": [] });
+            fs::write(&path, file.to_string()).unwrap();
+            let report = check(&path, folder.path()).await.unwrap();
+            assert_eq!(report.is_good(), !is_shown, "{report}");
+            let told = report
+                .to_string()
+                .contains("holds no cert.pem and key.pem, and useClientCert wants them");
+            assert_eq!(told, is_shown, "{report}");
+        }
     }
 
     #[tokio::test]

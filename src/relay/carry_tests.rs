@@ -377,6 +377,20 @@ async fn a_token_that_is_over_waits_for_no_packet() {
     );
 }
 
+#[tokio::test(start_paused = true)]
+async fn who_is_to_close_at_once_does_so_though_its_token_ends_the_moment_after() {
+    let mut site = site(0, 64);
+    site.device.write_all(&PUBLISH[..5]).await.unwrap();
+    assert!(goes_on(&site).await);
+    site.connection.close(Administrative::ByAdministrator);
+    site.connection.close(Administrative::TokenEnds);
+    let (ending, _) = site.ending().await;
+    assert!(
+        matches!(ending, Ending::Administrative(Administrative::ByAdministrator)),
+        "{ending}"
+    );
+}
+
 /// A QoS 1 PUBLISH and its PUBACK.
 fn message(id: u16) -> ([u8; 8], [u8; 4]) {
     let [high, low] = id.to_be_bytes();

@@ -61,24 +61,18 @@ impl Gate {
     pub(super) fn knock(self: &Arc<Self>, sim: Option<&Arc<Sim>>, now: Instant) -> Result<Place, OverLimit> {
         let limits = &self.limits;
         let mut inside = self.inside();
-        let Inside {
-            open,
-            handshakes,
-            strangers,
-            sims,
-        } = &mut *inside;
-        if *open >= limits.connections {
+        if inside.open >= limits.connections {
             return Err(OverLimit::Connections(limits.connections));
         }
-        if *handshakes >= limits.handshakes {
+        if inside.handshakes >= limits.handshakes {
             return Err(OverLimit::Handshakes(limits.handshakes));
         }
         let account = match sim {
-            None if strangers.handshakes >= limits.strangers => {
+            None if inside.strangers.handshakes >= limits.strangers => {
                 return Err(OverLimit::Strangers(limits.strangers));
             }
-            None => strangers,
-            Some(sim) => sims.entry(ByImsi(Arc::clone(sim))).or_default(),
+            None => &mut inside.strangers,
+            Some(sim) => inside.account(sim, now),
         };
         if let Some(sim) = sim.filter(|_| account.handshakes >= limits.handshakes_per_sim) {
             return Err(OverLimit::HandshakesOfSim {
@@ -93,8 +87,8 @@ impl Gate {
             });
         }
         account.handshakes += 1;
-        *open += 1;
-        *handshakes += 1;
+        inside.open += 1;
+        inside.handshakes += 1;
         Ok(Place {
             gate: Arc::clone(self),
             of: sim.cloned(),
@@ -103,11 +97,12 @@ impl Gate {
         })
     }
 
-    /// A connection of `sim` whose place was taken is over.
-    pub(super) fn leave(&self, sim: &Sim) {
-        let mut inside = self.inside();
-        inside.open -= 1;
-        inside.give_back(sim, |account| account.connections -= 1);
+    /// A connection of `sim` whose place was taken is over. The place is free when what comes back is dropped.
+    pub(super) fn leave(self: &Arc<Self>, sim: &Arc<Sim>) -> Leaving {
+        Leaving {
+            gate: Arc::clone(self),
+            sim: Arc::clone(sim),
+        }
     }
 
     fn inside(&self) -> MutexGuard<'_, Inside> {
@@ -116,20 +111,35 @@ impl Gate {
 }
 
 impl Inside {
-    /// Changes the account of `sim`, and forgets it where nothing has to be remembered.
+    /// The account of `sim`.
+    fn account(&mut self, sim: &Arc<Sim>, now: Instant) -> &mut Account {
+        let sims = &mut self.sims;
+        if sims.len() == sims.capacity() {
+            // Rather than grow, it forgets; with as much room as is in use, that is not soon again.
+            sims.retain(|_, account| account.is_needed(now));
+            sims.reserve(sims.len() + 1);
+        }
+        sims.entry(ByImsi(Arc::clone(sim))).or_default()
+    }
+
+    /// Changes the account of `sim`, and forgets it where nothing has to be remembered. What is remembered of its pace
+    /// goes when there is no room for others.
     fn give_back(&mut self, sim: &Sim, change: impl FnOnce(&mut Account)) {
         let Some(account) = self.sims.get_mut(&sim.imsi) else {
             return;
         };
         change(account);
-        let is_empty = account.handshakes == 0 && account.connections == 0;
-        if is_empty && account.paced.is_none_or(|paced| paced <= Instant::now()) {
+        if !account.is_needed(Instant::now()) {
             self.sims.remove(&sim.imsi);
         }
     }
 }
 
 impl Account {
+    fn is_needed(&self, now: Instant) -> bool {
+        self.handshakes > 0 || self.connections > 0 || self.paced.is_some_and(|paced| paced > now)
+    }
+
     fn is_in_pace(&mut self, rate: u32, now: Instant) -> bool {
         let paced = one_more(self.paced, Duration::from_secs(1) / rate.max(1), now);
         let is_in_pace = paced <= now + BURST;
@@ -156,7 +166,7 @@ impl Place {
     pub(super) fn claim(&mut self, sim: &Arc<Sim>) -> Result<(), OverLimit> {
         let limit = self.gate.limits.per_sim;
         let mut inside = self.gate.inside();
-        let account = inside.sims.entry(ByImsi(Arc::clone(sim))).or_default();
+        let account = inside.account(sim, Instant::now());
         if account.connections >= limit {
             return Err(OverLimit::OfSim {
                 imsi: sim.imsi.clone(),
@@ -189,6 +199,21 @@ impl Drop for Place {
                 inside.give_back(sim, |account| account.connections -= 1);
             }
         }
+    }
+}
+
+/// The place of a connection that is over: its sockets may be open for a moment yet, and count as long as they are.
+#[derive(Debug)]
+pub(super) struct Leaving {
+    gate: Arc<Gate>,
+    sim: Arc<Sim>,
+}
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        let mut inside = self.gate.inside();
+        inside.open -= 1;
+        inside.give_back(&self.sim, |account| account.connections -= 1);
     }
 }
 
@@ -240,14 +265,16 @@ mod tests {
         }
         let mut fourth = gate.knock(Some(&sim(1)), now).unwrap();
         assert_eq!(kind(fourth.claim(&sim(1))), "too_many_connections_of_sim");
-        gate.leave(&sim(1));
+        let leaving = gate.leave(&sim(1));
+        assert_eq!(kind(fourth.claim(&sim(1))), "too_many_connections_of_sim");
+        drop(leaving);
         fourth.claim(&sim(1)).unwrap();
         // It was given up before the broker answered.
         drop(fourth);
         assert_eq!(gate.inside().open, 2);
         assert_eq!(gate.handshakes(), 0);
-        gate.leave(&sim(1));
-        gate.leave(&sim(1));
+        drop(gate.leave(&sim(1)));
+        drop(gate.leave(&sim(1)));
         assert_eq!(gate.inside().open, 0);
     }
 
@@ -260,7 +287,7 @@ mod tests {
             place.take();
         }
         assert_eq!(kind(gate.knock(Some(&sim(11)), now)), "too_many_connections");
-        gate.leave(&sim(0));
+        drop(gate.leave(&sim(0)));
         let places: Vec<_> = (20..30).map(|n| gate.knock(Some(&sim(n)), now)).collect();
         assert_eq!(places.iter().filter(|place| place.is_ok()).count(), 1);
     }
@@ -286,5 +313,21 @@ mod tests {
         let mut inside = gate.inside();
         inside.give_back(&sim(1), |_| {});
         assert!(inside.sims.is_empty());
+    }
+
+    #[test]
+    fn who_leaves_within_his_pace_is_forgotten_before_there_is_room_for_many_more() {
+        let (gate, now) = (Gate::new(LIMITS), Instant::now());
+        let staying = gate.knock(Some(&sim(99)), now);
+        for at in 0..10_000_u32 {
+            let imsi = Imsi::new(&format!("44010400{at:07}")).unwrap();
+            let sim_id = SimId::new(&format!("898112000{at:010}")).unwrap();
+            let passing = Arc::new(Sim::new(sim_id, imsi));
+            // A pace of one a second: each is remembered for so long.
+            drop(gate.knock(Some(&passing), now + Duration::from_secs(at.into())));
+        }
+        assert!(gate.inside().sims.len() < 10, "{}", gate.inside().sims.len());
+        assert!(gate.inside().sims.contains_key(&sim(99).imsi));
+        drop(staying);
     }
 }

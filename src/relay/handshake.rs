@@ -258,11 +258,12 @@ async fn credential(admission: &Admission, context: &Context) -> Result<Option<T
     }
     match entry_point.client_certs.credentials_id(sim) {
         Some(id) => {
-            let x509 = Box::pin(context.credentials.x509(&id)).await?;
-            Ok(Some(TlsCredential {
-                x509,
-                present: entry_point.use_client_cert,
-            }))
+            let present = entry_point.use_client_cert;
+            let x509 = match present {
+                true => Box::pin(context.credentials.client_certificate(&id)).await?,
+                false => Box::pin(context.credentials.x509(&id)).await?,
+            };
+            Ok(Some(TlsCredential { x509, present }))
         }
         None if entry_point.use_client_cert => Err(Refusal::NoCredential(sim.imsi.clone())),
         None => Ok(None),

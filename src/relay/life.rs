@@ -2,6 +2,7 @@
 
 use super::Ending;
 use super::farewell::{farewell, wait_until_read};
+use super::gate::Leaving;
 use super::handshake::{ByVersion, Carried, Opened};
 use super::journal;
 use super::streams::Streams;
@@ -91,15 +92,25 @@ impl Over {
 /// Writes the end of a connection down, and closes it.
 fn end(Opened { carry, seat }: Opened, ending: &Ending, alive: &mpsc::Sender<()>) {
     journal::closed(seat.books(), carry.connection(), ending);
-    drop(seat);
+    let held = Held {
+        _place: seat.leave(),
+        _alive: alive.clone(),
+    };
     match carry {
-        ByVersion::V201509(carry) => part(carry, ending, alive),
-        ByVersion::V201912(carry) => part(carry, ending, alive),
+        ByVersion::V201509(carry) => part(carry, ending, held),
+        ByVersion::V201912(carry) => part(carry, ending, held),
     }
 }
 
+/// What a connection holds until its sockets are closed: who does not let go of them may not open others beyond what it
+/// may have.
+struct Held {
+    _place: Option<Leaving>,
+    _alive: mpsc::Sender<()>,
+}
+
 /// Closes both sockets, the device's with a last word where it may be heard.
-fn part<S: Streams + Unpin>(carry: Carried<S>, ending: &Ending, alive: &mpsc::Sender<()>) {
+fn part<S: Streams + Unpin>(carry: Carried<S>, ending: &Ending, held: Held) {
     let connection = carry.connection();
     let last = match ending.reason() {
         Some(reason) if connection.version == Version::V5 && carry.at_boundary() => {
@@ -108,22 +119,23 @@ fn part<S: Streams + Unpin>(carry: Carried<S>, ending: &Ending, alive: &mpsc::Se
         _ => Vec::new(),
     };
     let (device, broker) = carry.let_go();
-    if S::ACKNOWLEDGES {
-        let alive = alive.clone();
-        tokio::spawn(async move {
-            wait_until_read(broker).await;
-            drop(alive);
-        });
-    } else {
-        drop(broker);
+    let broker = S::ACKNOWLEDGES.then_some(broker);
+    let device = ending.device_listens().then_some(device);
+    match (broker, device) {
+        (None, None) => {}
+        (None, Some(device)) => hold_while(held, async move { farewell(device, &last).await }),
+        (Some(broker), None) => hold_while(held, wait_until_read(broker)),
+        (Some(broker), Some(device)) => hold_while(held, async move {
+            tokio::join!(wait_until_read(broker), farewell(device, &last));
+        }),
     }
-    if ending.device_listens() {
-        let alive = alive.clone();
-        tokio::spawn(async move {
-            farewell(device, &last).await;
-            drop(alive);
-        });
-    }
+}
+
+fn hold_while(held: Held, closing: impl Future<Output = ()> + Send + 'static) {
+    tokio::spawn(async move {
+        closing.await;
+        drop(held);
+    });
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::fmt;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,6 +46,16 @@ impl fmt::Display for ListenOn {
             },
         }
     }
+}
+
+/// Every address at which `listener` is reached: `[::]` may take IPv4 too.
+pub(super) fn reached_at(listener: &TcpListener) -> io::Result<Vec<SocketAddr>> {
+    let address = listener.local_addr()?;
+    let mut addresses = vec![address];
+    if address.is_ipv6() && address.ip().is_unspecified() && !SockRef::from(listener).only_v6()? {
+        addresses.push(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), address.port()));
+    }
+    Ok(addresses)
 }
 
 /// The same socket for each of `workers` threads: who is quickest accepts.

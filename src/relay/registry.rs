@@ -1,7 +1,7 @@
 //! Who is connected, seen from outside of the connections' own tasks.
 
 use super::admission::idle_rule;
-use super::gate::Gate;
+use super::gate::{Gate, Leaving};
 use super::tokens::{Token, Tokens};
 use super::wheel::{Entry, Wheel};
 use super::{Administrative, Admission, Books, Limits};
@@ -102,9 +102,14 @@ impl Connection {
         self.opened.elapsed().saturating_sub(alive)
     }
 
-    /// Has the connection's task close it, at once.
+    /// Has the connection's task close it, at once. The first reason counts, unless it is one that waits.
     pub fn close(&self, reason: Administrative) {
-        self.close.store(reason as u8, Ordering::Release);
+        let _ = self
+            .close
+            .fetch_update(Ordering::AcqRel, Ordering::Relaxed, |asked| {
+                let is_over = Administrative::from_code(asked).is_some_and(|first| !first.waits());
+                (!is_over).then_some(reason as u8)
+            });
         self.waker.wake();
     }
 
@@ -257,7 +262,7 @@ impl Registry {
         Seat {
             registry: Arc::clone(self),
             worker: worker as u32,
-            key,
+            key: Some(key),
         }
     }
 
@@ -354,7 +359,8 @@ pub(super) struct Part {
 pub(super) struct Seat {
     registry: Arc<Registry>,
     worker: u32,
-    key: u32,
+    /// Until the connection is out.
+    key: Option<u32>,
 }
 
 impl Seat {
@@ -362,23 +368,40 @@ impl Seat {
     pub(super) fn books(&self) -> &Books {
         &self.registry.books
     }
-}
 
-impl Drop for Seat {
-    fn drop(&mut self) {
+    /// Takes the connection out of the registry. Its place at the gate is free when what comes back is dropped.
+    pub(super) fn leave(mut self) -> Option<Leaving> {
+        self.vacate()
+    }
+
+    /// Does nothing the second time.
+    fn vacate(&mut self) -> Option<Leaving> {
+        let Registry {
+            books,
+            sessions,
+            tokens,
+            gate,
+            ..
+        } = &*self.registry;
+        let key = self.key.take()?;
         let left = self
             .registry
             .table(self.worker as usize)
             .connections
-            .try_remove(self.key as usize);
-        if let Some(connection) = left {
-            connection.report(&self.registry.books.meter);
-            // Only a platform has tokens; the others need not wait for the table's lock.
-            if connection.admission.entry_point.platform().is_some() {
-                self.registry.tokens.forget(connection.id);
-            }
-            self.registry.gate.leave(&connection.admission.sim);
-            self.registry.sessions.closed(&connection.admission.sim.imsi);
+            .try_remove(key as usize)?;
+        left.report(&books.meter);
+        let Admission { sim, entry_point, .. } = &left.admission;
+        // Only a platform has tokens; the others need not wait for the table's lock.
+        if entry_point.platform().is_some() {
+            tokens.forget(left.id);
         }
+        sessions.closed(&sim.imsi);
+        Some(gate.leave(sim))
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        drop(self.vacate());
     }
 }

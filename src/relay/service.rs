@@ -2,6 +2,7 @@
 
 use super::bookkeeper::Bookkeeper;
 use super::context::Context;
+use super::listen::reached_at;
 use super::pace::Pace;
 use super::registry::Registry;
 use super::{Administrative, Books, Limits, ListenOn, Pulse, token_watch, worker};
@@ -96,13 +97,14 @@ impl Relay {
     ) -> Result<Self, RelayError> {
         let count = settings.workers.get();
         let mut shares: Vec<_> = (0..count).map(|_| Vec::new()).collect();
-        let mut addresses = Vec::new();
+        let (mut addresses, mut own) = (Vec::new(), Vec::new());
         for on in &settings.listen {
             let listeners = on.open(count).map_err(|source| RelayError::Listen {
                 address: on.to_string(),
                 source,
             })?;
             addresses.push(listeners[0].local_addr()?);
+            own.extend(reached_at(&listeners[0])?);
             for (share, listener) in shares.iter_mut().zip(listeners) {
                 share.push(listener);
             }
@@ -112,7 +114,7 @@ impl Relay {
         let context = Arc::new(Context {
             store: Arc::clone(&store),
             credentials,
-            upstream,
+            upstream: upstream.away_from(own),
             registry: Arc::clone(&registry),
             pace: Pace::new(settings.limits.accepts),
             token_lifetime: settings.token_lifetime,

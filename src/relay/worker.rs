@@ -42,7 +42,7 @@ pub(super) fn run(
         .enable_io()
         .on_thread_park(turnstile::sockets_are_waited_for)
         .build()?;
-    runtime.block_on(async {
+    let served = runtime.block_on(async {
         // Every connection holds a sender; when the last one is gone there is none left.
         let (alive, mut all_gone) = mpsc::channel::<()>(1);
         tokio::spawn(pulse.beat(worker));
@@ -68,7 +68,10 @@ pub(super) fn run(
         let _ = timeout(grace, all_gone.recv()).await;
         ticking.abort();
         Ok(())
-    })
+    });
+    // A name that is being looked up is not waited for: the system's resolver cannot be interrupted.
+    runtime.shutdown_background();
+    served
 }
 
 /// Keeps the idle rule.

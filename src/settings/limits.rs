@@ -8,7 +8,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Limits")]
 pub struct LimitArgs {
-    /// Connections in all [default: what the limit of open files allows, two a connection]
+    /// Connections in all [default: what the limit of open files allows, two a connection, three with the embedded broker]
     #[arg(
         long = "relay-max-connections",
         env = "SIMRELAY_RELAY_MAX_CONNECTIONS",
@@ -17,7 +17,7 @@ pub struct LimitArgs {
     )]
     pub max_connections: Option<NonZeroUsize>,
 
-    /// Connections of one SIM [default: 1000, at most half of all]
+    /// Connections of one SIM, those that are being closed among them [default: 1000, at most half of all]
     #[arg(
         long = "relay-max-connections-per-sim",
         env = "SIMRELAY_RELAY_MAX_CONNECTIONS_PER_SIM",

@@ -3,11 +3,13 @@
 use super::detour::{Detour, Detours};
 use super::liveness;
 use super::local::LocalAddresses;
+use super::own::OwnAddresses;
 use super::resolve::Resolver;
 use super::tls::{TlsClients, TlsCredential};
 use super::{BrokerStream, TlsStream, UpstreamError};
 use crate::entrypoint::{Destination, Host, Scheme};
 use crate::timers::timeout;
+use nix::errno::Errno;
 use rustls::pki_types::ServerName;
 use std::io;
 use std::net::SocketAddr;
@@ -44,6 +46,7 @@ pub struct Upstream {
     detours: Detours,
     tls: TlsClients,
     local: LocalAddresses,
+    own: OwnAddresses,
     deadlines: Deadlines,
 }
 
@@ -56,6 +59,7 @@ impl Upstream {
             detours: Detours::default(),
             tls: TlsClients::new(),
             local: LocalAddresses::default(),
+            own: OwnAddresses::default(),
             deadlines,
         }
     }
@@ -78,6 +82,15 @@ impl Upstream {
     pub fn with_detours(self, detours: impl IntoIterator<Item = Detour>) -> Self {
         Self {
             detours: Detours::new(detours),
+            ..self
+        }
+    }
+
+    /// Dials none of these, where the caller itself listens: who forwards to itself does so without end.
+    #[must_use]
+    pub fn away_from(self, own: impl IntoIterator<Item = SocketAddr>) -> Self {
+        Self {
+            own: OwnAddresses::new(own),
             ..self
         }
     }
@@ -120,7 +133,7 @@ impl Upstream {
                     }
                 }
                 // The broker may have moved: the next who comes asks for the name again.
-                Box::pin(self.resolver.forget(name, destination.port())).await;
+                self.resolver.forget(name, destination.port());
                 Err(last.unwrap_or_else(|| UpstreamError::Resolve {
                     host: name.to_string(),
                     reason: "the name has no address".to_owned(),
@@ -130,6 +143,9 @@ impl Upstream {
     }
 
     async fn dial_address(&self, address: SocketAddr) -> Result<TcpStream, UpstreamError> {
+        if self.own.are_reached_at(address) {
+            return Err(UpstreamError::Itself { address });
+        }
         let limit = self.deadlines.dial;
         let stream = timeout(limit, self.local.connect(address))
             .await
@@ -139,14 +155,22 @@ impl Upstream {
                 liveness::watch(&stream)?;
                 Ok(stream)
             })
-            .map_err(|source| match source.kind() {
-                io::ErrorKind::AddrNotAvailable => UpstreamError::NoPort {
-                    address,
-                    from: self.local.in_words(address),
-                },
-                _ => UpstreamError::Dial { address, source },
-            })?;
+            .map_err(|source| self.failed(address, source))?;
         Ok(stream)
+    }
+
+    /// Why no connection to `address` came about.
+    fn failed(&self, address: SocketAddr, source: io::Error) -> UpstreamError {
+        if is_out_of_descriptors(&source) {
+            return UpstreamError::NoDescriptor { address, source };
+        }
+        match source.kind() {
+            io::ErrorKind::AddrNotAvailable => UpstreamError::NoPort {
+                address,
+                from: self.local.in_words(address),
+            },
+            _ => UpstreamError::Dial { address, source },
+        }
     }
 
     async fn handshake(
@@ -173,6 +197,12 @@ impl Upstream {
     }
 }
 
+/// Whether the process, or the whole system, has as many files open as it may.
+fn is_out_of_descriptors(error: &io::Error) -> bool {
+    let full = [Errno::EMFILE, Errno::ENFILE].map(|errno| errno as i32);
+    error.raw_os_error().is_some_and(|code| full.contains(&code))
+}
+
 /// rustls's own words where it has some; a plain socket error otherwise.
 fn tls_reason(error: &io::Error) -> String {
     match error.get_ref() {
@@ -197,4 +227,25 @@ fn kind(error: &rustls::Error) -> String {
         .take_while(|c| c.is_alphanumeric() || matches!(c, '(' | ')'))
         .collect();
     format!(" [{name}]")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn that_no_more_files_may_be_open_is_told_from_a_broker_that_is_not_there() {
+        let upstream = Upstream::new(Deadlines::default());
+        let failed = |source| upstream.failed("192.0.2.1:1883".parse().unwrap(), source);
+        for (errno, kind, advice) in [
+            (Errno::EMFILE, "no_descriptor", "LimitNOFILE"),
+            (Errno::ENFILE, "no_descriptor", "LimitNOFILE"),
+            (Errno::EADDRNOTAVAIL, "no_port", "--upstream-bind"),
+            (Errno::ECONNREFUSED, "dial", "that the broker runs"),
+        ] {
+            let error = failed(io::Error::from_raw_os_error(errno as i32));
+            assert_eq!(error.kind(), kind);
+            assert!(error.advice().contains(advice), "{}", error.advice());
+        }
+    }
 }

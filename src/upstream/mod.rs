@@ -7,6 +7,7 @@
 //! | `chains` | brokers' certificate chains that were checked already |
 //! | `tls_stream` | records on the wire, with no buffer of their own while nothing is on its way |
 //! | `local` | the addresses of this machine that are dialled from, in turn |
+//! | `own` | where the relay itself listens, which is no broker |
 //! | `detour` | destinations that are dialled elsewhere |
 //! | `alpn` | what a broker on the HTTPS port has to be told |
 //! | `liveness` | how soon a broker is missed that vanished without a word |
@@ -21,6 +22,7 @@ mod dial;
 mod in_memory;
 mod liveness;
 mod local;
+mod own;
 mod resolve;
 mod stream;
 mod tickets;
@@ -66,6 +68,20 @@ pub enum UpstreamError {
         /// The local addresses, in words.
         from: String,
     },
+    /// As many files are open as may be.
+    #[error("cannot open a connection to {address}: {source}")]
+    NoDescriptor {
+        /// The broker's address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The broker's address is one of the relay's own.
+    #[error("{address} is where this relay itself listens")]
+    Itself {
+        /// The address.
+        address: SocketAddr,
+    },
     /// No address answered in time.
     #[error("{address} did not answer within {} s", limit.as_secs())]
     DialTimeout {
@@ -108,6 +124,8 @@ impl UpstreamError {
             Self::Resolve { .. } => "resolve",
             Self::Dial { .. } => "dial",
             Self::NoPort { .. } => "no_port",
+            Self::NoDescriptor { .. } => "no_descriptor",
+            Self::Itself { .. } => "itself",
             Self::DialTimeout { .. } => "dial_timeout",
             Self::Tls { .. } => "tls",
             Self::TlsTimeout { .. } => "tls_timeout",
@@ -122,6 +140,12 @@ impl UpstreamError {
             Self::Resolve { .. } => "check the host name in destination and this machine's DNS",
             Self::NoPort { .. } => {
                 "give this machine another address and add it with --upstream-bind; for one address more ports may be had with net.ipv4.ip_local_port_range"
+            }
+            Self::NoDescriptor { .. } => {
+                "raise the limit of open files (LimitNOFILE= of the service), or lower --relay-max-connections"
+            }
+            Self::Itself { .. } => {
+                "put the broker's own host and port into destination: without a port it is 1883, and the embedded broker has 1884"
             }
             Self::Dial { .. } => {
                 "check host and port in destination, that the broker runs, and firewalls on the way"

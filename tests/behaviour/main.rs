@@ -32,6 +32,7 @@ mod load;
 mod local_ports;
 mod login;
 mod mail;
+mod names;
 mod notifications;
 mod package;
 mod platform_version;

@@ -62,6 +62,34 @@ fn a_refusal_of_the_broker_reaches_the_device() {
 }
 
 #[test]
+fn a_connection_counts_until_the_broker_has_closed_it_too() {
+    let broker = FakeBroker::listen();
+    let flags = ["--relay-max-connections-per-sim", "2"];
+    let relay = Simrelay::with(&Configuration::of(&older(&broker.url())), &flags);
+    let mut reading = Vec::new();
+    for id in ["first", "second"] {
+        let (device, upstream) = connected(&broker, &relay, id);
+        reading.push(upstream);
+        device.reset();
+        relay.closed(id);
+    }
+    let connack = relay.device(1).connect(&Connect::new(Version::V311, "over"));
+    assert_eq!(connack.body()[1], 3);
+    let line = relay.refused_as("over");
+    assert!(
+        line["reason"].as_str().unwrap().contains("has 2 connections"),
+        "{line}"
+    );
+    drop(reading);
+    let admitted = std::thread::spawn(move || broker.admit(CONNACK_311));
+    wait_until("room for the next", || {
+        let connack = relay.device(1).connect(&Connect::new(Version::V311, "next"));
+        (connack.body()[1] == 0).then_some(())
+    });
+    admitted.join().unwrap();
+}
+
+#[test]
 fn mosquitto_pub_is_acknowledged_and_the_broker_gets_qos_0() {
     let mosquitto = Mosquitto::plain();
     let relay = relay_to(&mosquitto.url());

@@ -106,6 +106,36 @@ fn a_name_without_an_address_is_named() {
 }
 
 #[test]
+fn a_relay_that_is_its_own_destination_does_not_dial_itself() {
+    for listen in ["127.0.0.1:0", "0.0.0.0:0", "[::]:0"] {
+        let nowhere = Configuration::of(&entry_point("mqtt://127.0.0.1:1"));
+        let relay = Simrelay::with(&nowhere, &["--relay-listen", listen]);
+        let itself = format!("127.0.0.1:{}", relay.relay().port());
+        relay.edit(&Configuration::of(&entry_point(&format!("mqtt://{itself}"))).text());
+        relay.wait_for("new configuration", |line| {
+            line["message"] == "configuration loaded"
+        });
+        for version in Version::ALL {
+            let id = format!("{version:?}");
+            let mut device = Device::from(&sim_address(1), itself.parse().unwrap());
+            let connack = device.connect(&Connect::new(version, &id));
+            let reason = format!("{itself} is where this relay itself listens");
+            check(
+                &relay,
+                version,
+                &id,
+                &connack,
+                UNAVAILABLE,
+                &reason,
+                "the broker's own host and port",
+            );
+        }
+        let refused = relay.lines(|line| line["event"] == "refused");
+        assert_eq!(refused.len(), Version::ALL.len(), "{}", relay.log_text());
+    }
+}
+
+#[test]
 fn a_broker_that_never_answers_is_given_up_after_ten_seconds() {
     let broker = FakeBroker::listen();
     let relay = Simrelay::to(&broker.url());

@@ -91,6 +91,28 @@ fn a_connect_with_a_client_certificate_is_the_last_use_of_its_credential() {
 }
 
 #[test]
+fn a_credential_without_the_certificate_that_is_to_be_shown_is_a_refusal_and_no_login_without_one() {
+    let authority = Authority::new("site");
+    let broker = TlsBroker::listen(&authority.server("localhost"), &authority);
+    let url = format!("mqtts://localhost:{}", broker.port());
+    let relay = Simrelay::start(&Configuration::of(&entry(
+        &url,
+        &default_credential("site"),
+        true,
+    )));
+    authority.write_ca(&relay.credential("site"));
+    let connack = relay.device(1).connect(&Connect::new(Version::V311, "c"));
+    assert_eq!(connack.body()[1], 3);
+    let line = relay.refused_as("c");
+    let reason = line["reason"].as_str().unwrap();
+    assert!(
+        reason.contains("site holds no cert.pem and key.pem, and useClientCert wants them"),
+        "{reason}"
+    );
+    broker.expect_no_dial();
+}
+
+#[test]
 fn one_group_can_hold_a_certificate_for_each_sim() {
     let authority = Authority::new("site");
     let mosquitto = Mosquitto::for_certificates(&authority);

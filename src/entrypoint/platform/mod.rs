@@ -15,13 +15,11 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
+use super::MQTT_FIELD_LIMIT;
 use super::destination::Host;
 use crate::clock::ClockBehind;
 use crate::credential::{Credential, CredentialType};
 use crate::sim::Sim;
-
-/// The longest text of MQTT, in bytes (a two-byte length precedes it).
-const MQTT_FIELD_LIMIT: usize = 65_535;
 
 /// A service with its own ways of saying who is calling.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

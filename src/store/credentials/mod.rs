@@ -90,6 +90,12 @@ pub enum CredentialError {
         /// The file that is not.
         missing: PathBuf,
     },
+    /// No client certificate, where the broker is to be shown one.
+    #[error("{} holds no {CERT} and {KEY}, and useClientCert wants them: put them there, or set useClientCert to false", folder.display())]
+    OnlyCa {
+        /// The folder.
+        folder: PathBuf,
+    },
     /// A file that may not be read.
     #[error("cannot read {}: {reason}; check its owner and mode", path.display())]
     Unreadable {
@@ -188,6 +194,23 @@ impl CredentialStore {
             self.used.note(id);
         }
         found
+    }
+
+    /// The credential `id`, with a client certificate in it.
+    ///
+    /// # Errors
+    /// As [`Self::x509`], and where there is only a CA.
+    pub async fn client_certificate(
+        &self,
+        id: &CredentialsId,
+    ) -> Result<Arc<X509Credential>, CredentialError> {
+        let found = self.x509(id).await?;
+        match found.key {
+            Some(_) => Ok(found),
+            None => Err(CredentialError::OnlyCa {
+                folder: self.folder_of(id),
+            }),
+        }
     }
 
     /// Writes down which credentials were used, if any was since the last time. Call it now and then, and at the

@@ -24,7 +24,7 @@ pub(crate) use fake_broker::{FakeBroker, TlsBroker};
 pub(crate) use http::{Answer, Http};
 pub(crate) use mosquitto::{Mosquitto, Watcher, free_address};
 pub(crate) use network::{
-    has_read_to_the_end, hosts_from, inside_own_network, must_run, packet_rules, packets_met,
+    has_read_to_the_end, hosts_from, inside_own_network, must_run, name_server_at, packet_rules, packets_met,
 };
 pub(crate) use packet::{
     CONNACK_5, CONNACK_311, Connect, PINGREQ, PINGRESP, Packet, Version, Will, auth, disconnect, frame,

@@ -1,6 +1,6 @@
 //! A network of a test's own, where it may lose packets and rename hosts: Linux name spaces.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::process::Command;
 
@@ -72,6 +72,13 @@ pub(crate) fn has_read_to_the_end(end: SocketAddr, other: SocketAddr) -> bool {
 #[track_caller]
 pub(crate) fn hosts_from(file: &Path) {
     must_run("mount", &["--bind", file.to_str().unwrap(), "/etc/hosts"]);
+}
+
+/// From now on the test and what it starts ask for names at `address`, of which `file` tells.
+#[track_caller]
+pub(crate) fn name_server_at(address: IpAddr, file: &Path) {
+    std::fs::write(file, format!("nameserver {address}\n")).unwrap();
+    must_run("mount", &["--bind", file.to_str().unwrap(), "/etc/resolv.conf"]);
 }
 
 /// Gives what it wrote.
