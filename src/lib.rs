@@ -20,6 +20,7 @@
 //! | 0 | [`priority`] | which threads come first |
 //! | 0 | `backoff` | how long to wait before the next attempt |
 //! | 0 | `complaint` | when what goes on is to be said again |
+//! | 0 | `printable` | text of others, made fit to be shown |
 //! | 0 | `report` | numbers of a service, logged when they change |
 //! | 0 | `timers` | timers of threads whose own runtime keeps none |
 //! | 1 | [`database`] | the SQLite file of the data folder: opened, migrated |
@@ -60,6 +61,7 @@ pub mod logbook;
 pub mod logging;
 pub mod mqtt;
 pub mod notifier;
+mod printable;
 pub mod priority;
 pub mod private_file;
 pub mod relay;
