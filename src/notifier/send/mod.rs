@@ -166,8 +166,9 @@ fn lines(notifications: &[Ready], zone: &TimeZone) -> Vec<log::Line> {
             "topic": job.topic,
             "route": job.route,
             "text": text,
+            (log::KEY): job.retry_key,
         });
-        (job.id, line.to_string())
+        (job.retry_key.clone(), line.to_string())
     };
     notifications.iter().map(line).collect()
 }

@@ -278,6 +278,23 @@ async fn log_lines_are_json_with_the_time_of_the_zone() {
         (&line["text"], &line["time"]),
         (&json!("a\nb"), &json!("2026-11-23T14:03:09.000+09:00"))
     );
+    assert_eq!(line["retry_key"], "1f1b6c5e-0000-4000-8000-000000000001");
+    // The same number, given by a database that was begun anew, to a program that was started anew.
+    let fresh = Sender::new(site.sender.database.clone(), site.sender.data.clone()).unwrap();
+    let mut other = ready(1, "c");
+    other.job.retry_key = "1f1b6c5e-0000-4000-8000-000000000002".to_owned();
+    let both = [ready(1, "a\nb"), other];
+    let outcome = fresh.send(&site.destination, &site.zone, &both).await;
+    assert!(matches!(outcome, Outcome::Delivered(_)), "{outcome:?}");
+    let text = std::fs::read_to_string(site.sender.data.join("n.log")).unwrap();
+    let texts: Vec<Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(
+        texts.iter().map(|line| &line["text"]).collect::<Vec<_>>(),
+        ["a\nb", "c"]
+    );
 }
 
 #[test]
