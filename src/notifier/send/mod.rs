@@ -6,6 +6,9 @@ mod line;
 mod log;
 mod mail;
 mod slack;
+mod smtp;
+#[cfg(test)]
+pub(in crate::notifier) mod web_service;
 mod webhook;
 
 pub use http::NoHttpsClient;
