@@ -13,13 +13,14 @@
 //! | 0 | [`mqtt`] | the wire: framing, CONNECT and CONNACK patched, topics spliced; sans-io, knows no SIM |
 //! | 0 | [`sim`] | who is calling: identifiers, SIMs, SIM sessions |
 //! | 0 | [`descriptors`] | how many files and sockets may be open |
-//! | 0 | [`clock`] | what time it is, and whether that can be right |
+//! | 0 | [`clock`] | what time it is, whether that can be right, and whether it was set |
 //! | 0 | [`credential`] | what a credential is, with its secrets hidden |
 //! | 0 | [`private_file`] | files that only their owner reads, replaced whole |
 //! | 0 | `alive` | whether a service still does its work |
 //! | 0 | [`priority`] | which threads come first |
 //! | 0 | `backoff` | how long to wait before the next attempt |
 //! | 0 | `complaint` | when what goes on is to be said again |
+//! | 0 | `printable` | text of others, made fit to be shown |
 //! | 0 | `report` | numbers of a service, logged when they change |
 //! | 0 | `timers` | timers of threads whose own runtime keeps none |
 //! | 1 | [`database`] | the SQLite file of the data folder: opened, migrated |
@@ -60,6 +61,7 @@ pub mod logbook;
 pub mod logging;
 pub mod mqtt;
 pub mod notifier;
+mod printable;
 pub mod priority;
 pub mod private_file;
 pub mod relay;

@@ -43,6 +43,12 @@ pub(super) enum Refusal {
     /// The address is not on the list.
     #[error("{0} is in no network that may call; see --bridge-allow")]
     Network(IpAddr),
+    /// A trusted proxy does not say who calls.
+    #[error(
+        "X-Forwarded-For of the proxy ends with {0:?}, which is no address: have it put its caller's address there, as \
+         in nginx with proxy_set_header X-Forwarded-For $remote_addr"
+    )]
+    Forwarded(String),
     /// Too many requests.
     #[error("too many requests from this address; try again in {} s", seconds(.0.wait))]
     TooMany(TooMany),
@@ -72,7 +78,7 @@ impl Refusal {
             Self::Body(_) => (StatusCode::BAD_REQUEST, "invalid request"),
             Self::MediaType(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported media type"),
             Self::Key => (StatusCode::UNAUTHORIZED, "unauthorized"),
-            Self::Network(_) => (StatusCode::FORBIDDEN, "forbidden"),
+            Self::Network(_) | Self::Forwarded(_) => (StatusCode::FORBIDDEN, "forbidden"),
             Self::TooMany(_) => (StatusCode::TOO_MANY_REQUESTS, "too many requests"),
             Self::Broker(_) => (StatusCode::BAD_GATEWAY, "refused by the broker"),
             Self::Full => (StatusCode::SERVICE_UNAVAILABLE, "queue full"),

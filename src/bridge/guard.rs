@@ -1,6 +1,6 @@
 //! Who may call.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Instant;
 
 use axum::http::{HeaderMap, header};
@@ -12,6 +12,9 @@ use super::answer::Refusal;
 use super::rate::RateLimit;
 use super::request::decoded;
 use super::{ApiKey, Network, Rate};
+
+/// How many characters of what cannot be read are shown: more than any address has.
+const SHOWN: usize = 64;
 
 /// What a caller has to show and where it has to come from.
 #[derive(Debug)]
@@ -32,15 +35,24 @@ impl Guard {
         }
     }
 
-    /// The caller: the peer, or whom a trusted proxy names as its own peer.
-    pub(super) fn caller(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+    /// The caller: the peer, or whom a trusted proxy names as its own peer. A proxy whose word cannot be read has not
+    /// said who calls, and is not taken for the caller itself: it may be on the list, and its callers not.
+    pub(super) fn caller(&self, peer: IpAddr, headers: &HeaderMap) -> Result<IpAddr, Refusal> {
         if !self.proxies.iter().any(|proxy| proxy.contains(peer)) {
-            return peer;
+            return Ok(peer);
         }
-        let forwarded = headers.get_all("x-forwarded-for").iter().next_back();
-        // What stands before the last entry came from outside, and may be invented.
-        let last = forwarded.and_then(|value| value.to_str().ok()?.rsplit(',').next()?.trim().parse().ok());
-        last.unwrap_or(peer)
+        let Some(forwarded) = headers.get_all("x-forwarded-for").iter().next_back() else {
+            return Ok(peer);
+        };
+        let entries = forwarded.as_bytes().rsplit(|byte| *byte == b',');
+        // What stands before the last entry came from outside: it may be invented, and need not be text.
+        let last = entries.into_iter().next().unwrap_or_default().trim_ascii();
+        if let Some(caller) = forwarded_address(last) {
+            return Ok(caller);
+        }
+        // Counted to the proxy, so that a flood of them is limited, and is one line in the log.
+        self.rate.take(peer, Instant::now()).map_err(Refusal::TooMany)?;
+        Err(Refusal::Forwarded(excerpt(last)))
     }
 
     /// Lets a request in, or says why not.
@@ -64,6 +76,27 @@ impl Guard {
         let matching = self.keys.iter().filter(|key| key.matches(&shown)).count();
         if matching == 0 { Err(Refusal::Key) } else { Ok(()) }
     }
+}
+
+/// The address in an entry of `X-Forwarded-For`, which some proxies write with the port, or in brackets.
+fn forwarded_address(entry: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(entry).ok()?;
+    let bracketed = || {
+        text.strip_prefix('[')?
+            .strip_suffix(']')?
+            .parse::<Ipv6Addr>()
+            .ok()
+    };
+    let with_port = || text.parse::<SocketAddr>().ok();
+    let address = text.parse::<IpAddr>().ok();
+    address
+        .or_else(|| Some(with_port()?.ip()))
+        .or_else(|| bracketed().map(IpAddr::V6))
+}
+
+/// As much of an entry as is worth showing.
+fn excerpt(entry: &[u8]) -> String {
+    String::from_utf8_lossy(entry).chars().take(SHOWN).collect()
 }
 
 /// The key in a request: `X-API-Key`, `Authorization`, `key=` in the address.
@@ -164,11 +197,62 @@ mod tests {
     fn a_proxy_is_believed_only_if_it_is_trusted_and_only_its_last_word() {
         let guard = Guard::new(vec![], vec![], vec!["127.0.0.1".parse().unwrap()], Rate::Off);
         let told = headers(&[("x-forwarded-for", "10.9.9.9, 203.0.113.9")]);
-        assert_eq!(guard.caller(ip("127.0.0.1"), &told), ip("203.0.113.9"));
-        assert_eq!(guard.caller(ip("192.0.2.1"), &told), ip("192.0.2.1"));
-        assert_eq!(guard.caller(ip("127.0.0.1"), &headers(&[])), ip("127.0.0.1"));
-        let nonsense = headers(&[("x-forwarded-for", "unknown")]);
-        assert_eq!(guard.caller(ip("127.0.0.1"), &nonsense), ip("127.0.0.1"));
+        assert_eq!(guard.caller(ip("127.0.0.1"), &told), Ok(ip("203.0.113.9")));
+        assert_eq!(guard.caller(ip("192.0.2.1"), &told), Ok(ip("192.0.2.1")));
+        assert_eq!(guard.caller(ip("127.0.0.1"), &headers(&[])), Ok(ip("127.0.0.1")));
+        let twice = headers(&[
+            ("x-forwarded-for", "203.0.113.9"),
+            ("x-forwarded-for", "198.51.100.7"),
+        ]);
+        assert_eq!(guard.caller(ip("127.0.0.1"), &twice), Ok(ip("198.51.100.7")));
+    }
+
+    /// What a trusted proxy that says this is taken to mean.
+    fn forwarded(value: &[u8]) -> Result<IpAddr, Refusal> {
+        let guard = Guard::new(vec![], vec![], vec!["127.0.0.1".parse().unwrap()], Rate::Off);
+        let name = HeaderName::from_static("x-forwarded-for");
+        let headers = HeaderMap::from_iter([(name, HeaderValue::from_bytes(value).unwrap())]);
+        guard.caller(ip("127.0.0.1"), &headers)
+    }
+
+    #[test]
+    fn a_proxys_word_is_understood_in_every_spelling_whatever_stands_before_it() {
+        for (value, address) in [
+            (&b"203.0.113.9"[..], "203.0.113.9"),
+            (b"\xff, 203.0.113.9", "203.0.113.9"),
+            (b"\xff,203.0.113.9 ", "203.0.113.9"),
+            (b"203.0.113.9:4711", "203.0.113.9"),
+            (b"2001:db8::7", "2001:db8::7"),
+            (b"[2001:db8::7]", "2001:db8::7"),
+            (b"10.0.0.1, [2001:db8::7]:4711", "2001:db8::7"),
+        ] {
+            assert_eq!(forwarded(value), Ok(ip(address)), "{}", value.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn who_cannot_be_told_behind_a_proxy_is_not_taken_for_the_proxy() {
+        for value in [
+            &b"unknown"[..],
+            b"",
+            b"203.0.113.9,",
+            b"\xff",
+            b"203.0.113.9, _hidden",
+            b"[203.0.113.9]",
+            b"203.0.113.9:port",
+        ] {
+            let refused = forwarded(value);
+            assert!(
+                matches!(refused, Err(Refusal::Forwarded(_))),
+                "{}: {refused:?}",
+                value.escape_ascii()
+            );
+        }
+        let words = forwarded(b"1.2.3.4, unknown").unwrap_err().to_string();
+        assert!(
+            words.contains("\"unknown\"") && words.contains("$remote_addr"),
+            "{words}"
+        );
     }
 
     #[test]

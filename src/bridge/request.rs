@@ -10,9 +10,13 @@ use serde::Deserialize;
 use super::answer::Refusal;
 use super::message::LONGEST_MESSAGE;
 use super::{Message, Topic};
+use crate::printable::Printable;
 
 /// The largest body: every byte of the longest message percent-encoded, and a topic.
 pub(super) const LONGEST_BODY: usize = 3 * LONGEST_MESSAGE + 4096;
+
+/// How much is said of what is wrong with a body, in characters.
+const SHOWN: usize = 300;
 
 /// What a caller gave, in whatever form.
 #[derive(Debug, Default, PartialEq, Eq, Deserialize)]
@@ -96,6 +100,8 @@ impl Fields {
 
 fn of_json(body: &[u8]) -> Result<Fields, Refusal> {
     serde_json::from_slice(body).map_err(|error| {
+        // It may quote what the caller sent.
+        let error: String = Printable(error).to_string().chars().take(SHOWN).collect();
         Refusal::Body(format!(
             "the body is not {{\"topic\": string, \"message\": string}}: {error}"
         ))
@@ -207,5 +213,16 @@ mod tests {
         }
         let fields = Fields::of_form("message=x").unwrap();
         assert_eq!(fields.message(None), Err(Refusal::NoTopic));
+    }
+
+    #[test]
+    fn what_is_said_of_a_body_holds_no_line_end_and_no_escape_of_the_callers() {
+        let hostile = br#"{"a\nFAKE INFO admin logged in \u001b[31mred":1}"#;
+        let refusal = body("application/json", hostile).unwrap_err().to_string();
+        assert!(refusal.contains("unknown field `a\\nFAKE"), "{refusal}");
+        assert!(!refusal.contains(char::is_control), "{refusal:?}");
+        let endless = format!("{{\"{}\":1}}", "x".repeat(60_000));
+        let refusal = body("application/json", endless.as_bytes()).unwrap_err();
+        assert!(refusal.to_string().len() < 500);
     }
 }

@@ -61,12 +61,14 @@ async fn guard(
     next: Next,
 ) -> Response {
     let caller = desk.guard.caller(peer.0.ip(), request.headers());
+    let address = caller.as_ref().copied().unwrap_or_else(|_| peer.0.ip());
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let query = request.uri().query().unwrap_or_default();
     let wants_key = path != HEALTH;
-    let response = match desk.guard.admit(caller, request.headers(), query, wants_key) {
+    let admitted = caller.and_then(|caller| desk.guard.admit(caller, request.headers(), query, wants_key));
+    let response = match admitted {
         Ok(()) => {
-            request.extensions_mut().insert(Caller(caller));
+            request.extensions_mut().insert(Caller(address));
             next.run(request).await
         }
         Err(refusal) => refusal.into_response(),
@@ -77,7 +79,7 @@ async fn guard(
         if !refusal.is_told() {
             return response;
         }
-        tracing::warn!(event = "refused", service = "bridge", address = %caller, %method, path, status, reason = %refusal, "request refused");
+        tracing::warn!(event = "refused", service = "bridge", %address, %method, path, status, reason = %refusal, "request refused");
     }
     response
 }

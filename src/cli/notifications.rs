@@ -219,6 +219,7 @@ fn show(one: &Listed) -> String {
     };
     let state = match one.died {
         Some(died) => format!("dead letter since {}", time(died)),
+        None if one.due == 0 => "waiting, to be tried at once".to_owned(),
         None => format!("waiting, next attempt not before {}", time(one.due)),
     };
     let payload = one.payload.as_deref().map(String::from_utf8_lossy);

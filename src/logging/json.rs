@@ -172,35 +172,12 @@ impl Visit for Line {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::logging::written::Written;
     use serde_json::Value;
     use std::io;
-    use std::sync::{Arc, Mutex};
-    use tracing_subscriber::fmt::MakeWriter;
-
-    #[derive(Clone, Default)]
-    struct Into(Arc<Mutex<Vec<u8>>>);
-
-    impl io::Write for Into {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    impl MakeWriter<'_> for Into {
-        type Writer = Self;
-
-        fn make_writer(&self) -> Self {
-            self.clone()
-        }
-    }
 
     /// What is written of these events, line by line.
-    fn lines(subscriber: impl Subscriber + Send + Sync, written: &Into) -> Vec<Value> {
+    fn lines(subscriber: impl Subscriber + Send + Sync, written: &Written) -> Vec<Value> {
         struct LogsItself;
         impl fmt::Display for LogsItself {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -228,8 +205,7 @@ mod tests {
             );
             tracing::info!(itself = %LogsItself, "{}", "x".repeat(5000));
         });
-        let written = written.0.lock().unwrap();
-        let text = std::str::from_utf8(&written).unwrap();
+        let text = written.text();
         text.lines()
             .map(|line| serde_json::from_str(line).unwrap())
             .collect()
@@ -237,7 +213,7 @@ mod tests {
 
     #[test]
     fn lines_say_what_tracing_subscriber_would_say() {
-        let (ours, theirs) = (Into::default(), Into::default());
+        let (ours, theirs) = (Written::default(), Written::default());
         let all = || {
             tracing_subscriber::fmt()
                 .with_max_level(tracing::Level::TRACE)

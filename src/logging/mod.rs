@@ -3,8 +3,12 @@
 //! A line is put into a buffer that a thread of its own writes out, so that a connection never waits for
 //! the disk or for whoever reads the log.
 
+mod human;
 mod json;
+#[cfg(test)]
+mod written;
 
+use self::human::Human;
 use self::json::Json;
 use crate::api::AUDIT;
 use crate::settings::LogFormat;
@@ -170,7 +174,12 @@ pub fn init(format: LogFormat, filter: &str) -> Result<LogGuard, InvalidFilter> 
         .with_target(false)
         .with_writer(Writer(Arc::clone(&queue)));
     match format {
-        LogFormat::Human => builder.with_ansi(io::stderr().is_terminal()).init(),
+        LogFormat::Human => {
+            builder
+                .with_ansi(io::stderr().is_terminal())
+                .fmt_fields(Human)
+                .init();
+        }
         LogFormat::Json => {
             builder.event_format(Json).init();
         }

@@ -5,9 +5,17 @@ use crate::entrypoint::unknown;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use minijinja::value::Value;
-use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior};
+use minijinja::{Environment, Error, ErrorKind, Output, UndefinedBehavior};
 use std::collections::BTreeMap;
+use std::fmt::{self, Write as _};
+use std::io;
 use std::sync::OnceLock;
+
+/// The work that a template may do for one message: about as many instructions, or 64 bytes of data each. It quotes
+/// the longest message (1 MiB) as JSON, which costs 300,000, and ends a loop without end after some ten milliseconds.
+const MOST_WORK: u64 = 1_000_000;
+/// The longest text, in bytes: the longest message twice.
+const LONGEST: usize = 2 * 1024 * 1024;
 
 /// What a destination makes of special characters in values. The template's own text is left as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,9 +129,47 @@ impl Template {
     /// [`TemplateError::Render`].
     pub fn render(&self, values: &Values, markup: Markup) -> Result<String, TemplateError> {
         let context = Value::from_pairs(values.0.iter().map(|(name, value)| (*name, value.clone())));
+        let failed = |error: Error| TemplateError::Render(words(&error, &self.0));
+        let mut text = Text::default();
         environment(markup)
-            .render_named_str("template", &self.0, context)
-            .map_err(|error| TemplateError::Render(words(&error, &self.0)))
+            .template_from_named_str("template", &self.0)
+            .and_then(|template| template.render_captured_to(context, &mut text))
+            .map_err(failed)?;
+        String::from_utf8(text.0).map_err(|error| TemplateError::Render(error.to_string()))
+    }
+}
+
+/// What a template has made, up to the longest.
+#[derive(Default)]
+struct Text(Vec<u8>);
+
+impl io::Write for Text {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.len() + bytes.len() > LONGEST {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Writes one value, escaped, up to the longest: work is counted when it is written, and a small value can be
+/// written long.
+struct Escaped<'a, 'o> {
+    out: &'a mut Output<'o>,
+    escape: fn(&str) -> String,
+    left: usize,
+}
+
+impl fmt::Write for Escaped<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let text = (self.escape)(text);
+        self.left = self.left.checked_sub(text.len()).ok_or(fmt::Error)?;
+        self.out.write_str(&text)
     }
 }
 
@@ -187,14 +233,11 @@ fn strict(escape: fn(&str) -> String) -> Environment<'static> {
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
     environment.set_debug(true);
+    environment.set_fuel(Some(MOST_WORK));
     environment.set_formatter(move |out, _, value| {
-        let text = value.to_string();
-        let written = if value.is_safe() {
-            out.write_str(&text)
-        } else {
-            out.write_str(&escape(&text))
-        };
-        written.map_err(Error::from)
+        let escape = if value.is_safe() { str::to_owned } else { escape };
+        let left = LONGEST;
+        write!(Escaped { out, escape, left }, "{value}").map_err(Error::from)
     });
     environment
 }
@@ -210,6 +253,8 @@ fn words(error: &Error, source: &str) -> String {
     let kind = error.kind();
     let what = match (kind, error.detail()) {
         (ErrorKind::UndefinedError, _) => "there is no value for".to_owned(),
+        (ErrorKind::OutOfFuel, _) => format!("it takes more than {MOST_WORK} steps, the latest of them"),
+        (ErrorKind::WriteFailure, _) => format!("the text gets longer than {LONGEST} bytes at"),
         (_, Some(detail)) => detail.to_owned(),
         (_, None) => kind.to_string(),
     };
@@ -312,5 +357,42 @@ mod tests {
         let template = Template::new("<!here> {{ message }} {{ message|safe }}", Subject::Message).unwrap();
         let text = template.render(&values("t", "a<b>&c"), Markup::Slack).unwrap();
         assert_eq!(text, "<!here> a&lt;b&gt;&amp;c a<b>&c");
+    }
+
+    #[test]
+    fn a_template_that_does_not_end_or_makes_too_much_of_a_message_is_stopped() {
+        let endless = "{% for a in range(100000) %}{% for b in range(100000) %}{% for c in range(100000) %}\
+                       {% endfor %}{% endfor %}{% endfor %}";
+        let wide = "{% set a = [message] * 1000 %}{% set b = [a] * 1000 %}{% set c = [b] * 1000 %}{{ c }}";
+        let captured = "{% set x %}{% for n in range(99999) %}{{ message }}{% endfor %}{% endset %}";
+        let (number, long) = ("{\"n\":99999,\n\"x\":\"some more\"}", "x".repeat(300_000));
+        for (template, payload, word) in [
+            (endless, "x", "1000000 steps"),
+            (captured, &long, "1000000 steps"),
+            ("{{ message|indent(json.n * 9999) }}", number, "1000000 steps"),
+            ("{{ message|indent(json.n * 50) }}", number, "2097152 bytes"),
+            (
+                "{% for n in range(json.n) %}{{ message }}{% endfor %}",
+                number,
+                "2097152 bytes",
+            ),
+            (
+                "{% for n in range(9) %}{{ message }}{% endfor %}",
+                &long,
+                "2097152 bytes",
+            ),
+            (wide, "x", "2097152 bytes"),
+        ] {
+            let error = made(template, "t", payload).map(|text| text.len()).unwrap_err();
+            assert!(error.to_string().contains(word), "{template}: {error}");
+        }
+    }
+
+    #[test]
+    fn the_longest_message_that_a_broker_may_send_is_told_even_quoted() {
+        let longest = "\"在庫\\ ".repeat(1024 * 1024 / 9);
+        assert_eq!(made("{{ message }}", "t", &longest).as_ref(), Ok(&longest));
+        let quoted = made("{{ message|tojson }}", "t", &longest).unwrap();
+        assert_eq!(serde_json::from_str::<String>(&quoted).unwrap(), longest);
     }
 }

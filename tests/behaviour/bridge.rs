@@ -392,6 +392,32 @@ fn strangers_are_refused_and_callers_are_limited() {
     assert_eq!(bridge.lines(|line| line["status"] == 429).len(), 1);
 }
 
+#[test]
+fn a_byte_before_the_proxys_word_makes_no_stranger_a_member() {
+    let mosquitto = Mosquitto::plain();
+    let flags = [
+        "--bridge-proxy",
+        "127.0.0.1",
+        "--bridge-allow",
+        "127.0.0.1,10.0.0.7",
+    ];
+    let bridge = bridge_to(&mosquitto.url(), &flags);
+    let ask_as = |forwarded: &str| {
+        let head = format!("GET /notify?message=x HTTP/1.1\r\nX-Forwarded-For: {forwarded}");
+        let (status, _, answer) = ask(bridge.bridge(), &head, b"");
+        (status, answer["reason"].as_str().unwrap_or_default().to_owned())
+    };
+    // nginx's $proxy_add_x_forwarded_for: what the caller sent, and who it was.
+    assert_eq!(ask_as("é, 203.0.113.9").0, 403);
+    assert_eq!(ask_as("10.0.0.7, 203.0.113.9:4711").0, 403);
+    assert_eq!(ask_as("é, 10.0.0.7").0, 200);
+    assert_eq!(ask_as("10.0.0.7:4711").0, 200);
+    let (status, reason) = ask_as("10.0.0.7, unknown");
+    assert!(status == 403 && reason.contains("X-Forwarded-For"), "{reason}");
+    let line = bridge.wait_for("refusal", |line| line["reason"] == json!(reason));
+    assert_eq!(line["address"], "127.0.0.1");
+}
+
 #[tokio::test]
 async fn https_with_a_certificate_of_its_own() {
     let mosquitto = Mosquitto::plain();
