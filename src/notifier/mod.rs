@@ -39,6 +39,7 @@ pub mod template;
 pub mod topic_filter;
 
 pub use counters::{Counters, Delivery as DeliveryCounters};
+pub use recall::has_arrived;
 pub use send::NoHttpsClient;
 
 use crate::database::Database;
