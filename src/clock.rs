@@ -1,6 +1,7 @@
 //! The system clock, and where a wrong one does harm. A Raspberry Pi has no clock that runs without power: until it has
 //! asked a time server it lives in the past, and tokens made then are refused by every broker.
 
+use rustix::time::{ClockId, clock_gettime};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// When this program was built, in seconds since 1970. No clock that is right shows less.
@@ -58,9 +59,59 @@ pub(crate) fn whole_millis(span: Duration) -> i64 {
     i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
 }
 
+/// By how much the system clock may be put right without anybody noticing, in milliseconds: a minute.
+const UNNOTICED: i64 = 60_000;
+
+/// A moment on the system clock, and on the one that counts from the machine's start, sleep included, and that nobody
+/// sets; both in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Moment {
+    /// Since 1970, by the system clock.
+    pub(crate) wall: i64,
+    /// Since the machine's start.
+    pub(crate) steady: i64,
+}
+
+impl Moment {
+    /// This one.
+    pub(crate) fn now() -> Self {
+        let steady = clock_gettime(ClockId::Boottime);
+        Self {
+            wall: now_millis(),
+            steady: steady.tv_sec * 1000 + steady.tv_nsec / 1_000_000,
+        }
+    }
+
+    /// The milliseconds since an earlier one, whatever became of the system clock.
+    pub(crate) fn since(self, earlier: Self) -> i64 {
+        self.steady - earlier.steady
+    }
+
+    /// By how many milliseconds the system clock was set since an earlier one, forward, or back if below 0. `None` if it
+    /// was not, or by less than a minute.
+    pub(crate) fn set_since(self, earlier: Self) -> Option<i64> {
+        let by = self.wall - earlier.wall - self.since(earlier);
+        (by.abs() > UNNOTICED).then_some(by)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_clock_that_was_set_is_told_from_one_that_runs_or_is_corrected() {
+        let earlier = Moment::now();
+        assert_eq!(Moment::now().set_since(earlier), None);
+        let later = |wall: i64, steady: i64| Moment {
+            wall: earlier.wall + wall,
+            steady: earlier.steady + steady,
+        };
+        assert_eq!(later(86_400_000, 86_400_000).set_since(earlier), None);
+        assert_eq!(later(64_000, 5_000).set_since(earlier), None);
+        assert_eq!(later(172_805_000, 5_000).set_since(earlier), Some(172_800_000));
+        assert_eq!(later(-3_595_000, 5_000).set_since(earlier), Some(-3_600_000));
+    }
 
     #[test]
     fn the_clock_of_a_pi_without_network_is_told_from_one_that_can_be_right() {

@@ -208,6 +208,7 @@ fn list(listed: &[Listed], now: i64, limit: u32) -> String {
 fn show(one: &Listed) -> String {
     let state = match one.died {
         Some(died) => format!("dead letter since {}", local(died)),
+        None if one.due == 0 => "waiting, to be tried at once".to_owned(),
         None => format!("waiting, next attempt not before {}", local(one.due)),
     };
     let payload = one.payload.as_deref().map(String::from_utf8_lossy);

@@ -1,4 +1,5 @@
-//! One destination's queue is worked off, at its own pace, while the others do theirs.
+//! One destination's queue is worked off, at its own pace, while the others do theirs. What came of an attempt is
+//! written down before the next one is made, however long the disk takes: else the same would be sent again and again.
 
 use super::configuration::{Destination, Notifications};
 use super::counters::Counters;
@@ -28,7 +29,8 @@ const RETRY_OWN: Backoff = Backoff {
 const OTHERS_FIRST: u32 = 3;
 /// After so many failures in a row it was the destination's: when it is back, nothing waits for itself any longer.
 const OUTAGE: u32 = 5;
-/// How often the queue is looked at for what an operator has changed, and a secret for whether it is there now.
+/// How often the queue is looked at for what an operator has changed, during pauses too, and a secret for whether it is
+/// there now.
 const LOOK: Duration = Duration::from_secs(2);
 
 /// Works off the queue of one destination.
@@ -43,26 +45,54 @@ pub(super) struct Delivery {
     pub(super) stop: watch::Receiver<bool>,
 }
 
-/// How the destination is doing.
+/// What is known from one step to the next.
 #[derive(Debug, Default)]
-struct Health {
+struct State {
+    bucket: Option<Bucket>,
     /// Failed attempts in a row.
     failures: u32,
     /// What is missing, if that has been said.
     missing: Option<String>,
+    /// What was attempted and is not yet written down.
+    unsettled: Option<Attempt>,
+    /// How often in a row the queue could not be read or written.
+    troubles: u32,
+}
+
+/// Notifications that were sent, and what the service made of them.
+#[derive(Debug)]
+struct Attempt {
+    ready: Vec<Ready>,
+    outcome: Outcome,
+}
+
+/// What a look at the queue led to.
+enum Turn {
+    Attempted(Attempt),
+    /// Nothing can be sent before that; `None` until there is something new.
+    Wait(Option<Duration>),
 }
 
 impl Delivery {
-    /// Until the destination is gone from the configuration, or the program ends.
+    /// Until the program ends. It rests while the destination is not in the configuration.
     pub(super) async fn run(mut self) {
-        let mut health = Health::default();
-        let mut bucket: Option<Bucket> = None;
-        while let Some(destination) = self.destination() {
-            let wait = match self.turn(&destination, &mut bucket, &mut health).await {
-                Ok(wait) => wait,
+        let mut state = State::default();
+        loop {
+            let wait = match self.step(&mut state).await {
+                Ok(wait) => {
+                    state.troubles = 0;
+                    wait
+                }
                 Err(error) => {
-                    tracing::error!(destination = self.name, %error, "the queue cannot be read or written");
-                    Some(LOOK)
+                    state.troubles = state.troubles.saturating_add(1);
+                    let wait = RETRY.wait(state.troubles, chance());
+                    tracing::error!(
+                        destination = self.name,
+                        %error,
+                        "the queue cannot be read or written, nothing is sent meanwhile; next attempt in {:.1} s",
+                        wait.as_secs_f32()
+                    );
+                    Some(wait)
                 }
             };
             if !self.pause(wait).await {
@@ -71,19 +101,31 @@ impl Delivery {
         }
     }
 
-    fn destination(&self) -> Option<Arc<Destination>> {
-        self.notifications.borrow().destinations.get(&self.name).cloned()
+    /// Writes down what was attempted, or makes the next attempt and writes that down. Returns how long to wait then;
+    /// `None` until there is something new.
+    async fn step(&mut self, state: &mut State) -> Result<Option<Duration>, sqlx::Error> {
+        let attempt = match state.unsettled.take() {
+            Some(attempt) => attempt,
+            None => match self.turn(state).await? {
+                Turn::Attempted(attempt) => attempt,
+                Turn::Wait(wait) => return Ok(wait),
+            },
+        };
+        let settled = self.settle(&attempt, state).await;
+        if settled.is_err() {
+            state.unsettled = Some(attempt);
+        }
+        settled.map(Some)
     }
 
-    /// Sends what is next. Returns how long to wait then; `None` until there is something new.
-    async fn turn(
-        &mut self,
-        destination: &Destination,
-        bucket: &mut Option<Bucket>,
-        health: &mut Health,
-    ) -> Result<Option<Duration>, sqlx::Error> {
+    /// Sends what is next.
+    async fn turn(&mut self, state: &mut State) -> Result<Turn, sqlx::Error> {
         // Before the look: what comes during it is seen as new.
         self.wake.borrow_and_update();
+        let destination = self.notifications.borrow().destinations.get(&self.name).cloned();
+        let Some(destination) = destination else {
+            return Ok(Turn::Wait(None));
+        };
         let now = Timestamp::now();
         let quiet = destination.quiet.until(now).is_some();
         let limit = destination.service.batch();
@@ -92,18 +134,19 @@ impl Delivery {
             .next(&self.name, now.as_millisecond(), quiet, limit)
             .await?;
         if jobs.is_empty() {
-            return Ok(None);
+            return Ok(Turn::Wait(None));
         }
         if let Some(pace) = destination.pace {
+            let bucket = &mut state.bucket;
             let bucket = bucket.get_or_insert_with(|| Bucket::new(pace, Instant::now()));
             if let Err(wait) = bucket.take(pace, Instant::now()) {
-                return Ok(Some(wait));
+                return Ok(Turn::Wait(Some(wait)));
             }
         }
-        let ready = self.ready(destination, jobs).await?;
+        let ready = self.ready(&destination, jobs).await?;
         let zone = self.notifications.borrow().zone.clone();
-        let outcome = self.sender.send(destination, &zone, &ready).await;
-        self.settle(&ready, outcome, health).await.map(Some)
+        let outcome = self.sender.send(&destination, &zone, &ready).await;
+        Ok(Turn::Attempted(Attempt { ready, outcome }))
     }
 
     /// The jobs with their texts. One whose template failed before is tried again; it is a dead letter if it fails.
@@ -140,75 +183,78 @@ impl Delivery {
             .map_err(|error| error.to_string())
     }
 
-    /// Writes down what came of an attempt. Returns how long to leave the destination alone.
-    async fn settle(
-        &self,
-        ready: &[Ready],
-        outcome: Outcome,
-        health: &mut Health,
-    ) -> Result<Duration, sqlx::Error> {
-        let jobs = ready.iter().map(|ready| &ready.job);
+    /// Writes down what came of an attempt; may be called again if that fails. Returns how long to leave the
+    /// destination alone.
+    async fn settle(&self, attempt: &Attempt, state: &mut State) -> Result<Duration, sqlx::Error> {
+        let Attempt { ready, outcome } = attempt;
         match outcome {
             Outcome::Delivered(words) => {
-                self.queue.delivered(&jobs.cloned().collect::<Vec<_>>()).await?;
-                self.counters
-                    .of(&self.name, |numbers| numbers.delivered += ready.len() as u64);
-                tracing::debug!(
-                    destination = self.name,
-                    notifications = ready.len(),
-                    "delivered: {words}"
-                );
-                if health.failures >= OUTAGE {
-                    self.queue
-                        .release(&self.name, Timestamp::now().as_millisecond())
-                        .await?;
-                }
-                if health.failures > 0 {
-                    tracing::info!(
-                        event = "destination_back",
-                        destination = self.name,
-                        "it takes notifications again"
-                    );
-                }
-                *health = Health::default();
+                self.delivered(ready, words, state).await?;
                 Ok(Duration::ZERO)
             }
             Outcome::NotConfigured(missing) => {
-                if health.missing.as_ref() != Some(&missing) {
+                if state.missing.as_ref() != Some(missing) {
                     tracing::warn!(
                         event = "destination_not_configured",
                         destination = self.name,
                         "not configured, its notifications wait: {missing}"
                     );
-                    health.missing = Some(missing);
+                    state.missing = Some(missing.clone());
                 }
                 Ok(LOOK)
             }
             Outcome::Later { reason, after } => {
-                health.failures = health.failures.saturating_add(1);
-                let pause = after.unwrap_or_else(|| RETRY.wait(health.failures, chance()));
-                for job in jobs {
-                    self.postpone(job, pause, &reason).await?;
+                let failures = state.failures.saturating_add(1);
+                let pause = after.unwrap_or_else(|| RETRY.wait(failures, chance()));
+                for Ready { job, .. } in ready {
+                    self.postpone(job, pause, reason).await?;
                 }
+                state.failures = failures;
                 self.counters.of(&self.name, |numbers| numbers.failed += 1);
                 tracing::warn!(
                     event = "notification_failed",
                     destination = self.name,
-                    failures = health.failures,
+                    failures,
                     "{reason}; next attempt in {} s",
                     pause.as_secs_f32()
                 );
                 Ok(pause)
             }
             Outcome::Never(reason) => {
-                for job in jobs {
-                    self.bury(job, &reason).await?;
+                for Ready { job, .. } in ready {
+                    self.bury(job, reason).await?;
                 }
                 // The service answered: it is not down.
-                health.failures = 0;
+                state.failures = 0;
                 Ok(Duration::ZERO)
             }
         }
+    }
+
+    async fn delivered(&self, ready: &[Ready], words: &str, state: &mut State) -> Result<(), sqlx::Error> {
+        if state.failures >= OUTAGE {
+            let now = Timestamp::now().as_millisecond();
+            self.queue.release(&self.name, now).await?;
+        }
+        let jobs: Vec<_> = ready.iter().map(|ready| ready.job.clone()).collect();
+        self.queue.delivered(&jobs).await?;
+        let number = ready.len();
+        self.counters
+            .of(&self.name, |numbers| numbers.delivered += number as u64);
+        tracing::debug!(
+            destination = self.name,
+            notifications = number,
+            "delivered: {words}"
+        );
+        if state.failures > 0 {
+            tracing::info!(
+                event = "destination_back",
+                destination = self.name,
+                "it takes notifications again"
+            );
+        }
+        (state.failures, state.missing) = (0, None);
+        Ok(())
     }
 
     async fn postpone(&self, job: &Job, pause: Duration, reason: &str) -> Result<(), sqlx::Error> {
@@ -245,16 +291,30 @@ impl Delivery {
         let Some(wait) = wait else {
             tokio::select! {
                 _ = self.wake.changed() => {}
-                _ = tokio::time::sleep(LOOK) => {}
+                () = tokio::time::sleep(LOOK) => {}
                 _ = self.stop.changed() => return false,
             }
             return true;
         };
-        tokio::select! {
-            _ = tokio::time::sleep(wait) => true,
-            // Somebody may have put right what was wrong.
-            changed = self.notifications.changed() => changed.is_ok(),
-            _ = self.stop.changed() => false,
+        let rest = tokio::time::sleep(wait);
+        tokio::pin!(rest);
+        loop {
+            tokio::select! {
+                () = &mut rest => return true,
+                // Somebody may have put right what was wrong.
+                changed = self.notifications.changed() => return changed.is_ok(),
+                _ = self.stop.changed() => return false,
+                () = tokio::time::sleep(LOOK) => {}
+            }
+            let now = Timestamp::now().as_millisecond();
+            // What cannot be read now is no reason to send.
+            if self.queue.take_request(&self.name, now).await.unwrap_or(false) {
+                return true;
+            }
         }
     }
 }
+
+#[cfg(test)]
+#[path = "delivery_tests.rs"]
+mod tests;

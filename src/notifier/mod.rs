@@ -16,6 +16,7 @@
 //! | `delivery` | one task a destination: pace, quiet hours, retries |
 //! | [`send`] | the services |
 //! | `silence` | topics that ought to speak |
+//! | `watchman` | looks at bounds, silences and the clock again and again |
 //! | `counters` | what became of messages |
 //! | [`template`], [`topic_filter`], [`secret`], [`pace`], [`quiet_hours`] | what the others stand on |
 
@@ -37,6 +38,7 @@ mod subscriber;
 mod subscriptions;
 pub mod template;
 pub mod topic_filter;
+mod watchman;
 
 pub use counters::{Counters, Delivery as DeliveryCounters};
 pub use recall::has_arrived;
@@ -46,11 +48,9 @@ use crate::database::Database;
 use crate::site_broker::SiteBroker;
 use crate::{alive, report};
 use configuration::{Notifications, NotificationsFile};
-use counters::add;
 use delivery::Delivery;
 use intake::Intake;
-use jiff::Timestamp;
-use queue::{Queue, Swept};
+use queue::Queue;
 use send::Sender;
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -60,14 +60,13 @@ use subscriber::Subscriber;
 use subscriptions::Subscriptions;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
+use watchman::Watchman;
 
 /// The `notifications.json` of a first run.
 pub const FIRST_RUN: &str = include_str!("../../notifications.json");
 
 /// Messages between the broker and the disk.
 const ON_THE_WAY: usize = 1000;
-/// How often bounds and silences are looked at.
-const LOOK: Duration = Duration::from_secs(5);
 
 /// The notifier, running.
 #[derive(Debug)]
@@ -185,7 +184,7 @@ impl Notifier {
     }
 }
 
-/// One task for each destination that there is.
+/// One task for each destination that there is or was.
 async fn keep_deliveries(
     mut notifications: watch::Receiver<Arc<Notifications>>,
     deliver: impl Fn(String) -> Delivery,
@@ -199,6 +198,7 @@ async fn keep_deliveries(
             .keys()
             .cloned()
             .collect();
+        // None ends but by a mistake of ours; then it begins again with the next change.
         running.retain(|_, task| !task.is_finished());
         for name in names {
             running
@@ -212,53 +212,5 @@ async fn keep_deliveries(
     }
     for (_, task) in running {
         let _ = task.await;
-    }
-}
-
-/// Looks after bounds and silences.
-struct Watchman {
-    queue: Queue,
-    notifications: watch::Receiver<Arc<Notifications>>,
-    counters: Arc<Counters>,
-    connected: watch::Receiver<bool>,
-    wake: watch::Sender<u64>,
-}
-
-impl Watchman {
-    async fn run(self) {
-        let began = Timestamp::now();
-        loop {
-            tokio::time::sleep(LOOK).await;
-            let notifications = Arc::clone(&self.notifications.borrow());
-            let now = Timestamp::now();
-            match self.queue.sweep(&notifications, now.as_millisecond()).await {
-                Ok(swept) => self.count(swept),
-                Err(error) => tracing::error!(%error, "the queue cannot be kept in its bounds"),
-            }
-            let broker = match *self.connected.borrow() {
-                true => "connected",
-                false => "unreachable",
-            };
-            match silence::check(&self.queue, &notifications, began, now, broker).await {
-                Ok(told) if told.is_empty() => {}
-                Ok(_) => self.wake.send_modify(|number| *number += 1),
-                Err(error) => tracing::error!(%error, "silences cannot be looked at"),
-            }
-        }
-    }
-
-    fn count(&self, swept: Swept) {
-        add(&self.counters.outlived, swept.buried);
-        add(&self.counters.expired, swept.expired);
-        add(&self.counters.overflowed, swept.overflowed);
-        if swept != Swept::default() {
-            tracing::warn!(
-                event = "notifications_expired",
-                expired = swept.expired,
-                overflowed = swept.overflowed,
-                dead = swept.buried,
-                "notifications were too old (timeToLiveHours) or too many (mostWaiting)"
-            );
-        }
     }
 }

@@ -48,6 +48,16 @@ pub(super) async fn settle(connection: &mut SqliteConnection, packet_ids: &[u16]
     Ok(())
 }
 
+/// Forgets messages that came before that time. A broker sends again what it holds as soon as it is connected, which
+/// may be long after the messages came.
+pub(super) async fn forget(connection: &mut SqliteConnection, before: i64) -> Result<(), sqlx::Error> {
+    sqlx::query("DELETE FROM notification_seen WHERE time < ?")
+        .bind(before)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
 /// How many repeats the route has left out before this message; `None` if it is itself one to leave out.
 pub(super) async fn repeats(
     connection: &mut SqliteConnection,

@@ -144,3 +144,25 @@ fn the_test_of_a_mail_destination_says_what_the_server_answered() {
         assert!(!said.stderr.contains("wr0ng"), "{said:?}");
     }
 }
+
+#[test]
+fn one_recipient_who_is_gone_keeps_an_alarm_from_nobody_else() {
+    let (broker, server) = (Mosquitto::plain(), MailServer::start("tls"));
+    let folder = tempfile::tempdir().unwrap();
+    let mut mail = server.destination("tls", "", "pa ss");
+    mail["recipients"] = json!(["nobody@example.com", "office@example.com", "home@example.com"]);
+    let file = json!({ "destinations": { "mail": mail }, "routes": [{ "topics": "t", "to": "mail" }] });
+    std::fs::write(folder.path().join("notifications.json"), file.to_string()).unwrap();
+    let running = Simrelay::in_folder(folder, &["notifier", "--notifier-broker", &broker.url()]);
+    running.wait_for("connection", |line| line["event"] == "notifier_connected");
+    broker.saw("Sending SUBACK to simrelay-notifier");
+    mosquitto_pub("127.0.0.1", broker.inside, &["-q", "1", "-t", "t", "-m", "火事"]).unwrap();
+    let mail = server.mails.recv_timeout(SOON).expect("a mail");
+    assert_eq!(mail["to"], json!(["office@example.com", "home@example.com"]));
+    let line = running.wait_for("refusal", |line| line["event"] == "recipient_refused");
+    assert_eq!(line["recipient"], "nobody@example.com");
+    assert!(
+        line["message"].as_str().unwrap().contains("no such user"),
+        "{line}"
+    );
+}

@@ -1,8 +1,10 @@
 //! What waits for destinations, in SQLite: in it before the broker hears of it, out of it when it is delivered.
 
+mod clock;
 mod operator;
 mod sweep;
 
+pub(super) use clock::ClockSet;
 pub use operator::{Listed, Selection};
 pub use sweep::Swept;
 

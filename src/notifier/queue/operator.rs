@@ -4,6 +4,9 @@ use super::Queue;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row, Sqlite};
 
+/// In the place of the time when it is due: an operator wants it tried.
+pub(super) const REQUESTED: i64 = 0;
+
 /// Which notifications are meant. All conditions hold at once.
 #[derive(Debug, Clone, Default)]
 pub struct Selection {
@@ -34,7 +37,7 @@ pub struct Listed {
     pub created: i64,
     /// When it will be of no use.
     pub expires: i64,
-    /// When it is tried next.
+    /// When it is tried next; 0 if an operator wants it tried at once.
     pub due: i64,
     /// Attempts so far.
     pub attempts: u32,
@@ -60,8 +63,8 @@ impl Queue {
         rows.iter().map(listed).collect()
     }
 
-    /// Lets dead letters, and what waits for its next attempt, be tried at once, with `time_to_live` milliseconds
-    /// before them. Returns how many there are.
+    /// Lets dead letters, and what waits for its next attempt, be tried at once, also where their destination is left
+    /// alone for now, with `time_to_live` milliseconds before them. Returns how many there are.
     ///
     /// # Errors
     /// What SQLite says.
@@ -72,8 +75,8 @@ impl Queue {
         time_to_live: i64,
     ) -> Result<u64, sqlx::Error> {
         let mut query = QueryBuilder::<Sqlite>::new("UPDATE notification SET died = NULL, due = ");
-        query.push_bind(now);
         query
+            .push_bind(REQUESTED)
             .push(", expires = max(expires, ")
             .push_bind(now + time_to_live)
             .push(")");
@@ -83,6 +86,33 @@ impl Queue {
             .execute(self.database.writer())
             .await?
             .rows_affected())
+    }
+
+    /// Whether an operator has asked for a notification of this destination since the last time. That is good for one
+    /// attempt: if it fails, the destination is left alone as usual.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub(crate) async fn take_request(&self, destination: &str, now: i64) -> Result<bool, sqlx::Error> {
+        const ASKED: &str =
+            "SELECT 1 FROM notification WHERE destination = ? AND died IS NULL AND due = ? LIMIT 1";
+        const TAKE: &str =
+            "UPDATE notification SET due = ? WHERE destination = ? AND died IS NULL AND due = ?";
+        let asked = sqlx::query(ASKED)
+            .bind(destination)
+            .bind(REQUESTED)
+            .fetch_optional(self.database.readers())
+            .await?;
+        if asked.is_none() {
+            return Ok(false);
+        }
+        sqlx::query(TAKE)
+            .bind(now)
+            .bind(destination)
+            .bind(REQUESTED)
+            .execute(self.database.writer())
+            .await?;
+        Ok(true)
     }
 
     /// Throws notifications away. Returns how many.

@@ -8,8 +8,6 @@ use crate::notifier::configuration::{Notifications, Service};
 const MOST_DEAD: i64 = 10_000;
 /// How long they are kept, in milliseconds: 30 days.
 const DEAD_FOR: i64 = 30 * 24 * 60 * 60 * 1000;
-/// How long a message is remembered that may come a second time, in milliseconds: an hour.
-const SEEN_FOR: i64 = 60 * 60 * 1000;
 /// How long a count of repeats waits for the next message that can tell it, in milliseconds: a day.
 const REPEATS_FOR: i64 = 24 * 60 * 60 * 1000;
 
@@ -72,10 +70,6 @@ impl Queue {
         sqlx::query(PRUNE_DEAD)
             .bind(now - DEAD_FOR)
             .bind(MOST_DEAD)
-            .execute(&mut *connection)
-            .await?;
-        sqlx::query("DELETE FROM notification_seen WHERE time < ?")
-            .bind(now - SEEN_FOR)
             .execute(&mut *connection)
             .await?;
         sqlx::query("DELETE FROM notification_repeat WHERE until < ?1 AND (count = 0 OR until < ?1 - ?2)")

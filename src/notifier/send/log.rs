@@ -8,8 +8,11 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// A notification's number and its line.
-pub(super) type Line = (i64, String);
+/// A notification's key, which no other has, and its line. Its number is not enough: a new database counts from 1.
+pub(super) type Line = (String, String);
+
+/// Under what name the key stands in the line.
+pub(super) const KEY: &str = "retry_key";
 
 /// The files that this process has written to. What an earlier one was writing when it was killed may be in the
 /// file and still in the queue.
@@ -47,7 +50,8 @@ impl LogFiles {
     }
 }
 
-/// The lines that the file does not hold. A line that was cut off by a crash gets an end, and does not count.
+/// The lines that the file does not hold. A line that was cut off by a crash gets an end, and does not count; nor does
+/// one without a key, as earlier versions wrote them.
 fn not_yet_in(file: &Path, lines: Vec<Line>) -> io::Result<Vec<Line>> {
     let bytes = match fs::read(file) {
         Ok(bytes) => bytes,
@@ -58,9 +62,15 @@ fn not_yet_in(file: &Path, lines: Vec<Line>) -> io::Result<Vec<Line>> {
     if !text.is_empty() && !text.ends_with('\n') {
         private_file::append(file)?.write_all(b"\n")?;
     }
-    let id = |line: &str| serde_json::from_str::<serde_json::Value>(line).ok()?["id"].as_i64();
-    let there: HashSet<_> = text.lines().filter_map(id).collect();
-    Ok(lines.into_iter().filter(|(id, _)| !there.contains(id)).collect())
+    let key = |line: &str| {
+        let line = serde_json::from_str::<serde_json::Value>(line).ok()?;
+        line[KEY].as_str().map(str::to_owned)
+    };
+    let there: HashSet<_> = text.lines().filter_map(key).collect();
+    Ok(lines
+        .into_iter()
+        .filter(|(key, _)| !there.contains(key))
+        .collect())
 }
 
 /// On disk when it returns.
@@ -104,7 +114,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("deep/n.log");
         for number in 0..6 {
-            write(&file, 1, 2, &[(number, format!("{{\"n\":{number}}}"))]).unwrap();
+            write(&file, 1, 2, &[("key".into(), format!("{{\"n\":{number}}}"))]).unwrap();
         }
         let read = |name: &str| fs::read_to_string(folder.path().join("deep").join(name)).unwrap();
         assert_eq!(read("n.log"), "{\"n\":5}\n");
@@ -113,7 +123,7 @@ mod tests {
             ("{\"n\":4}\n".into(), "{\"n\":3}\n".into())
         );
         assert_eq!(fs::read_dir(folder.path().join("deep")).unwrap().count(), 3);
-        write(&file, 1, 0, &[(7, "x".into())]).unwrap();
+        write(&file, 1, 0, &[("key".into(), "x".into())]).unwrap();
         assert_eq!(read("n.log"), "x\n");
     }
 
@@ -121,15 +131,29 @@ mod tests {
     fn what_a_killed_process_had_written_is_not_written_again_and_its_torn_line_is() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("n.log");
-        fs::write(&file, "{\"id\":1}\n{\"id\":2}\n{\"id\":3,\"te").unwrap();
-        let lines = (2..=4).map(|id| (id, format!("{{\"id\":{id}}}"))).collect();
+        let line = |key: &str| format!("{{\"retry_key\":\"{key}\"}}");
+        fs::write(
+            &file,
+            format!("{}\n{}\n{{\"retry_key\":\"c", line("a"), line("b")),
+        )
+        .unwrap();
+        let lines = ["b", "c", "d"].map(|key| (key.to_owned(), line(key))).to_vec();
         let missing = not_yet_in(&file, lines).unwrap();
-        assert_eq!(missing.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [3, 4]);
+        let keys: Vec<_> = missing.iter().map(|(key, _)| key.as_str()).collect();
+        assert_eq!(keys, ["c", "d"]);
         write(&file, 1000, 2, &missing).unwrap();
         let text = fs::read_to_string(&file).unwrap();
-        assert_eq!(
-            text,
-            "{\"id\":1}\n{\"id\":2}\n{\"id\":3,\"te\n{\"id\":3}\n{\"id\":4}\n"
-        );
+        let (a, b, c, d) = (line("a"), line("b"), line("c"), line("d"));
+        assert_eq!(text, format!("{a}\n{b}\n{{\"retry_key\":\"c\n{c}\n{d}\n"));
+    }
+
+    #[test]
+    fn a_new_database_that_counts_from_one_again_loses_no_line_to_an_older_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("n.log");
+        let older = "{\"id\":1,\"text\":\"older\"}\n{\"id\":1,\"retry_key\":\"a\",\"text\":\"old\"}\n";
+        fs::write(&file, older).unwrap();
+        let line = ("b".to_owned(), "{\"id\":1,\"retry_key\":\"b\"}".to_owned());
+        assert_eq!(not_yet_in(&file, vec![line.clone()]).unwrap(), [line]);
     }
 }

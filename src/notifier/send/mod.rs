@@ -6,6 +6,9 @@ mod line;
 mod log;
 mod mail;
 mod slack;
+mod smtp;
+#[cfg(test)]
+pub(in crate::notifier) mod web_service;
 mod webhook;
 
 pub use http::NoHttpsClient;
@@ -166,8 +169,9 @@ fn lines(notifications: &[Ready], zone: &TimeZone) -> Vec<log::Line> {
             "topic": job.topic,
             "route": job.route,
             "text": text,
+            (log::KEY): job.retry_key,
         });
-        (job.id, line.to_string())
+        (job.retry_key.clone(), line.to_string())
     };
     notifications.iter().map(line).collect()
 }

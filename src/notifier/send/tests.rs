@@ -1,64 +1,10 @@
+use super::web_service::{CLOSE, Service};
 use super::*;
 use crate::notifier::configuration::parse;
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
-
-/// A service that answers one request after the other as told, and keeps what it was sent.
-struct Service {
-    url: String,
-    requests: Arc<Mutex<Vec<String>>>,
-}
-
-/// Closes the connection without an answer.
-const CLOSE: &str = "";
-
-impl Service {
-    async fn answering(answers: &'static [&'static str]) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let requests = Arc::new(Mutex::new(Vec::new()));
-        let kept = Arc::clone(&requests);
-        tokio::spawn(async move {
-            for answer in answers {
-                let (mut stream, _) = listener.accept().await.unwrap();
-                let mut request = Vec::new();
-                while !is_whole(&request) {
-                    let mut piece = [0; 4096];
-                    let read = stream.read(&mut piece).await.unwrap();
-                    request.extend_from_slice(&piece[..read]);
-                }
-                kept.lock().unwrap().push(String::from_utf8(request).unwrap());
-                if *answer != CLOSE {
-                    let (head, body) = answer.split_once("\n\n").unwrap();
-                    let head = head.replace('\n', "\r\n");
-                    let length = body.len();
-                    let whole = format!(
-                        "HTTP/1.1 {head}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
-                    );
-                    stream.write_all(whole.as_bytes()).await.unwrap();
-                }
-            }
-        });
-        Self { url, requests }
-    }
-
-    fn requests(&self) -> Vec<String> {
-        self.requests.lock().unwrap().clone()
-    }
-}
-
-fn is_whole(request: &[u8]) -> bool {
-    let text = String::from_utf8_lossy(request);
-    let Some((head, body)) = text.split_once("\r\n\r\n") else {
-        return false;
-    };
-    let length = head
-        .lines()
-        .find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
-    body.len() >= length.unwrap_or(0)
-}
 
 struct Site {
     sender: Sender,
@@ -251,6 +197,95 @@ async fn what_has_no_secret_is_not_configured_and_says_what_is_missing() {
     }
 }
 
+/// A submission server without TLS that takes one mail after the other for whom it knows, and keeps what it was told.
+async fn mail_server() -> (u16, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let kept = Arc::clone(&told);
+    tokio::spawn(async move {
+        loop {
+            let mut stream = BufReader::new(listener.accept().await.unwrap().0);
+            stream.write_all(b"220 mail.example.com\r\n").await.unwrap();
+            let (mut line, mut is_content) = (String::new(), false);
+            while stream.read_line(&mut line).await.is_ok_and(|length| length > 0) {
+                let said = std::mem::take(&mut line).trim_end().to_owned();
+                let answer = match said.as_str() {
+                    "." => "250 taken",
+                    _ if is_content => continue,
+                    "DATA" => "354 go on",
+                    "QUIT" => "221 bye",
+                    said if said.contains("<gone@") => "550 no such user",
+                    said if said.contains("<full@") => "452 mailbox full",
+                    _ => "250 good",
+                };
+                is_content = said == "DATA";
+                kept.lock().unwrap().push(said);
+                if stream
+                    .write_all(format!("{answer}\r\n").as_bytes())
+                    .await
+                    .is_err()
+                {
+                    break;
+                }
+            }
+        }
+    });
+    (port, told)
+}
+
+/// What comes of a mail to these, and whether it was sent.
+async fn mailed(recipients: &[&str], attempts: u32) -> (Outcome, bool) {
+    let (port, told) = mail_server().await;
+    let site = Site::new(json!({
+        "type": "mail", "host": "127.0.0.1", "port": port, "security": "none", "from": "pi@example.com",
+        "recipients": recipients,
+    }))
+    .await;
+    let mut notification = ready(1, "在庫");
+    notification.job.attempts = attempts;
+    let outcome = site
+        .sender
+        .send(&site.destination, &site.zone, &[notification])
+        .await;
+    let told = told.lock().unwrap();
+    assert_eq!(told.last().map(String::as_str), Some("QUIT"), "{told:?}");
+    let contents = told.iter().filter(|said| *said == ".").count();
+    assert!(contents <= 1, "{told:?}");
+    (outcome, contents == 1)
+}
+
+#[tokio::test]
+async fn a_recipient_who_is_refused_for_good_keeps_the_mail_from_nobody_else() {
+    let (outcome, is_sent) = mailed(&["gone@example.com", "a@example.com", "b@example.com"], 0).await;
+    let Outcome::Delivered(words) = outcome else {
+        panic!("{outcome:?}")
+    };
+    assert!(is_sent && words.contains("not for gone@example.com"), "{words}");
+    assert!(words.contains("no such user") && !words.contains("a@"), "{words}");
+    let (outcome, is_sent) = mailed(&["gone@example.com", "gone@example.org"], 0).await;
+    assert!(matches!(outcome, Outcome::Never(_)) && !is_sent, "{outcome:?}");
+}
+
+#[tokio::test]
+async fn while_a_recipient_may_yet_be_taken_nobody_gets_the_mail_so_that_nobody_gets_it_twice() {
+    let some = ["a@example.com", "full@example.com", "gone@example.com"];
+    for attempts in [0, 8] {
+        let (outcome, is_sent) = mailed(&some, attempts).await;
+        let Outcome::Later { reason, .. } = outcome else {
+            panic!("{outcome:?}")
+        };
+        assert!(!is_sent && reason.contains("full@example.com"), "{reason}");
+    }
+    let (outcome, is_sent) = mailed(&some, 9).await;
+    assert!(is_sent, "eight minutes are enough: {outcome:?}");
+    let (outcome, is_sent) = mailed(&["full@example.com", "gone@example.com"], 9).await;
+    assert!(
+        matches!(outcome, Outcome::Later { .. }) && !is_sent,
+        "{outcome:?}"
+    );
+}
+
 #[tokio::test]
 async fn rows_are_written_once_however_often_they_are_sent() {
     let site = Site::new(json!({ "type": "database" })).await;
@@ -277,6 +312,23 @@ async fn log_lines_are_json_with_the_time_of_the_zone() {
     assert_eq!(
         (&line["text"], &line["time"]),
         (&json!("a\nb"), &json!("2026-11-23T14:03:09.000+09:00"))
+    );
+    assert_eq!(line["retry_key"], "1f1b6c5e-0000-4000-8000-000000000001");
+    // The same number, given by a database that was begun anew, to a program that was started anew.
+    let fresh = Sender::new(site.sender.database.clone(), site.sender.data.clone()).unwrap();
+    let mut other = ready(1, "c");
+    other.job.retry_key = "1f1b6c5e-0000-4000-8000-000000000002".to_owned();
+    let both = [ready(1, "a\nb"), other];
+    let outcome = fresh.send(&site.destination, &site.zone, &both).await;
+    assert!(matches!(outcome, Outcome::Delivered(_)), "{outcome:?}");
+    let text = std::fs::read_to_string(site.sender.data.join("n.log")).unwrap();
+    let texts: Vec<Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(
+        texts.iter().map(|line| &line["text"]).collect::<Vec<_>>(),
+        ["a\nb", "c"]
     );
 }
 
