@@ -4,6 +4,8 @@ mod auth_key;
 mod doctor;
 mod installed;
 mod notifications;
+mod parked;
+mod shown;
 
 use crate::settings::Settings;
 use clap::{Parser, Subcommand};
@@ -14,6 +16,7 @@ pub use auth_key::{AuthKeyCommand, AuthKeyError, auth_key};
 pub use doctor::{DoctorArgs, doctor};
 pub use installed::{INSTALLED_SETTINGS, apply_settings_of_services, find_data_of_services};
 pub use notifications::{NotificationsCommand, NotificationsError, notifications};
+pub use parked::{ParkedCommand, ParkedError, parked};
 
 /// A self-hosted cellular MQTT relay in the style of SORACOM Beam.
 #[derive(Debug, Parser)]
@@ -44,6 +47,9 @@ pub enum Command {
     Relay,
     /// Run the HTTP bridge only: GET and POST /notify, POST /publish
     Bridge,
+    /// See, send again or drop messages that the broker refused after the bridge had promised them
+    #[command(subcommand)]
+    Parked(ParkedCommand),
     /// Check a configuration file; exit code 0 if it can be used, 1 if not
     Check {
         /// The file to check

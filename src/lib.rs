@@ -23,6 +23,7 @@
 //! | 0 | `printable` | text of others, made fit to be shown |
 //! | 0 | `report` | numbers of a service, logged when they change |
 //! | 0 | `timers` | timers of threads whose own runtime keeps none |
+//! | 1 | [`claim`] | who works with a data folder |
 //! | 1 | [`database`] | the SQLite file of the data folder: opened, migrated |
 //! | 1 | [`server_tls`] | the certificate that an HTTP service of ours shows |
 //! | 1 | [`entrypoint`] | the Beam object: JSON checked into an `EntryPoint`; placeholders and topics |
@@ -48,6 +49,7 @@ mod backoff;
 pub mod bridge;
 #[cfg(feature = "embedded-broker")]
 pub mod broker;
+pub mod claim;
 pub mod cli;
 pub mod clock;
 mod complaint;

@@ -3,8 +3,8 @@
 use anyhow::Context;
 use clap::Parser;
 use simrelay::cli::{
-    Cli, Command, apply_settings_of_services, auth_key, doctor, find_data_of_services, notifications, say,
-    say_error,
+    Cli, Command, apply_settings_of_services, auth_key, doctor, find_data_of_services, notifications, parked,
+    say, say_error,
 };
 use simrelay::serve::StartError;
 use simrelay::settings::{LogFormat, Settings};
@@ -60,6 +60,11 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Notifications(command) => {
             find_data_of_services(&settings)?;
             say(&block_on(notifications(&command, &settings))??)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Parked(command) => {
+            find_data_of_services(&settings)?;
+            say(&runtime()?.block_on(parked(&command, &settings))?)?;
             Ok(ExitCode::SUCCESS)
         }
         Command::AuthKey(command) => {

@@ -35,10 +35,22 @@ type Parts = fn(&Counts, &[(&'static str, String)]) -> Vec<(Labels, u64)>;
 )]
 pub(super) async fn show(State(state): State<ApiState>) -> ([(HeaderName, &'static str); 1], String) {
     let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(header::CONTENT_TYPE, content_type)], render(&state))
+    (
+        [(header::CONTENT_TYPE, content_type)],
+        render(&state, parked(&state).await),
+    )
 }
 
-fn render(state: &ApiState) -> String {
+/// Messages that the bridge has set aside, if there is a bridge and its database can be read.
+async fn parked(state: &ApiState) -> Option<u64> {
+    let outbox = state.services.bridge.as_ref().and_then(OutboxView::outbox)?;
+    let parked = outbox.parked();
+    // Nobody who looks on holds it.
+    drop(outbox);
+    parked.count().await.ok()
+}
+
+fn render(state: &ApiState, parked: Option<u64>) -> String {
     let snapshot = state.store.snapshot();
     let totals = state.books.tally.totals(|group| snapshot.group(group).is_some());
     let mut connections: BTreeMap<GroupId, usize> = BTreeMap::new();
@@ -108,7 +120,7 @@ fn render(state: &ApiState) -> String {
         page.of_notifier(counters);
     }
     if let Some(outbox) = state.services.bridge.as_ref().and_then(OutboxView::outbox) {
-        page.of_bridge(&outbox);
+        page.of_bridge(&outbox, parked);
     }
     let mut text = String::new();
     // Writing to a String does not fail.

@@ -64,9 +64,9 @@ pub(super) enum Refusal {
     /// No such route.
     #[error("there is no {0}; there are GET and POST /notify, and POST /publish")]
     Route(String),
-    /// The route knows other methods.
+    /// The route knows other methods: these.
     #[error("{0} is not allowed here; there are GET and POST /notify, and POST /publish")]
-    Method(String),
+    Method(String, &'static str),
 }
 
 impl Refusal {
@@ -84,7 +84,7 @@ impl Refusal {
             Self::Full => (StatusCode::SERVICE_UNAVAILABLE, "queue full"),
             Self::Unkept(_) => (StatusCode::SERVICE_UNAVAILABLE, "not accepted"),
             Self::Route(_) => (StatusCode::NOT_FOUND, "not found"),
-            Self::Method(_) => (StatusCode::METHOD_NOT_ALLOWED, "method not allowed"),
+            Self::Method(..) => (StatusCode::METHOD_NOT_ALLOWED, "method not allowed"),
         }
     }
 
@@ -111,6 +111,8 @@ impl IntoResponse for Refusal {
                 header::WWW_AUTHENTICATE,
                 HeaderValue::from_static("Basic realm=\"simrelay\", charset=\"UTF-8\""),
             )),
+            // RFC 9110, 15.5.6.
+            Self::Method(_, allowed) => drop(add(header::ALLOW, HeaderValue::from_static(allowed))),
             Self::TooMany(too_many) => drop(add(header::RETRY_AFTER, seconds(too_many.wait).into())),
             Self::Full | Self::Unkept(_) => drop(add(header::RETRY_AFTER, HeaderValue::from_static("60"))),
             _ => {}

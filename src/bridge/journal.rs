@@ -6,7 +6,7 @@ use sqlx::{Row, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep;
 
-use super::{Message, Topic};
+use super::{Message, Parked, Topic};
 use crate::clock::now_millis;
 use crate::database::Database;
 
@@ -52,10 +52,18 @@ impl Journal {
         (journal, write(database, queue))
     }
 
-    /// What an earlier run left, in order.
+    /// The highest number that is taken.
+    pub(super) async fn last(&self) -> Result<Number, sqlx::Error> {
+        let last: Option<Number> = sqlx::query_scalar("SELECT max(number) FROM bridge_queue")
+            .fetch_one(self.database.readers())
+            .await?;
+        Ok(last.unwrap_or(0))
+    }
+
+    /// What an earlier run left to be sent, in order.
     pub(super) async fn kept(&self) -> Result<Vec<Kept>, sqlx::Error> {
         let sql = "SELECT number, length(CAST(topic AS BLOB)) + length(CAST(message AS BLOB)) AS size
-                   FROM bridge_queue ORDER BY number";
+                   FROM bridge_queue WHERE refused IS NULL ORDER BY number";
         let rows = sqlx::query(sql).fetch_all(self.database.readers()).await?;
         let kept = |row: &sqlx::sqlite::SqliteRow| {
             let size: i64 = row.try_get("size")?;
@@ -83,6 +91,11 @@ impl Journal {
         Ok(Some(Message { topic, text }))
     }
 
+    /// Those that the broker would not have.
+    pub(super) fn parked(&self) -> Parked {
+        Parked::new(self.database.clone())
+    }
+
     /// Asks for a message to be kept; the answer comes when it is on disk.
     pub(super) fn keep(&self, number: Number, message: Message) -> oneshot::Receiver<Result<(), Refusal>> {
         let (done, kept) = oneshot::channel();
@@ -95,7 +108,7 @@ impl Journal {
         self.change(Change::Remove(number));
     }
 
-    /// The broker will not have it: it stays for the operator, and for the next start.
+    /// The broker will not have it: it stays for the operator.
     pub(super) fn park(&self, number: Number, reason: &str) {
         self.change(Change::Park(number, reason.to_owned()));
     }

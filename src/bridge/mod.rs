@@ -7,6 +7,7 @@
 //! | `routes`, `request`, `answer` | requests read into [`Message`]s; what callers are told |
 //! | `outbox` | messages that the broker has not acknowledged, in order |
 //! | `journal` | those of them that callers no longer wait for, on disk |
+//! | `parked` | those of them that the broker would not have |
 //! | `link` | the one MQTT connection |
 //! | `counters` | what became of messages |
 
@@ -19,6 +20,7 @@ mod link;
 mod message;
 mod networks;
 mod outbox;
+mod parked;
 mod rate;
 mod request;
 mod routes;
@@ -50,6 +52,7 @@ pub use key::{ApiKey, InvalidKey};
 pub use message::Message;
 pub use networks::{InvalidNetwork, Network};
 pub use outbox::{Outbox, OutboxView, Outcome};
+pub use parked::{Parked, ParkedMessage};
 pub use rate::{InvalidRate, Rate};
 pub use topic::{InvalidTopic, Topic};
 

@@ -11,9 +11,9 @@ use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::timeout;
 
-use super::Message;
 use super::counters::{Counters, count};
 use super::journal::{Journal, Number};
+use super::{Message, Parked};
 
 /// How long a caller waits for the broker.
 const ANSWER_WITHIN: Duration = Duration::from_secs(1);
@@ -108,10 +108,12 @@ impl Outbox {
 
     /// The box with what an earlier run left in the journal.
     pub(super) async fn open(journal: Journal) -> Result<Self, sqlx::Error> {
-        let mut waiting = Waiting::default();
+        let mut waiting = Waiting {
+            last: journal.last().await?,
+            ..Waiting::default()
+        };
         for kept in journal.kept().await? {
             waiting.bytes += kept.size;
-            waiting.last = kept.number;
             waiting.entries.insert(kept.number, Entry::kept(kept.size));
         }
         Ok(Self(Arc::new(Shared {
@@ -132,6 +134,12 @@ impl Outbox {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Messages that the broker would not have after they were promised; they wait for an operator.
+    #[must_use]
+    pub fn parked(&self) -> Parked {
+        self.0.journal.parked()
     }
 
     /// Whether the broker could not be reached when it was last tried.
@@ -280,7 +288,7 @@ impl Outbox {
                 event = "parked",
                 number,
                 reason,
-                "the broker refuses a message from the queue; it stays there and is tried again at the next start"
+                "the broker refuses a message from the queue; it is set aside: `simrelay parked show {number}` shows it, `requeue` has it sent again, `drop` throws it away"
             ),
         }
     }

@@ -170,11 +170,48 @@ async fn a_message_over_which_the_broker_hangs_up_is_parked_and_the_others_go_on
     site.outbox.settle(number, Ok(()));
     let reason = "the broker closed the connection 5 times when it was sent";
     site.wait_for_rows(&[("poison", Some(reason))]).await;
-    // New messages get numbers of their own, and a restart tries again.
+    // New messages get numbers of their own, and a restart does not try again.
     site.accept("new").await;
     site.wait_for_rows(&[("poison", Some(reason)), ("new", None)])
         .await;
-    assert_eq!(site.again().await.next().await.1, "poison");
+    let site = site.again().await;
+    assert_eq!((site.next().await.1, site.outbox.len()), ("new".to_owned(), 1));
+}
+
+#[tokio::test]
+async fn a_parked_message_waits_for_an_operator_who_has_it_sent_again_or_throws_it_away() {
+    let site = Site::new().await;
+    for text in ["a", "b", "c"] {
+        site.accept(text).await;
+    }
+    let mut numbers = Vec::new();
+    for _ in 0..3 {
+        let (number, _) = site.next().await;
+        site.outbox.settle(number, Err("no".to_owned()));
+        numbers.push(number);
+    }
+    site.wait_for_rows(&[("a", Some("no")), ("b", Some("no")), ("c", Some("no"))])
+        .await;
+    let parked = site.outbox.parked();
+    assert_eq!(parked.count().await.unwrap(), 3);
+    let shown = parked.list(&numbers[1..2]).await.unwrap();
+    let shown = &shown[0];
+    assert_eq!((shown.text.as_str(), shown.reason.as_str()), ("b", "no"));
+    assert_eq!(parked.discard(&numbers[..1]).await.unwrap(), 1);
+    assert_eq!(parked.requeue(&numbers[1..2]).await.unwrap(), 1);
+    assert_eq!(
+        parked.requeue(&numbers[..2]).await.unwrap(),
+        0,
+        "what is not parked is left alone"
+    );
+    // The numbers of those that are parked are not given again.
+    let site = site.again().await;
+    site.accept("d").await;
+    assert_eq!(site.next().await.1, "b");
+    assert_eq!(site.next().await.1, "d");
+    site.wait_for_rows(&[("b", None), ("c", Some("no")), ("d", None)])
+        .await;
+    assert_eq!(site.outbox.parked().discard(&[]).await.unwrap(), 1);
 }
 
 #[tokio::test]

@@ -22,6 +22,8 @@ use super::{Message, Outcome};
 
 /// Where a notice goes if nothing is said.
 const DEFAULT_TOPIC: &str = "notify/slack";
+const NOTIFY: &str = "/notify";
+const PUBLISH: &str = "/publish";
 /// Open to those who watch over services: it needs no key.
 const HEALTH: &str = "/healthz";
 /// How long a body may take to arrive.
@@ -44,8 +46,12 @@ struct Caller(IpAddr);
 
 pub(super) fn router(desk: Arc<Desk>) -> Router {
     Router::new()
-        .route("/notify", get(notify_by_address).post(notify))
-        .route("/publish", post(publish))
+        // What a HEAD asks for would be published.
+        .route(
+            NOTIFY,
+            get(notify_by_address).post(notify).head(method_not_allowed),
+        )
+        .route(PUBLISH, post(publish))
         .route(HEALTH, get(health))
         .fallback(no_such_route)
         .method_not_allowed_fallback(method_not_allowed)
@@ -174,7 +180,10 @@ fn is_too_long(error: &axum::Error) -> bool {
 /// Alive, and whether the broker is there.
 async fn health(State(desk): State<Arc<Desk>>) -> Response {
     let broker = if desk.outbox.is_down() { "away" } else { "there" };
-    Json(json!({ "status": "ok", "broker": broker, "waiting": desk.outbox.len() })).into_response()
+    // Not to be had from a database that cannot be read.
+    let parked = desk.outbox.parked().count().await.ok();
+    let waiting = desk.outbox.len();
+    Json(json!({ "status": "ok", "broker": broker, "waiting": waiting, "parked": parked })).into_response()
 }
 
 async fn no_such_route(uri: Uri) -> Refusal {
@@ -182,5 +191,10 @@ async fn no_such_route(uri: Uri) -> Refusal {
 }
 
 async fn method_not_allowed(request: Request) -> Refusal {
-    Refusal::Method(request.method().to_string())
+    let allowed = match request.uri().path() {
+        NOTIFY => "GET, POST",
+        PUBLISH => "POST",
+        _ => "GET, HEAD",
+    };
+    Refusal::Method(request.method().to_string(), allowed)
 }

@@ -24,8 +24,8 @@ use crate::complaint::Complaint;
 const TLS_WITHIN: Duration = Duration::from_secs(10);
 /// How long a request's head may take, and how long a connection may be idle before one.
 const HEAD_WITHIN: Duration = Duration::from_secs(15);
-/// The largest head: the longest message percent-encoded in an address.
-const LARGEST_HEAD: usize = 256 * 1024;
+/// The largest head: the longest address that hyper reads, 65,534 bytes, and as much again.
+const LARGEST_HEAD: usize = 128 * 1024;
 /// How long answers may take that are due when the program shuts down.
 const GRACE: Duration = Duration::from_secs(3);
 /// How long accepting rests when the system has no more descriptors.

@@ -6,7 +6,8 @@ use clap::Args;
 
 use super::INSTALLED_SETTINGS;
 use crate::bridge::Topic;
-use crate::doctor::{self, Diagnosis, Finding, Port, Rehearsal};
+use crate::claim::Claimant;
+use crate::doctor::{self, Diagnosis, Finding, Port, Rehearsal, Verdict};
 use crate::settings::{Listen, NotifierBroker, Settings};
 use crate::site_broker::SiteBroker;
 use crate::store::{self, FileStore, Store};
@@ -27,38 +28,33 @@ pub struct DoctorArgs {
 
 /// Looks at everything, from the broker to the subscriber.
 pub async fn doctor(command: &DoctorArgs, settings: &Settings) -> Diagnosis {
-    let rehearsal = command.topic.as_ref().map(|topic| Rehearsal {
-        topic: topic.to_string(),
-        text: "🩺 simrelay doctor".to_owned(),
-    });
     let embedded = match settings.broker_listen {
         Listen::On(address) => Some(address),
         Listen::Off => None,
     };
     let mut findings = Vec::new();
+    let mut brokers = Vec::new();
     let notifiers = notifiers_broker(settings);
     if settings.bridge.listen != Listen::Off || notifiers.is_none() {
-        let broker = settings
-            .bridge
-            .site_broker(embedded)
-            .map_err(|error| error.to_string());
-        findings.extend(
-            look_at(
-                broker,
-                rehearsal.as_ref(),
-                "--bridge-broker and --bridge-broker-ca",
-            )
-            .await,
-        );
+        let broker = settings.bridge.site_broker(embedded);
+        let broker = broker.map_err(|error| error.to_string());
+        findings.extend(look_at(&broker, "--bridge-broker and --bridge-broker-ca").await);
+        brokers.extend(broker);
     }
     if let Some(broker) = notifiers {
-        let found = look_at(broker, None, "--notifier-broker and its other settings").await;
+        let found = look_at(&broker, "--notifier-broker and its other settings").await;
         findings.extend(found.into_iter().map(|finding| finding.of("notifier")));
+        brokers.extend(broker);
     }
+    let is_broker_good = findings.iter().all(|finding| finding.verdict != Verdict::Bad);
     if let Listen::On(address) = settings.bridge.listen {
         findings.push(doctor::bridge(address, settings.bridge.tls_cert.is_some()).await);
     }
     findings.extend(notifier(command, settings).await);
+    // Where the bridge publishes, if there is one.
+    if let (Some(topic), Some(broker), true) = (&command.topic, brokers.first(), is_broker_good) {
+        findings.extend(rehearse(topic, broker, settings).await);
+    }
     findings.extend(public_password(settings));
     for address in settings.relay_addresses() {
         findings.push(doctor::relay(address).await);
@@ -70,13 +66,20 @@ pub async fn doctor(command: &DoctorArgs, settings: &Settings) -> Diagnosis {
     Diagnosis(findings)
 }
 
-async fn look_at(
-    broker: Result<SiteBroker, String>,
-    rehearsal: Option<&Rehearsal>,
-    flags: &str,
-) -> Vec<Finding> {
+/// A real message, up to the queue of the notifier if that runs here.
+async fn rehearse(topic: &Topic, broker: &SiteBroker, settings: &Settings) -> Vec<Finding> {
+    let rehearsal = Rehearsal {
+        topic: topic.to_string(),
+        text: "🩺 simrelay doctor".to_owned(),
+    };
+    let is_here = Claimant::Notifier.is_at_work(&settings.data).unwrap_or(false);
+    let data = is_here.then_some(settings.data.as_path());
+    doctor::rehearse(broker, &rehearsal, data).await
+}
+
+async fn look_at(broker: &Result<SiteBroker, String>, flags: &str) -> Vec<Finding> {
     match broker {
-        Ok(broker) => doctor::broker(&broker, rehearsal).await,
+        Ok(broker) => doctor::broker(broker).await,
         Err(error) => vec![Finding::bad("broker", error, format!("see {flags}"))],
     }
 }
@@ -115,5 +118,7 @@ async fn notifier(command: &DoctorArgs, settings: &Settings) -> Vec<Finding> {
             "sudo systemctl start simrelay-notifier",
         )];
     }
-    doctor::notifications(&file, command.topic.as_ref().map(Topic::as_str)).await
+    let mut findings = doctor::notifications(&file, command.topic.as_ref().map(Topic::as_str)).await;
+    findings.push(doctor::notifier(&settings.data));
+    findings
 }

@@ -1,9 +1,11 @@
 //! The settings of the services of the package, for commands that an operator gives by hand.
 
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::database;
@@ -13,6 +15,9 @@ use crate::settings::Settings;
 pub const INSTALLED_SETTINGS: &str = "/etc/simrelay/simrelay.env";
 /// Set in the environment of the second run.
 const APPLIED: &str = "SIMRELAY_SETTINGS_APPLIED";
+/// The variables of `--data` and `--entrypoints`.
+const DATA: &str = "SIMRELAY_DATA";
+const ENTRY_POINTS: &str = "SIMRELAY_ENTRYPOINTS";
 
 /// As [`apply_settings_of_services`], where the data folder that the settings name holds nothing: then it is that
 /// of the services that is meant.
@@ -26,8 +31,8 @@ pub fn find_data_of_services(settings: &Settings) -> io::Result<()> {
     apply_settings_of_services(Path::new(INSTALLED_SETTINGS))
 }
 
-/// Runs this program again with the settings of the services, if there are any; returns if not. So that it
-/// sees what the services see.
+/// Runs this program again with the settings of the services, if there are any, and for root as their user; returns if
+/// not. So that it sees what the services see.
 ///
 /// # Errors
 /// The file is there and cannot be read, or the program cannot be run.
@@ -41,15 +46,42 @@ pub fn apply_settings_of_services(file: &Path) -> io::Result<()> {
             format!("cannot read {}: {error}; try sudo", file.display()),
         )
     })?;
-    let missing = assignments(&text)
-        .into_iter()
-        .filter(|(name, _)| std::env::var_os(name).is_none());
-    let error = Command::new(std::env::current_exe()?)
+    let mut missing = assignments(&text);
+    missing.retain(|name, _| std::env::var_os(name).is_none());
+    let data = std::env::var_os(DATA).or_else(|| missing.get(DATA).map(OsString::from));
+    let data = data.map(PathBuf::from);
+    let is_named = missing.contains_key(ENTRY_POINTS) || std::env::var_os(ENTRY_POINTS).is_some();
+    let beside = data.as_deref().filter(|_| !is_named).and_then(entry_points);
+    let error = command(data.as_deref())?
         .args(std::env::args_os().skip(1))
         .envs(missing)
+        .envs(beside.map(|file| (ENTRY_POINTS, file)))
         .env(APPLIED, "1")
         .exec();
     Err(error)
+}
+
+/// This program, to be run as the user of the services where this is root, who may read more than they.
+fn command(data: Option<&Path>) -> io::Result<Command> {
+    let program = std::env::current_exe()?;
+    // The folder is made by the services.
+    let owner = data.and_then(|data| data.metadata().ok());
+    match owner.filter(|owner| rustix::process::geteuid().is_root() && owner.uid() != 0) {
+        Some(owner) => {
+            let mut command = Command::new("setpriv");
+            let (user, group) = (owner.uid(), owner.gid());
+            command.args([format!("--reuid={user}"), format!("--regid={group}")]);
+            command.args(["--init-groups", "--"]).arg(program);
+            Ok(command)
+        }
+        None => Ok(Command::new(program)),
+    }
+}
+
+/// Groups and SIMs, where no setting names them: the units run in the folder that holds the data folder.
+fn entry_points(data: &Path) -> Option<PathBuf> {
+    let file = data.parent()?.join("entrypoints.json");
+    file.exists().then_some(file)
 }
 
 /// The lines of an environment file as systemd reads them: comments and quotes are left out.

@@ -1,10 +1,12 @@
 //! `simrelay notifications`: what waits, what is dead, and whether a destination can be reached.
 
+use super::shown::{age, fields, local};
 use crate::database::{Database, DatabaseError};
 use crate::notifier::NoHttpsClient;
 use crate::notifier::configuration::{Notifications, NotificationsFile};
 use crate::notifier::queue::{Job, Listed, Queue, Selection};
 use crate::notifier::send::{Outcome, Ready, Sender};
+use crate::printable::Printable;
 use crate::settings::Settings;
 use crate::store::StoreError;
 use clap::{Args, Subcommand};
@@ -182,18 +184,19 @@ fn list(listed: &[Listed], now: i64, limit: u32) -> String {
     let mut text = String::from("ID  STATE  AGE  DESTINATION  TOPIC  ATTEMPTS  TEXT  REASON\n");
     for one in listed {
         let state = if one.died.is_some() { "dead" } else { "waiting" };
-        let shown = one.text.as_deref().unwrap_or("-").replace(['\n', '\r'], " ");
-        let shown: String = shown.chars().take(SHOWN).collect();
+        let text_shown = one.text.as_deref().unwrap_or("-");
+        let text_shown: String = text_shown.chars().take(SHOWN).collect();
         // Writing to a string does not fail.
         let _ = writeln!(
             text,
-            "{}  {state}  {}  {}  {}  {}  {shown}  {}",
+            "{}  {state}  {}  {}  {}  {}  {}  {}",
             one.id,
             age(now - one.created),
             one.destination,
-            one.topic,
+            Printable(&one.topic),
             one.attempts,
-            one.reason.as_deref().unwrap_or("-").replace(['\n', '\r'], " ")
+            Printable(text_shown),
+            Printable(one.reason.as_deref().unwrap_or("-"))
         );
     }
     if listed.len() >= limit as usize {
@@ -202,35 +205,21 @@ fn list(listed: &[Listed], now: i64, limit: u32) -> String {
     text
 }
 
-fn age(milliseconds: i64) -> String {
-    match milliseconds / 1000 {
-        seconds @ ..120 => format!("{}s", seconds.max(0)),
-        seconds @ ..7_200 => format!("{}m", seconds / 60),
-        seconds @ ..172_800 => format!("{}h", seconds / 3600),
-        seconds => format!("{}d", seconds / 86_400),
-    }
-}
-
 fn show(one: &Listed) -> String {
-    let time = |milliseconds: i64| {
-        let moment = Timestamp::from_millisecond(milliseconds).unwrap_or_default();
-        let local = moment.to_zoned_datetime(TimeZone::system());
-        local.strftime("%Y-%m-%d %H:%M:%S %:z").to_string()
-    };
     let state = match one.died {
-        Some(died) => format!("dead letter since {}", time(died)),
+        Some(died) => format!("dead letter since {}", local(died)),
         None if one.due == 0 => "waiting, to be tried at once".to_owned(),
-        None => format!("waiting, next attempt not before {}", time(one.due)),
+        None => format!("waiting, next attempt not before {}", local(one.due)),
     };
     let payload = one.payload.as_deref().map(String::from_utf8_lossy);
-    let lines = [
+    fields([
         ("id", one.id.to_string()),
         ("state", state),
         ("destination", one.destination.clone()),
         ("route", one.route.clone()),
         ("topic", one.topic.clone()),
-        ("came", time(one.created)),
-        ("expires", time(one.expires)),
+        ("came", local(one.created)),
+        ("expires", local(one.expires)),
         ("attempts", one.attempts.to_string()),
         ("reason", one.reason.clone().unwrap_or_else(|| "-".to_owned())),
         (
@@ -238,10 +227,7 @@ fn show(one: &Listed) -> String {
             payload.map_or_else(|| "-".to_owned(), std::borrow::Cow::into_owned),
         ),
         ("text", one.text.clone().unwrap_or_else(|| "-".to_owned())),
-    ];
-    lines
-        .map(|(name, value)| format!("{name:<12} {value}"))
-        .join("\n")
+    ])
 }
 
 fn check(settings: &Settings) -> Result<String, NotificationsError> {
@@ -323,5 +309,38 @@ fn trial(destination: &str, zone: &TimeZone) -> Ready {
             created: now.as_millisecond(),
             attempts: 0,
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_published_speaks_to_no_terminal_and_begins_no_line() {
+        let hostile = "\u{1b}]0;pwn\u{7}\u{1b}[2J\nid           7";
+        let one = Listed {
+            id: 1,
+            destination: "slack".to_owned(),
+            route: "r".to_owned(),
+            topic: "t\u{9b}2J".to_owned(),
+            payload: Some(hostile.as_bytes().to_vec()),
+            text: Some(hostile.to_owned()),
+            created: 0,
+            expires: 0,
+            due: 0,
+            attempts: 1,
+            reason: Some(hostile.to_owned()),
+            died: None,
+        };
+        let listed = list(std::slice::from_ref(&one), 0, 100);
+        assert_eq!(listed.lines().count(), 2, "{listed:?}");
+        let shown = show(&one);
+        assert_eq!(shown.matches("\nid").count(), 0, "{shown:?}");
+        for text in [listed, shown] {
+            let spoken = |c: char| c.is_control() && c != '\n';
+            assert!(!text.contains(spoken), "{text:?}");
+            assert!(text.contains("\\u{1b}]0;pwn"), "{text:?}");
+        }
     }
 }

@@ -1,5 +1,5 @@
 -- Messages that the bridge promised to publish and the broker has not acknowledged. They are sent in the
--- order of their numbers. `refused` says why the broker would not have one; it is tried again at the next start.
+-- order of their numbers. `refused` says why the broker would not have one; it then stays until an operator decides.
 CREATE TABLE bridge_queue (
     number INTEGER PRIMARY KEY,
     time INTEGER NOT NULL,

@@ -1,20 +1,25 @@
-//! The broker: found, reached, logged in to; a message published to it and received again.
+//! The broker: found, reached, logged in to; a message published to it and received again; then a real one.
 
+use std::path::Path;
 use std::time::Duration;
 
 use rumqttc::mqttbytes::QoS;
 use rumqttc::{
-    AsyncClient, ClientError, ConnectionError, Event, EventLoop, Incoming, PubAckReason, PublishOptions,
-    SubscribeReasonCode,
+    AsyncClient, ClientError, Event, EventLoop, Incoming, PubAckReason, PublishOptions, SubscribeReasonCode,
 };
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::Finding;
+use crate::clock::now_millis;
+use crate::database::Database;
+use crate::notifier::has_arrived;
 use crate::private_file;
 use crate::site_broker::{SiteBroker, Step, Trouble};
 
 /// How long a message may take there and back.
 const RETURN_WITHIN: Duration = Duration::from_secs(5);
+/// How often it is looked whether the notifier has a message.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// A real message, for which somebody ought to wait.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,41 +31,69 @@ pub struct Rehearsal {
 }
 
 /// Looks at the broker, step by step; after a step that fails nothing is tried.
-pub async fn broker(broker: &SiteBroker, rehearsal: Option<&Rehearsal>) -> Vec<Finding> {
-    let id = private_file::random_hex::<4>().map_or_else(|_| "0".to_owned(), |hex| hex.to_string());
-    let mut options = broker.options(&format!("simrelay-doctor-{id}"));
-    options.set_clean_start(true);
-    let (client, mut events) = AsyncClient::builder(options).capacity(10).build();
-    let mut findings = Vec::new();
-    let connected = connect(&mut events).await;
-    let trouble = connected.err().map(|error| broker.explain(&error));
-    findings.extend(way(broker, trouble.as_ref()));
-    if trouble.is_some() {
-        return findings;
-    }
-    let own = Rehearsal {
-        topic: format!("simrelay/doctor/{id}"),
-        text: "simrelay doctor".to_owned(),
+pub async fn broker(broker: &SiteBroker) -> Vec<Finding> {
+    let mut talk = match Talk::open(broker).await {
+        Ok(talk) => talk,
+        Err(trouble) => return way(broker, Some(&trouble)),
     };
-    let mut talk = Talk {
-        client,
-        events,
-        broker,
-    };
-    match talk.there_and_back(&own).await {
+    let mut findings = way(broker, None);
+    match talk.there_and_back().await {
         Ok(found) => findings.extend(found),
-        Err(finding) => {
-            findings.push(finding);
-            return findings;
-        }
+        Err(finding) => findings.push(finding),
     }
-    if let Some(rehearsal) = rehearsal {
-        findings.push(match talk.publish(rehearsal).await {
-            Ok(reason) => heard(rehearsal, reason),
-            Err(finding) => finding,
+    findings
+}
+
+/// Publishes a real message, and says whether anybody waits for it. A notifier that runs here on the data folder
+/// `notifier` has to take it in.
+pub async fn rehearse(broker: &SiteBroker, rehearsal: &Rehearsal, notifier: Option<&Path>) -> Vec<Finding> {
+    let began = now_millis();
+    let reason = match Talk::open(broker).await {
+        Ok(mut talk) => talk.publish(rehearsal).await,
+        Err(trouble) => Err(Finding::bad("publish", trouble.what, trouble.advice)),
+    };
+    let reason = match reason {
+        Ok(reason) => reason,
+        Err(finding) => return vec![finding],
+    };
+    let mut findings = vec![heard(rehearsal, reason)];
+    if let (PubAckReason::Success, Some(data)) = (reason, notifier) {
+        findings.push(match Database::open(data).await {
+            Ok(database) => taken_in(rehearsal, &database, began).await,
+            Err(error) => unseen(&error),
         });
     }
     findings
+}
+
+/// Whether the notifier has the message: it remembers what it has acknowledged for some seconds.
+async fn taken_in(Rehearsal { topic, text }: &Rehearsal, database: &Database, began: i64) -> Finding {
+    let arrived = timeout(RETURN_WITHIN, async {
+        while !has_arrived(database, topic, text.as_bytes(), began).await? {
+            sleep(LOOK).await;
+        }
+        Ok::<_, sqlx::Error>(())
+    });
+    match arrived.await {
+        Ok(Ok(())) => Finding::good("arrival", "the notifier has taken the message in"),
+        Ok(Err(error)) => unseen(&error),
+        Err(_) => Finding::bad(
+            "arrival",
+            format!(
+                "the notifier has not taken the message in within {} s",
+                RETURN_WITHIN.as_secs()
+            ),
+            "journalctl -u simrelay-notifier says whether it has its broker; its SIMRELAY_NOTIFIER_BROKER may be another one than the bridge's",
+        ),
+    }
+}
+
+fn unseen(error: &dyn std::error::Error) -> Finding {
+    Finding::note(
+        "arrival",
+        format!("whether the notifier has the message cannot be seen: {error}"),
+        "try sudo simrelay doctor",
+    )
 }
 
 /// The steps up to the login.
@@ -95,21 +128,15 @@ fn start_it(trouble: &Trouble) -> String {
     }
 }
 
-async fn connect(events: &mut EventLoop) -> Result<(), ConnectionError> {
-    loop {
-        if let Event::Incoming(Incoming::ConnAck(_)) = events.poll().await? {
-            return Ok(());
-        }
-    }
-}
-
 /// Whether anybody waits for the message. Brokers of MQTT 3.1.1 behind MQTT 5 do not tell.
 fn heard(rehearsal: &Rehearsal, reason: PubAckReason) -> Finding {
     let topic = &rehearsal.topic;
     match reason {
         PubAckReason::Success => Finding::good(
             "listener",
-            format!("somebody subscribes to {topic:?} and has the message now"),
+            format!(
+                "somebody subscribes to {topic:?}; the broker says so, too, of one that is away and for whom it keeps messages"
+            ),
         ),
         PubAckReason::NoMatchingSubscribers => Finding::bad(
             "listener",
@@ -130,14 +157,39 @@ fn refused(topic: &str, reason: PubAckReason) -> Finding {
 
 /// An open connection.
 struct Talk<'a> {
+    id: String,
     client: AsyncClient,
     events: EventLoop,
     broker: &'a SiteBroker,
 }
 
-impl Talk<'_> {
-    /// Subscribes to a message's topic, publishes it, waits for it.
-    async fn there_and_back(&mut self, message: &Rehearsal) -> Result<Vec<Finding>, Finding> {
+impl<'a> Talk<'a> {
+    async fn open(broker: &'a SiteBroker) -> Result<Self, Trouble> {
+        let id = private_file::random_hex::<4>().map_or_else(|_| "0".to_owned(), |hex| hex.to_string());
+        let mut options = broker.options(&format!("simrelay-doctor-{id}"));
+        options.set_clean_start(true);
+        let (client, mut events) = AsyncClient::builder(options).capacity(10).build();
+        loop {
+            match events.poll().await {
+                Ok(Event::Incoming(Incoming::ConnAck(_))) => break,
+                Ok(_) => {}
+                Err(error) => return Err(broker.explain(&error)),
+            }
+        }
+        Ok(Self {
+            id,
+            client,
+            events,
+            broker,
+        })
+    }
+
+    /// Subscribes to a topic of its own, publishes a message there, waits for it.
+    async fn there_and_back(&mut self) -> Result<Vec<Finding>, Finding> {
+        let message = &Rehearsal {
+            topic: format!("simrelay/doctor/{}", self.id),
+            text: "simrelay doctor".to_owned(),
+        };
         let asked = self
             .client
             .try_subscribe(message.topic.as_str(), QoS::AtLeastOnce);

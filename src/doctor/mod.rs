@@ -9,10 +9,10 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
-pub use broker::{Rehearsal, broker};
+pub use broker::{Rehearsal, broker, rehearse};
 pub use notifications::notifications;
 pub use relay::relay;
-pub use service::{Port, bridge, port};
+pub use service::{Port, bridge, notifier, port};
 
 /// How a step went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

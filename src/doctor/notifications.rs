@@ -62,7 +62,7 @@ async fn look_at(destination: &Destination) -> Option<Finding> {
     let (host, port) = match endpoint(&destination.service) {
         Ok(endpoint) => endpoint?,
         Err(problem) => {
-            let advice = "put it into /etc/simrelay/simrelay.env, or into the environment where there is no such file, and restart the notifier";
+            let advice = "put it into /etc/simrelay/simrelay.env, or into the environment where there is no such file, and restart the notifier; the services' user has to be able to read a file: chgrp simrelay and chmod 640";
             return Some(Finding::bad(
                 step,
                 format!("destination {name:?}: {problem}"),
@@ -90,7 +90,12 @@ fn endpoint(service: &Service) -> Result<Option<(String, u16)>, String> {
             secret(to)?;
             of_url(api)
         }
-        Service::Webhook(webhook) => of_url(&secret(&webhook.url)?),
+        Service::Webhook(webhook) => {
+            for (_, value) in &webhook.headers {
+                secret(value)?;
+            }
+            of_url(&secret(&webhook.url)?)
+        }
         Service::Mail(mail) => {
             if let Some((user, password)) = &mail.login {
                 secret(user)?;

@@ -1,6 +1,7 @@
 //! The services of this machine: whether something listens where they should, and whether it is they.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -8,6 +9,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::Finding;
+use crate::claim::Claimant;
 
 /// How long a service on this machine may take.
 pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(5);
@@ -36,6 +38,27 @@ pub async fn port(port: Port) -> Finding {
     }
 }
 
+/// Whether a notifier works with this data folder. That it hears the broker is not seen by this.
+pub fn notifier(data: &Path) -> Finding {
+    let folder = data.display();
+    match Claimant::Notifier.is_at_work(data) {
+        Ok(true) => Finding::good(
+            "notifier",
+            format!("it runs, on the data folder {folder}; --topic TOPIC shows whether it hears the broker"),
+        ),
+        Ok(false) => Finding::bad(
+            "notifier",
+            format!("no notifier works with the data folder {folder}"),
+            "sudo systemctl start simrelay-notifier, and journalctl -u simrelay-notifier; or SIMRELAY_NOTIFIER_BROKER=off if this machine has none",
+        ),
+        Err(error) => Finding::note(
+            "notifier",
+            format!("whether it runs on the data folder {folder} cannot be seen: {error}"),
+            "try sudo simrelay doctor",
+        ),
+    }
+}
+
 /// Whether the bridge answers, and has its broker.
 pub async fn bridge(listen: SocketAddr, has_tls: bool) -> Finding {
     let scheme = if has_tls { "https" } else { "http" };
@@ -57,7 +80,13 @@ pub async fn bridge(listen: SocketAddr, has_tls: bool) -> Finding {
 
 fn judge(url: &str, status: u16, body: &Value) -> Finding {
     let waiting = body["waiting"].as_u64();
+    let parked = body["parked"].as_u64().unwrap_or(0);
     match (body["broker"].as_str(), waiting) {
+        (Some("there"), Some(_)) if parked > 0 => Finding::note(
+            "bridge",
+            format!("{url}: it runs and has its broker, which would not have {parked} message(s)"),
+            "simrelay parked list shows them and why",
+        ),
         (Some("there"), Some(0)) => Finding::good("bridge", format!("{url}: it runs and has its broker")),
         (Some("there"), Some(waiting)) => Finding::good(
             "bridge",
@@ -136,6 +165,11 @@ mod tests {
                 json!({"status": "ok", "broker": "there", "waiting": 3}),
                 Verdict::Good,
                 "3 message(s)",
+            ),
+            (
+                json!({"status": "ok", "broker": "there", "waiting": 0, "parked": 2}),
+                Verdict::Note,
+                "would not have 2 message(s)",
             ),
             (
                 json!({"status": "ok", "broker": "away", "waiting": 3}),

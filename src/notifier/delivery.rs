@@ -8,6 +8,7 @@ use super::message::Message;
 use super::pace::Bucket;
 use super::queue::{Job, Queue};
 use super::send::{Outcome, Ready, Sender};
+use super::silence;
 use crate::backoff::{Backoff, chance};
 use crate::clock::whole_millis;
 use jiff::Timestamp;
@@ -20,14 +21,10 @@ const RETRY: Backoff = Backoff {
     first: Duration::from_secs(1),
     longest: Duration::from_secs(60),
 };
-/// How long a notification waits that fails again and again.
-const RETRY_OWN: Backoff = Backoff {
-    first: Duration::from_secs(1),
-    longest: Duration::from_secs(900),
-};
 /// From this attempt on a notification that fails waits for itself, and others go first: the fault may be its own.
 const OTHERS_FIRST: u32 = 3;
-/// After so many failures in a row it was the destination's: when it is back, nothing waits for itself any longer.
+/// After so many failures in a row it was the destination's: when it is back, nothing waits for itself any longer. Or it
+/// was that of some notifications: then those are tried that were tried least often.
 const OUTAGE: u32 = 5;
 /// How often the queue is looked at for what an operator has changed, during pauses too, and a secret for whether it is
 /// there now.
@@ -122,17 +119,19 @@ impl Delivery {
     async fn turn(&mut self, state: &mut State) -> Result<Turn, sqlx::Error> {
         // Before the look: what comes during it is seen as new.
         self.wake.borrow_and_update();
-        let destination = self.notifications.borrow().destinations.get(&self.name).cloned();
+        let notifications = Arc::clone(&self.notifications.borrow_and_update());
+        let destination = notifications.destinations.get(&self.name).cloned();
         let Some(destination) = destination else {
             return Ok(Turn::Wait(None));
         };
         let now = Timestamp::now();
         let quiet = destination.quiet.until(now).is_some();
         let limit = destination.service.batch();
-        let jobs = self
-            .queue
-            .next(&self.name, now.as_millisecond(), quiet, limit)
-            .await?;
+        let millis = now.as_millisecond();
+        let jobs = match state.failures >= OUTAGE {
+            true => self.queue.least_tried(&self.name, millis, quiet, limit).await?,
+            false => self.queue.next(&self.name, millis, quiet, limit).await?,
+        };
         if jobs.is_empty() {
             return Ok(Turn::Wait(None));
         }
@@ -144,8 +143,7 @@ impl Delivery {
             }
         }
         let ready = self.ready(&destination, jobs).await?;
-        let zone = self.notifications.borrow().zone.clone();
-        let outcome = self.sender.send(&destination, &zone, &ready).await;
+        let outcome = self.sender.send(&destination, &notifications.zone, &ready).await;
         Ok(Turn::Attempted(Attempt { ready, outcome }))
     }
 
@@ -167,8 +165,17 @@ impl Delivery {
 
     fn render(&self, destination: &Destination, job: &Job) -> Result<String, String> {
         let notifications = self.notifications.borrow();
+        if let Some(alarm) = notifications
+            .silences
+            .iter()
+            .find(|alarm| alarm.name == job.route)
+        {
+            return silence::again(&notifications, alarm, job, destination)
+                .map_err(|error| error.to_string());
+        }
         let route = notifications.routes.iter().find(|route| route.name == job.route);
-        let route = route.ok_or_else(|| format!("there is no route {:?} any more", job.route))?;
+        let route =
+            route.ok_or_else(|| format!("there is no route and no silence {:?} any more", job.route))?;
         let message = Message {
             topic: job.topic.clone(),
             payload: job.payload.clone().unwrap_or_default(),
@@ -206,8 +213,9 @@ impl Delivery {
             Outcome::Later { reason, after } => {
                 let failures = state.failures.saturating_add(1);
                 let pause = after.unwrap_or_else(|| RETRY.wait(failures, chance()));
+                let mut longest = pause;
                 for Ready { job, .. } in ready {
-                    self.postpone(job, pause, reason).await?;
+                    longest = longest.max(self.postpone(job, pause, reason).await?);
                 }
                 state.failures = failures;
                 self.counters.of(&self.name, |numbers| numbers.failed += 1);
@@ -215,8 +223,8 @@ impl Delivery {
                     event = "notification_failed",
                     destination = self.name,
                     failures,
-                    "{reason}; next attempt in {} s",
-                    pause.as_secs_f32()
+                    "{reason}; next attempt in {:.1} s",
+                    longest.as_secs_f32()
                 );
                 Ok(pause)
             }
@@ -257,14 +265,16 @@ impl Delivery {
         Ok(())
     }
 
-    async fn postpone(&self, job: &Job, pause: Duration, reason: &str) -> Result<(), sqlx::Error> {
+    /// Returns how long the notification waits.
+    async fn postpone(&self, job: &Job, pause: Duration, reason: &str) -> Result<Duration, sqlx::Error> {
         let own = match job.attempts + 1 >= OTHERS_FIRST {
-            true => RETRY_OWN.wait(job.attempts + 1, 0.0).max(pause),
+            true => RETRY.wait(job.attempts + 1, 0.0).max(pause),
             false => pause,
         };
         let now = Timestamp::now().as_millisecond();
         let due = now.saturating_add(whole_millis(own));
-        self.queue.postpone(job, due, reason).await
+        self.queue.postpone(job, due, reason).await?;
+        Ok(own)
     }
 
     async fn bury(&self, job: &Job, reason: &str) -> Result<(), sqlx::Error> {

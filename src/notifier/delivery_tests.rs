@@ -174,3 +174,47 @@ async fn a_destination_that_is_taken_out_and_put_in_again_is_worked_off_by_the_s
     site.stop.send_replace(true);
     assert!(timeout(SOON, working).await.is_ok());
 }
+
+const AWAY: &[&str] = &["503 Service Unavailable\n\n"; 12];
+
+impl Site {
+    /// Fails so often, each time as soon as it may be tried again.
+    async fn fail(&mut self, times: u32) {
+        for _ in 0..times {
+            self.execute("UPDATE notification SET due = 1").await;
+            assert!(self.step().await.unwrap().is_some());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_notification_by_itself_is_tried_again_within_about_a_minute_however_long_its_service_is_away() {
+    let mut site = Site::answering(AWAY).await;
+    site.put("one").await;
+    site.fail(12).await;
+    let listed = site.delivery.queue.list(&Selection::default(), 1).await.unwrap();
+    let wait = listed[0].due - Timestamp::now().as_millisecond();
+    assert!((55_000..=60_000).contains(&wait), "{wait}");
+}
+
+#[tokio::test]
+async fn those_that_fail_by_their_own_fault_do_not_keep_others_from_being_tried() {
+    let mut site = Site::answering(AWAY).await;
+    site.put("poison 1").await;
+    site.put("poison 2").await;
+    site.fail(OUTAGE).await;
+    site.put("good").await;
+    site.fail(1).await;
+    let requests = site.service.requests();
+    assert!(requests.last().unwrap().contains("good"), "{requests:?}");
+}
+
+#[tokio::test]
+async fn an_edit_before_an_attempt_does_not_cut_the_pause_after_it_short() {
+    let mut site = Site::answering(AWAY).await;
+    site.put("one").await;
+    let same = site.notifications.borrow().clone();
+    site.notifications.send_replace(same);
+    assert!(site.step().await.unwrap().is_some());
+    assert!(!site.delivery.notifications.has_changed().unwrap());
+}

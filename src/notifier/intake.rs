@@ -12,7 +12,7 @@ use super::topic_filter::TopicFilter;
 use jiff::Timestamp;
 use rumqttc::{AsyncClient, ManualAck};
 use sqlx::sqlite::SqliteConnection;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
@@ -117,6 +117,8 @@ struct Tally {
     retained: u64,
     collapsed: u64,
     queued: u64,
+    /// Of them, those that are dead letters at once, by destination.
+    dead: BTreeMap<String, u64>,
 }
 
 impl Tally {
@@ -126,6 +128,9 @@ impl Tally {
         add(&counters.retained, self.retained);
         add(&counters.collapsed, self.collapsed);
         add(&counters.queued, self.queued);
+        for (name, dead) in &self.dead {
+            counters.of(name, |numbers| numbers.dead += dead);
+        }
     }
 }
 
@@ -158,9 +163,7 @@ async fn take_message<'n>(
     tally.retained += u64::from(wanted.is_empty() && !unwanted.is_empty());
     for route in wanted {
         match repeats(connection, route, message).await? {
-            Some(repeats) => {
-                tally.queued += enqueue(connection, notifications, route, message, repeats).await?;
-            }
+            Some(repeats) => enqueue(connection, notifications, route, message, repeats, tally).await?,
             None => tally.collapsed += 1,
         }
     }
@@ -178,16 +181,16 @@ fn takes(route: &Route, message: &Message, known: &HashSet<usize>) -> bool {
     !told || message.subscriptions.contains(&filter.subscription_id())
 }
 
-/// One notification for each destination of the route; returns how many.
+/// One notification for each destination of the route.
 async fn enqueue(
     connection: &mut SqliteConnection,
     notifications: &Notifications,
     route: &Route,
     message: &Message,
     repeats: u32,
-) -> Result<u64, sqlx::Error> {
+    tally: &mut Tally,
+) -> Result<(), sqlx::Error> {
     let values = values(notifications, route, message, repeats);
-    let mut queued = 0;
     for name in &route.to {
         let Some(destination) = notifications.destinations.get(name) else {
             continue;
@@ -197,6 +200,7 @@ async fn enqueue(
             Ok(with_repeats(text, repeats))
         });
         if let Err(error) = &text {
+            *tally.dead.entry(name.clone()).or_default() += 1;
             tracing::warn!(
                 event = "notification_dead",
                 destination = name,
@@ -216,9 +220,9 @@ async fn enqueue(
             expires: expires(destination, route.urgent, message.time),
         };
         queue::insert(connection, &job).await?;
-        queued += 1;
+        tally.queued += 1;
     }
-    Ok(queued)
+    Ok(())
 }
 
 /// What the route's template is given.

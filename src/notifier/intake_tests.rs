@@ -202,4 +202,7 @@ async fn a_template_that_fails_leaves_a_dead_letter_and_sends_nothing() {
     );
     let reason = listed[0].reason.as_deref().unwrap();
     assert!(reason.contains("json") && !reason.contains("s3cr3t"), "{reason}");
+    let counters = Counters::default();
+    site.tally.add_to(&counters);
+    assert_eq!(counters.destinations()["a"].dead, 1);
 }

@@ -41,6 +41,7 @@ pub mod topic_filter;
 mod watchman;
 
 pub use counters::{Counters, Delivery as DeliveryCounters};
+pub use recall::has_arrived;
 pub use send::NoHttpsClient;
 
 use crate::database::Database;

@@ -3,6 +3,7 @@
 use super::configuration::{Collapse, Route, Sameness};
 use super::message::Message;
 use crate::clock::whole_millis;
+use crate::database::Database;
 use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -16,7 +17,7 @@ pub(super) async fn came_before(
     if message.packet_id == 0 {
         return Ok(false);
     }
-    let content = hash(&(&message.topic, &message.payload));
+    let content = content(&message.topic, &message.payload);
     if message.duplicate {
         let seen = sqlx::query("SELECT 1 FROM notification_seen WHERE packet_id = ? AND content = ?")
             .bind(message.packet_id)
@@ -68,7 +69,7 @@ pub(super) async fn repeats(
     };
     let content = match by {
         Sameness::Topic => hash(&message.topic),
-        Sameness::Message => hash(&(&message.topic, &message.payload)),
+        Sameness::Message => content(&message.topic, &message.payload),
     };
     let now = message.time.as_millisecond();
     let before = sqlx::query("SELECT until, count FROM notification_repeat WHERE route = ? AND content = ?")
@@ -95,6 +96,29 @@ pub(super) async fn repeats(
     .execute(connection)
     .await?;
     Ok((!is_repeat).then_some(count))
+}
+
+/// Whether a message with this content was put into the queue at `since` or later. It is known until the broker has
+/// seen the acknowledgement, which can be seconds.
+///
+/// # Errors
+/// What SQLite says.
+pub async fn has_arrived(
+    database: &Database,
+    topic: &str,
+    payload: &[u8],
+    since: i64,
+) -> Result<bool, sqlx::Error> {
+    let seen = sqlx::query("SELECT 1 FROM notification_seen WHERE content = ? AND time >= ?")
+        .bind(content(topic, payload))
+        .bind(since)
+        .fetch_optional(database.readers())
+        .await?;
+    Ok(seen.is_some())
+}
+
+fn content(topic: &str, payload: &[u8]) -> i64 {
+    hash(&(topic, payload))
 }
 
 /// The same in every run of this program, which is enough for an hour or a day.

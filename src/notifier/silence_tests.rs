@@ -17,9 +17,18 @@ async fn a_topic_that_has_spoken_and_falls_silent_is_told_of_once_until_it_speak
     let start: Timestamp = "2026-11-23T05:00:00Z".parse().unwrap();
     let at = |minutes: u64| start + Duration::from_secs(minutes * 60);
     let check = async |listening: u64, now: u64| {
-        let told = check(&queue, &notifications, at(listening), at(now), "connected")
-            .await
-            .unwrap();
+        let counters = Counters::default();
+        let told = check(
+            &queue,
+            &notifications,
+            &counters,
+            at(listening),
+            at(now),
+            "connected",
+        )
+        .await
+        .unwrap();
+        assert!(counters.destinations().is_empty());
         told.len()
     };
     let speak = async |now: u64| {
@@ -48,4 +57,41 @@ async fn a_topic_that_has_spoken_and_falls_silent_is_told_of_once_until_it_speak
         "health/check 10 2026-11-23 08:20:00 connected",
     ];
     assert_eq!(texts, expected);
+}
+
+#[tokio::test]
+async fn an_alarm_whose_template_failed_is_counted_and_told_when_the_template_is_mended() {
+    let folder = tempfile::tempdir().unwrap();
+    let queue = Queue::new(crate::database::Database::open(folder.path()).await.unwrap());
+    let with = |template: &str| {
+        let file = json!({
+            "timeZone": "UTC",
+            "destinations": { "a": { "type": "log" } },
+            "silences": [{ "name": "h", "topic": "h", "minutes": 10, "to": ["a"], "template": template }],
+        });
+        parse(&file).unwrap().notifications
+    };
+    let (broken, mended) = (
+        with("{{ since + 1 }}"),
+        with("{{ since }} {{ broker }} {{ time }}"),
+    );
+    let spoke: Timestamp = "2026-11-23T05:00:00Z".parse().unwrap();
+    let told = spoke + Duration::from_secs(630);
+    let mut transaction = queue.begin().await.unwrap();
+    heard(&mut transaction, "h", spoke.as_millisecond())
+        .await
+        .unwrap();
+    transaction.commit().await.unwrap();
+    let counters = Counters::default();
+    let alarms = check(&queue, &broken, &counters, spoke, told, "unreachable").await;
+    assert_eq!(alarms.unwrap(), ["h"]);
+    assert_eq!(counters.destinations()["a"].dead, 1);
+    let all = crate::notifier::queue::Selection::default();
+    let later = told.as_millisecond() + 1000;
+    assert_eq!(queue.requeue(&all, later, 1_000_000).await.unwrap(), 1);
+    let mut jobs = queue.next("a", later, false, 10).await.unwrap();
+    let text = |job: &Job| again(&mended, &mended.silences[0], job, &mended.destinations["a"]).unwrap();
+    assert_eq!(text(&jobs[0]), "2026-11-23 05:00:00 unreachable 05:10:30");
+    jobs[0].payload = None;
+    assert_eq!(text(&jobs[0]), "2026-11-23 05:00:30 unknown 05:10:30");
 }

@@ -1,11 +1,13 @@
 //! Templates of notifications: checked when they are loaded, and strict, so that a missing name is an error and
 //! never a hole in a message.
 
+mod vocabulary;
+
 use crate::entrypoint::unknown;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use minijinja::value::Value;
-use minijinja::{Environment, Error, ErrorKind, Output, UndefinedBehavior};
+use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, UndefinedBehavior};
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::io;
@@ -105,7 +107,8 @@ impl Template {
     /// Checks `text`.
     ///
     /// # Errors
-    /// [`TemplateError::Syntax`], or [`TemplateError::Unknown`] for a name that `subject` does not have.
+    /// [`TemplateError::Syntax`], or [`TemplateError::Unknown`] for a name that `subject` does not have, or a filter or a
+    /// test that is not there.
     pub fn new(text: &str, subject: Subject) -> Result<Self, TemplateError> {
         let environment = environment(Markup::Plain);
         let parsed = environment
@@ -114,13 +117,14 @@ impl Template {
         let mut names: Vec<_> = parsed.undeclared_variables(false).into_iter().collect();
         names.sort_unstable();
         let known = |name: &String| subject.names().contains(&name.as_str()) || is_function(name);
-        match names.into_iter().find(|name| !known(name)) {
-            None => Ok(Self(text.to_owned())),
-            Some(name) => Err(TemplateError::Unknown {
+        if let Some(name) = names.into_iter().find(|name| !known(name)) {
+            return Err(TemplateError::Unknown {
                 advice: unknown("name", &name, subject.names()),
                 name,
-            }),
+            });
         }
+        vocabulary::check(text, environment)?;
+        Ok(Self(text.to_owned()))
     }
 
     /// The text for these values.
@@ -223,15 +227,16 @@ fn environment(markup: Markup) -> &'static Environment<'static> {
     static PLAIN: OnceLock<Environment<'static>> = OnceLock::new();
     static SLACK: OnceLock<Environment<'static>> = OnceLock::new();
     match markup {
-        Markup::Plain => PLAIN.get_or_init(|| strict(str::to_owned)),
-        Markup::Slack => SLACK.get_or_init(|| strict(escape_for_slack)),
+        Markup::Plain => PLAIN.get_or_init(|| strict(AutoEscape::None, str::to_owned)),
+        // A text that was put together of parts, as by {% set %}, is safe as a whole: its values are escaped already.
+        Markup::Slack => SLACK.get_or_init(|| strict(AutoEscape::Custom("slack".into()), escape_for_slack)),
     }
 }
 
-fn strict(escape: fn(&str) -> String) -> Environment<'static> {
+fn strict(mode: AutoEscape, escape: fn(&str) -> String) -> Environment<'static> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
-    environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
+    environment.set_auto_escape_callback(move |_| mode.clone());
     environment.set_debug(true);
     environment.set_fuel(Some(MOST_WORK));
     environment.set_formatter(move |out, _, value| {
@@ -357,6 +362,54 @@ mod tests {
         let template = Template::new("<!here> {{ message }} {{ message|safe }}", Subject::Message).unwrap();
         let text = template.render(&values("t", "a<b>&c"), Markup::Slack).unwrap();
         assert_eq!(text, "<!here> a&lt;b&gt;&amp;c a<b>&c");
+    }
+
+    #[test]
+    fn for_slack_what_is_put_together_of_parts_is_escaped_once_and_its_own_text_is_not() {
+        for (template, expected) in [
+            (
+                "{% set x %}<!here> {{ message }}{% endset %}{{ x }}",
+                "<!here> a&lt;b&gt;&amp;c",
+            ),
+            (
+                "{% filter trim %} <!here> {{ message }} {% endfilter %}",
+                "<!here> a&lt;b&gt;&amp;c",
+            ),
+            (
+                "{% set x %}<{{ message }}{% endset %}{{ x ~ message }}",
+                "<a&lt;b&gt;&amp;ca&lt;b&gt;&amp;c",
+            ),
+            ("{{ [message, '<']|join('>') }}", "a&lt;b&gt;&amp;c&gt;&lt;"),
+            ("{{ message|replace('a', '<') }}", "&lt;&lt;b&gt;&amp;c"),
+            ("{{ message|e }}", "a&lt;b&gt;&amp;c"),
+        ] {
+            let made = Template::new(template, Subject::Message).unwrap();
+            let text = made.render(&values("t", "a<b>&c"), Markup::Slack).unwrap();
+            assert_eq!(text, expected, "{template}");
+        }
+    }
+
+    #[test]
+    fn a_filter_or_a_test_that_is_not_there_is_refused_when_the_template_is_loaded() {
+        for (template, words) in [
+            (
+                "{{ message|defualt('x') }}",
+                "\"defualt\" in the template is not a known filter; did you mean \"default\"?",
+            ),
+            (
+                "{% if false %}{{ message|urlencode }}{% endif %}",
+                "is not a known filter; known are abs, attr,",
+            ),
+            ("{% filter uper %}x{% endfilter %}", "did you mean \"upper\"?"),
+            (
+                "{% if json is not defind %}x{% endif %}",
+                "is not a known test; did you mean \"defined\"?",
+            ),
+            ("{{ rnage(3) }}", "did you mean"),
+        ] {
+            let error = Template::new(template, Subject::Message).unwrap_err().to_string();
+            assert!(error.contains(words), "{template}: {error}");
+        }
     }
 
     #[test]

@@ -75,7 +75,7 @@ impl Watchman {
         };
         let time = |milliseconds| Timestamp::from_millisecond(milliseconds).unwrap_or_default();
         let (began, now) = (time(seen.listening_since), time(now.wall));
-        match silence::check(&self.queue, &notifications, began, now, broker).await {
+        match silence::check(&self.queue, &notifications, &self.counters, began, now, broker).await {
             Ok(told) if told.is_empty() => {}
             Ok(_) => self.wake.send_modify(|number| *number += 1),
             Err(error) => tracing::error!(%error, "silences cannot be looked at"),

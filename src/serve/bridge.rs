@@ -4,23 +4,18 @@ use super::error::StartError;
 use super::signals::Signals;
 use super::systemd::{self, Vitals};
 use crate::bridge::{Bridge, BridgeSettings};
+use crate::claim::{Claim, Claimant};
 use crate::database::Database;
-use crate::private_file;
 use crate::settings::{LogFormat, Settings};
-use std::fs::{File, TryLockError};
 use std::io::Write;
 use std::net::SocketAddr;
-use std::path::Path;
-
-/// Held while a bridge uses the data folder.
-const LOCK: &str = "bridge.lock";
 
 /// A bridge and its claim on the data folder.
 #[derive(Debug)]
 pub(super) struct Running {
     bridge: Bridge,
     broker: String,
-    _claim: File,
+    _claim: Claim,
 }
 
 impl Running {
@@ -35,7 +30,7 @@ impl Running {
             return Ok(None);
         };
         let broker = settings.bridge.site_broker(embedded)?;
-        let claim = claim(&settings.data)?;
+        let claim = Claim::take(&settings.data, Claimant::Bridge)?;
         Ok(Some(Self {
             broker: broker.destination().to_string(),
             bridge: Bridge::start(bridge, broker, database.clone()).await?,
@@ -54,21 +49,6 @@ impl Running {
 
     pub(super) async fn shut_down(self) {
         self.bridge.shut_down().await;
-    }
-}
-
-/// Two bridges would publish the messages of one queue twice. The lock goes with the process.
-fn claim(data: &Path) -> Result<File, StartError> {
-    let path = data.join(LOCK);
-    let failed = |source| StartError::Claim {
-        path: path.display().to_string(),
-        source,
-    };
-    let file = private_file::append(&path).map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(StartError::SecondBridge(data.display().to_string())),
-        Err(TryLockError::Error(source)) => Err(failed(source)),
     }
 }
 

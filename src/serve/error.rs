@@ -62,19 +62,9 @@ pub enum StartError {
     /// The bridge cannot do with its settings.
     #[error(transparent)]
     BridgeSettings(#[from] BridgeSettingsError),
-    /// The bridge's claim on the data folder cannot be made.
-    #[error("cannot use {path}: {source}")]
-    Claim {
-        /// The file.
-        path: String,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// Another bridge runs already.
-    #[error(
-        "another bridge works with the data folder {0}: stop it, or give this one a folder of its own with --data"
-    )]
-    SecondBridge(String),
+    /// Another one works with the data folder.
+    #[error(transparent)]
+    Claim(#[from] crate::claim::ClaimError),
     /// Nothing is left to run.
     #[error("simrelay bridge with --bridge-listen off has nothing to do; give it an address")]
     BridgeOff,
@@ -103,6 +93,9 @@ pub enum NotifierError {
     /// Its broker cannot be tried.
     #[error(transparent)]
     Broker(#[from] NotifierBrokerError),
+    /// Another one works with the data folder.
+    #[error(transparent)]
+    Claim(#[from] crate::claim::ClaimError),
     /// It was switched off and asked for at once.
     #[error("--notifier-broker is off, and nothing else was to be run; give the URL of a broker")]
     Off,

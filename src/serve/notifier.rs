@@ -3,6 +3,7 @@
 use super::error::{NotifierError, StartError};
 use super::signals::Signals;
 use super::systemd::{self, Vitals};
+use crate::claim::{Claim, Claimant};
 use crate::database::Database;
 use crate::entrypoint::Destination;
 use crate::notifier::configuration::NotificationsFile;
@@ -13,6 +14,39 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
+
+/// A notifier and its claim on the data folder.
+pub(super) struct Running {
+    notifier: Notifier,
+    _claim: Claim,
+}
+
+impl Running {
+    fn start(
+        settings: &Settings,
+        broker: Destination,
+        path: &Path,
+        database: Database,
+    ) -> Result<Self, NotifierError> {
+        let file = NotificationsFile::open(path)?;
+        let client_id = settings.notifier.notifier_client_id.clone();
+        let broker = settings.notifier.site_broker(broker)?;
+        let claim = Claim::take(&settings.data, Claimant::Notifier)?;
+        let data = settings.data.clone();
+        Ok(Self {
+            notifier: Notifier::start(file, broker, client_id, database, data)?,
+            _claim: claim,
+        })
+    }
+
+    pub(super) fn notifier(&self) -> &Notifier {
+        &self.notifier
+    }
+
+    pub(super) async fn shut_down(self, grace: Duration) {
+        self.notifier.shut_down(grace).await;
+    }
+}
 
 /// `simrelay notifier`: runs it until SIGTERM or SIGINT.
 ///
@@ -30,7 +64,7 @@ pub async fn notifier(settings: &Settings, format: LogFormat) -> Result<(), Star
     if !given && !path.exists() {
         write_first_run(&path)?;
     }
-    let running = start(settings, broker.clone(), &path, database.clone())?;
+    let running = Running::start(settings, broker.clone(), &path, database.clone())?;
     if format == LogFormat::Human {
         let version = env!("CARGO_PKG_VERSION");
         // A closed standard error is no reason not to run.
@@ -44,7 +78,7 @@ pub async fn notifier(settings: &Settings, format: LogFormat) -> Result<(), Star
     }
     let vitals = Vitals {
         database: database.clone(),
-        signs: vec![Box::new(running.alive())],
+        signs: vec![Box::new(running.notifier().alive())],
     };
     let living = vitals.tell();
     signals.until_end().await;
@@ -61,7 +95,7 @@ pub(super) fn beside(
     settings: &Settings,
     embedded: Option<SocketAddr>,
     database: Database,
-) -> Result<Option<Notifier>, NotifierError> {
+) -> Result<Option<Running>, NotifierError> {
     let broker = match (&settings.notifier.notifier_broker, embedded) {
         (Some(NotifierBroker::Off), _) => return Ok(None),
         (Some(NotifierBroker::At(destination)), _) => destination.clone(),
@@ -81,20 +115,7 @@ pub(super) fn beside(
             return Ok(None);
         }
     }
-    start(settings, broker, &path, database).map(Some)
-}
-
-fn start(
-    settings: &Settings,
-    broker: Destination,
-    path: &Path,
-    database: Database,
-) -> Result<Notifier, NotifierError> {
-    let file = NotificationsFile::open(path)?;
-    let client_id = settings.notifier.notifier_client_id.clone();
-    let broker = settings.notifier.site_broker(broker)?;
-    let data = settings.data.clone();
-    Ok(Notifier::start(file, broker, client_id, database, data)?)
+    Running::start(settings, broker, &path, database).map(Some)
 }
 
 fn write_first_run(path: &Path) -> Result<(), NotifierError> {

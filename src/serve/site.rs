@@ -11,7 +11,6 @@ use crate::api::{ApiState, Auth, Readiness, Services};
 use crate::clock::{self, ClockBehind};
 use crate::database::Database;
 use crate::descriptors;
-use crate::notifier::Notifier;
 use crate::relay::{Books, Relay};
 use crate::sessions::{History, Sessions};
 use crate::settings::{Listen, LogFormat, Settings};
@@ -58,7 +57,7 @@ struct Site {
     broker: Option<SocketAddr>,
     store: Arc<FileStore>,
     credentials: Arc<CredentialStore>,
-    notifier: Option<Notifier>,
+    notifier: Option<notifier::Running>,
     /// Writes session events down.
     keeping: JoinHandle<()>,
     relay: Relay,
@@ -117,7 +116,7 @@ impl Site {
             notifier: self
                 .notifier
                 .as_ref()
-                .map(|notifier| Arc::clone(notifier.counters())),
+                .map(|running| Arc::clone(running.notifier().counters())),
             bridge: self
                 .bridge
                 .as_ref()
@@ -171,8 +170,8 @@ impl Site {
         if let Some(running) = &self.bridge {
             signs.push(Box::new(running.bridge().alive()));
         }
-        if let Some(notifier) = &self.notifier {
-            signs.push(Box::new(notifier.alive()));
+        if let Some(running) = &self.notifier {
+            signs.push(Box::new(running.notifier().alive()));
         }
         let database = self.database.clone();
         Vitals { database, signs }
@@ -186,8 +185,8 @@ impl Site {
         }
         // The API tells for as long as devices are there that nobody else should come.
         self.relay.shut_down().await;
-        if let Some(notifier) = self.notifier {
-            notifier.shut_down(grace).await;
+        if let Some(running) = self.notifier {
+            running.shut_down(grace).await;
         }
         self.credentials.keep_uses().await;
         if let Some(admin) = self.admin {

@@ -196,6 +196,105 @@ fn what_cannot_be_published_is_refused_and_said_why() {
 }
 
 #[test]
+fn a_head_publishes_nothing_and_is_told_what_is_allowed() {
+    let mosquitto = Mosquitto::plain();
+    let mut watcher = mosquitto.watch();
+    let bridge = bridge_to(&mosquitto.url(), &[]);
+    for (line, allowed) in [
+        ("HEAD /notify?message=head", "allow: GET, POST\r\n"),
+        ("DELETE /notify?message=head", "allow: GET, POST\r\n"),
+        ("GET /publish?topic=a&message=head", "allow: POST\r\n"),
+        ("HEAD /publish?topic=a&message=head", "allow: POST\r\n"),
+        ("POST /healthz", "allow: GET, HEAD\r\n"),
+    ] {
+        let answer = answer_to(bridge.bridge(), line);
+        assert!(answer.starts_with("HTTP/1.1 405 "), "{line}: {answer}");
+        assert!(answer.contains(allowed), "{line}: {answer}");
+    }
+    assert!(answer_to(bridge.bridge(), "HEAD /healthz").starts_with("HTTP/1.1 200 "));
+    assert_eq!(notify(&bridge, "get").0, 200);
+    watcher.expect("notify/slack", "get");
+}
+
+/// All that is answered to a request without body.
+fn answer_to(address: SocketAddr, line: &str) -> String {
+    let mut stream = TcpStream::connect_timeout(&address, SOON).unwrap();
+    stream.set_read_timeout(Some(SOON)).unwrap();
+    let head = format!("{line} HTTP/1.1\r\nHost: pi\r\nConnection: close\r\n\r\n");
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn an_address_may_be_as_long_as_is_said() {
+    let mosquitto = Mosquitto::plain();
+    let bridge = bridge_to(&mosquitto.url(), &[]);
+    let address = |length: usize| format!("{:x<length$}", "/notify?message=");
+    for (length, status) in [(65_534, "200"), (65_535, "414"), (100_000, "414")] {
+        let answer = answer_to(bridge.bridge(), &format!("GET {}", address(length)));
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{length}: {answer:.80}"
+        );
+    }
+}
+
+#[test]
+fn what_the_broker_will_not_have_is_set_aside_until_an_operator_decides() {
+    let mosquitto = Mosquitto::with_password_for("bridge", "right-word", "notify/#");
+    let (wrong, right) = (secret_file("wrong-word"), secret_file("right-word"));
+    let (wrong, right) = (bridge_login("bridge", &wrong), bridge_login("bridge", &right));
+    let mut watcher = mosquitto.watch();
+    let bridge = bridge_in(folder(), &mosquitto.url(), &wrong);
+    bridge.wait_for("refusal", |line| line["event"] == "broker_lost");
+    let body = "{\"topic\":\"alert/critical\",\"message\":\"\u{1b}[2Jpoison\"}".replace('\u{1b}', "\\u001b");
+    let (status, _, _) = ask(bridge.bridge(), "POST /publish HTTP/1.1", body.as_bytes());
+    assert_eq!(status, 202);
+    let again = |bridge: Simrelay| bridge_in(bridge.kill(), &mosquitto.url(), &right);
+    let parked = |bridge: &Simrelay, number: u32| {
+        wait_until(&format!("{number} parked"), || {
+            (health(bridge)["parked"] == number).then_some(())
+        });
+        assert_eq!(health(bridge)["waiting"], 0);
+    };
+    let refusals = || {
+        mosquitto
+            .log()
+            .matches("Denied PUBLISH from simrelay-bridge")
+            .count()
+    };
+    let bridge = again(bridge);
+    parked(&bridge, 1);
+    let command = |words: &[&str]| run(bridge.folder.path(), &[&["parked"], words].concat());
+    let listed = command(&["list"]).stdout;
+    for words in ["1  ", "alert/critical", "\\u{1b}[2Jpoison", "NotAuthorized"] {
+        assert!(listed.contains(words), "{words}: {listed}");
+    }
+    assert_eq!(command(&["show", "1"]).code, Some(0));
+    assert_eq!(command(&["show", "2"]).code, Some(1));
+    assert_eq!(command(&["drop"]).code, Some(2), "what?");
+    // A start does not try it again, and what comes next has its number of its own.
+    let bridge = again(bridge);
+    assert!([200, 202].contains(&notify(&bridge, "next").0));
+    watcher.expect("notify/slack", "next");
+    parked(&bridge, 1);
+    assert_eq!(refusals(), 1);
+    let requeued = run(bridge.folder.path(), &["parked", "requeue", "1"]);
+    assert!(
+        requeued.stdout.starts_with("1 message(s) will be sent when"),
+        "{requeued:?}"
+    );
+    let bridge = again(bridge);
+    parked(&bridge, 1);
+    assert_eq!(refusals(), 2);
+    let dropped = run(bridge.folder.path(), &["parked", "drop", "--all"]);
+    assert_eq!(dropped.stdout.trim(), "1 message(s) thrown away");
+    parked(&bridge, 0);
+}
+
+#[test]
 fn a_broker_that_hangs_makes_202_and_the_message_comes_once() {
     let mosquitto = Mosquitto::plain();
     let mut watcher = mosquitto.watch();

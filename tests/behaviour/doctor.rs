@@ -1,8 +1,10 @@
 //! `simrelay doctor`: each step of the chart fails in turn, for real.
 
 use crate::site::*;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::net::TcpListener;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::path::Path;
 
 /// What the doctor says of a site with this broker and no bridge.
 fn examine(broker: &str, flags: &[&str]) -> (Option<i32>, Value) {
@@ -228,4 +230,106 @@ fn people_read_it_and_the_settings_of_the_services_count() {
         said.stdout
     );
     assert!(!said.stdout.contains("bridge  "), "{}", said.stdout);
+}
+
+/// The services' settings and files in a folder, with a notifier for `broker` and no bridge.
+fn notifier_site(folder: &Path, broker: &Mosquitto, destinations: &Value) {
+    let notifications = json!({
+        "destinations": destinations,
+        "routes": [{ "topics": "notify/#", "to": destinations.as_object().unwrap().keys().collect::<Vec<_>>() }],
+    });
+    std::fs::write(folder.join("notifications.json"), notifications.to_string()).unwrap();
+    let here = folder.display();
+    let settings = format!(
+        "SIMRELAY_DATA={here}/data\nSIMRELAY_NOTIFICATIONS={here}/notifications.json\n\
+         SIMRELAY_NOTIFIER_BROKER={}\nSIMRELAY_BRIDGE_LISTEN=off\nSIMRELAY_RELAY_LISTEN=off\nSIMRELAY_API_LISTEN=off\n",
+        broker.url()
+    );
+    std::fs::write(folder.join("simrelay.env"), settings).unwrap();
+}
+
+/// What the doctor says of such a site, called from elsewhere.
+fn examine_site(folder: &Path, flags: &[&str]) -> (Option<i32>, Value) {
+    let settings = folder.join("simrelay.env");
+    let all = ["doctor", "--json", "--settings", settings.to_str().unwrap()];
+    let output = run(Path::new("/"), &[&all[..], flags].concat());
+    let diagnosis = serde_json::from_str(&output.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}{}", output.stdout, output.stderr));
+    (output.code, diagnosis)
+}
+
+#[test]
+fn a_notifier_that_is_stopped_is_missed_and_one_that_runs_takes_the_message_in() {
+    let broker = Mosquitto::plain();
+    let folder = tempfile::tempdir().unwrap();
+    notifier_site(folder.path(), &broker, &json!({ "book": { "type": "log" } }));
+    let mut running = Simrelay::in_folder(folder, &["notifier", "--notifier-broker", &broker.url()]);
+    broker.saw("Sending SUBACK to simrelay-notifier");
+    let topic = ["--topic", "notify/slack"];
+    let (code, diagnosis) = examine_site(running.folder.path(), &topic);
+    assert_eq!(code, Some(0), "{diagnosis:#}");
+    for name in ["notifier", "topic", "listener", "arrival"] {
+        assert_eq!(step(&diagnosis, name)["result"], "ok", "{diagnosis:#}");
+    }
+    assert_eq!(examine_site(running.folder.path(), &[]).0, Some(0));
+    let second = run(running.folder.path(), &["notifier"]);
+    assert_eq!(second.code, Some(1));
+    assert!(
+        second.stderr.contains("another notifier works with"),
+        "{second:?}"
+    );
+    running.signal("TERM");
+    assert!(running.wait().success());
+    let folder = running.kill();
+    for flags in [&topic[..], &[]] {
+        let (code, diagnosis) = examine_site(folder.path(), flags);
+        assert_eq!(
+            (code, &diagnosis["failed"]),
+            (Some(1), &json!("notifier")),
+            "{diagnosis:#}"
+        );
+    }
+    // It runs, but listens to another broker.
+    let elsewhere = Mosquitto::plain();
+    let _running = Simrelay::in_folder(folder, &["notifier", "--notifier-broker", &elsewhere.url()]);
+    let (code, diagnosis) = examine_site(_running.folder.path(), &topic);
+    assert_eq!(
+        (code, &diagnosis["failed"]),
+        (Some(1), &json!("arrival")),
+        "{diagnosis:#}"
+    );
+}
+
+#[test]
+fn root_sees_what_the_services_see_wherever_it_calls_from() {
+    let is_root = std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0);
+    let mode = |path: &Path, mode| std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+    let broker = Mosquitto::plain();
+    let folder = tempfile::tempdir().unwrap();
+    let word = folder.path().join("smtp-password");
+    std::fs::write(&word, "right-word").unwrap();
+    mode(&word, 0o600);
+    let mail = json!({ "type": "mail", "host": "127.0.0.1", "port": broker.address.port(), "from": "pi@example.com",
+        "recipients": ["office@example.com"], "username": "pi", "password": { "file": word } });
+    notifier_site(folder.path(), &broker, &json!({ "office": mail }));
+    let entry = json!({ "destination": "mqtt://127.0.0.1:9", "username": "u", "password": "right-word" });
+    let entry_points = folder.path().join("entrypoints.json");
+    std::fs::write(&entry_points, Configuration::of(&entry).text()).unwrap();
+    mode(&entry_points, 0o644);
+    let data = folder.path().join("data");
+    std::fs::create_dir(&data).unwrap();
+    mode(folder.path(), 0o755);
+    let (_, diagnosis) = examine_site(folder.path(), &[]);
+    assert_eq!(step(&diagnosis, "passwords")["result"], "note", "{diagnosis:#}");
+    if !is_root {
+        return;
+    }
+    // The services run as nobody.
+    chown(&data, Some(65534), Some(65534)).unwrap();
+    for (owner, is_told) in [(0, true), (65534, false)] {
+        chown(&word, Some(owner), Some(owner)).unwrap();
+        let (_, diagnosis) = examine_site(folder.path(), &[]);
+        let found = step(&diagnosis, "mail")["found"].to_string();
+        assert_eq!(found.contains("Permission denied"), is_told, "{diagnosis:#}");
+    }
 }

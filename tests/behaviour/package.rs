@@ -225,3 +225,23 @@ fn systemd_finds_nothing_wrong_with_the_units() {
         );
     }
 }
+
+#[test]
+fn the_units_run_in_the_folder_that_holds_the_data_folder() {
+    let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy");
+    let settings = std::fs::read_to_string(deploy.join("simrelay.env")).unwrap();
+    let data = settings
+        .lines()
+        .find_map(|line| line.strip_prefix("SIMRELAY_DATA="));
+    let holder = Path::new(data.unwrap()).parent().unwrap();
+    let line = format!("\nWorkingDirectory={}\n", holder.display());
+    for unit in [
+        "simrelay",
+        "simrelay-relay",
+        "simrelay-notifier",
+        "simrelay-bridge",
+    ] {
+        let unit = std::fs::read_to_string(deploy.join(format!("systemd/{unit}.service"))).unwrap();
+        assert!(unit.contains(&line), "no {line} in {unit}");
+    }
+}

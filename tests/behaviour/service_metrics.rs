@@ -45,7 +45,13 @@ fn what_the_bridge_published_and_the_notifier_delivered_is_in_the_metrics() {
         number(delivered).filter(|delivered| *delivered > 0)
     });
     assert_eq!(number("simrelay_bridge_published_total"), Some(published));
-    for name in ["refused_total", "accepted_total", "waiting", "broker_down"] {
+    for name in [
+        "refused_total",
+        "accepted_total",
+        "waiting",
+        "parked",
+        "broker_down",
+    ] {
         assert_eq!(number(&format!("simrelay_bridge_{name}")), Some(0), "{name}");
     }
     assert_eq!(

@@ -33,7 +33,7 @@ impl Page {
         }
     }
 
-    pub(super) fn of_bridge(&mut self, outbox: &Outbox) {
+    pub(super) fn of_bridge(&mut self, outbox: &Outbox, parked: Option<u64>) {
         for (name, help, number) in outbox.counters().numbers() {
             self.counter(&format!("bridge_{name}"), help, number);
         }
@@ -49,6 +49,13 @@ impl Page {
             "Messages that the broker has not taken yet",
             outbox.len(),
         );
+        if let Some(parked) = parked.and_then(|parked| usize::try_from(parked).ok()) {
+            self.gauge(
+                "bridge_parked",
+                "Messages that the broker would not have and that wait for an operator",
+                parked,
+            );
+        }
         self.gauge(
             "bridge_broker_down",
             "1 if the broker could not be reached when it was last tried",

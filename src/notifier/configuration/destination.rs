@@ -12,6 +12,7 @@ use crate::notifier::template::{Subject, Template};
 use jiff::tz::TimeZone;
 use lettre::message::Mailbox;
 use serde_json::Value;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -64,9 +65,9 @@ pub(super) fn read(
         return None;
     }
     let service = service?;
-    if holds_secret(&service) {
+    if let Some(field) = open_secret(&service) {
         notes.push(format!(
-            "destination {name:?} has a secret in the file itself; {{\"env\": NAME}} or {{\"file\": PATH}} keeps it out"
+            "destination {name:?} has a secret in the file itself, {field}; {{\"env\": NAME}} or {{\"file\": PATH}} keeps it out"
         ));
     }
     Some(Destination {
@@ -79,15 +80,55 @@ pub(super) fn read(
     })
 }
 
-fn holds_secret(service: &Service) -> bool {
-    let inline = |secret: &Secret| matches!(secret, Secret::Inline(_));
+/// The field that holds a secret in the file itself.
+fn open_secret(service: &Service) -> Option<String> {
+    let inline = |field: &str, secret: &Secret| {
+        let is_inline = matches!(secret, Secret::Inline(_));
+        is_inline.then(|| field.to_owned())
+    };
     match service {
-        Service::Slack { webhook_url } => inline(webhook_url),
-        Service::Line { token, .. } => inline(token),
-        Service::Mail(mail) => mail.login.as_ref().is_some_and(|(_, password)| inline(password)),
-        // Its URL need not be one.
-        Service::Webhook(_) | Service::Log { .. } | Service::Database { .. } => false,
+        Service::Slack { webhook_url } => inline("webhookUrl", webhook_url),
+        // The target's id is of no use without it.
+        Service::Line { token, .. } => inline("channelAccessToken", token),
+        Service::Mail(mail) => mail
+            .login
+            .as_ref()
+            .and_then(|(_, password)| inline("password", password)),
+        Service::Webhook(webhook) => open_secret_of_webhook(webhook),
+        Service::Log { .. } | Service::Database { .. } => None,
     }
+}
+
+/// What lets somebody post: a header, or else the URL, if other machines have it.
+fn open_secret_of_webhook(webhook: &Webhook) -> Option<String> {
+    let mut guarding = webhook
+        .headers
+        .iter()
+        .filter(|(name, _)| is_secret(name))
+        .peekable();
+    if guarding.peek().is_some() {
+        let open = guarding.find(|(_, value)| matches!(value, Secret::Inline(_)))?;
+        return Some(format!("headers.{}", open.0));
+    }
+    match &webhook.url {
+        Secret::Inline(url) if !is_on_this_machine(url) => Some("url".to_owned()),
+        _ => None,
+    }
+}
+
+/// Whether a header of this name lets somebody in.
+fn is_secret(header: &str) -> bool {
+    let name = header.to_ascii_lowercase();
+    ["auth", "cookie", "key", "password", "secret", "token"]
+        .iter()
+        .any(|word| name.contains(word))
+}
+
+fn is_on_this_machine(url: &str) -> bool {
+    let url = reqwest::Url::parse(url).ok();
+    let host = url.as_ref().and_then(|url| url.host_str()).unwrap_or_default();
+    let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
 fn known(fields: &mut Object<'_, '_>, own: &[&str]) {

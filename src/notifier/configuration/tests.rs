@@ -200,6 +200,37 @@ fn a_secret_in_the_file_is_allowed_and_noted() {
 }
 
 #[test]
+fn of_a_webhook_what_lets_somebody_post_is_noted_by_its_field() {
+    let (open, kept) = (json!("q7Zk"), json!({ "env": "X" }));
+    let abroad = "https://hooks.example/q7Zk";
+    for (url, headers, field) in [
+        (json!(abroad), json!({}), Some("url")),
+        (kept.clone(), json!({}), None),
+        (json!("http://127.0.0.1:1880/in"), json!({}), None),
+        (json!("http://localhost/in"), json!({}), None),
+        (
+            json!(abroad),
+            json!({ "Authorization": open }),
+            Some("headers.Authorization"),
+        ),
+        (
+            kept,
+            json!({ "Accept": "text/plain", "X-Api-Key": open }),
+            Some("headers.X-Api-Key"),
+        ),
+        (json!(abroad), json!({ "Authorization": { "env": "X" } }), None),
+    ] {
+        let webhook = json!({ "type": "webhook", "url": url, "headers": headers });
+        let notes = parse(&with_destination(&webhook)).unwrap().notes;
+        let told = notes.first().map(String::as_str).unwrap_or_default();
+        let expected = field.map(|field| format!("in the file itself, {field};"));
+        assert_eq!(notes.len(), usize::from(field.is_some()), "{webhook}: {notes:?}");
+        assert!(told.contains(&expected.unwrap_or_default()), "{webhook}: {told}");
+        assert!(!told.contains("q7Zk"), "{told}");
+    }
+}
+
+#[test]
 fn usual_values_are_those_of_the_services() {
     let parsed = parse(&json!({
         "timeZone": "Asia/Tokyo",

@@ -23,6 +23,11 @@ const NEXT: &str = "
     WHERE destination = ?1 AND died IS NULL AND due <= ?2 AND expires > ?2 AND urgent >= ?3
     ORDER BY urgent DESC, id LIMIT ?4";
 
+const LEAST_TRIED: &str = "
+    SELECT id, destination, route, topic, payload, text, retry_key, created, attempts FROM notification
+    WHERE destination = ?1 AND died IS NULL AND due <= ?2 AND expires > ?2 AND urgent >= ?3
+    ORDER BY urgent DESC, attempts, id LIMIT ?4";
+
 /// A notification on its way into the queue.
 #[derive(Debug)]
 pub struct NewJob<'a> {
@@ -99,7 +104,33 @@ impl Queue {
         urgent_only: bool,
         limit: u32,
     ) -> Result<Vec<Job>, sqlx::Error> {
-        let rows = sqlx::query(NEXT)
+        self.jobs(NEXT, destination, now, urgent_only, limit).await
+    }
+
+    /// The same, but those first that were tried least often: what fails by its own fault does not hide from view that
+    /// others would be taken.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub async fn least_tried(
+        &self,
+        destination: &str,
+        now: i64,
+        urgent_only: bool,
+        limit: u32,
+    ) -> Result<Vec<Job>, sqlx::Error> {
+        self.jobs(LEAST_TRIED, destination, now, urgent_only, limit).await
+    }
+
+    async fn jobs(
+        &self,
+        query: &'static str,
+        destination: &str,
+        now: i64,
+        urgent_only: bool,
+        limit: u32,
+    ) -> Result<Vec<Job>, sqlx::Error> {
+        let rows = sqlx::query(query)
             .bind(destination)
             .bind(now)
             .bind(i64::from(urgent_only))

@@ -13,8 +13,7 @@ use std::time::Duration;
 /// How long the way to a service may take.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 
-/// The longest wait that a service may ask for, as long as ours between attempts at what fails again and again: limits
-/// of services are by the second or the minute, and one odd answer must not silence alarms for a day.
+/// The longest wait that a service may ask for: limits of services are by the second or the minute, and one odd answer must not silence alarms for a day.
 const LONGEST: Duration = Duration::from_secs(15 * 60);
 /// How much of an answer is shown.
 const SHOWN: usize = 300;

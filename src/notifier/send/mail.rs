@@ -1,10 +1,13 @@
 //! Mail: what a notification looks like as one.
 
-use super::{Outcome, Ready, smtp};
+use super::{Outcome, Ready, shorten, smtp};
 use crate::notifier::configuration::Mail;
 use crate::notifier::template::{Markup, Values};
 use lettre::Message;
 use lettre::message::header::{ContentType, Header, HeaderName, HeaderValue};
+
+/// The longest subject, in UTF-16 units: more than any mail program shows.
+const LONGEST_SUBJECT: usize = 150;
 
 pub(super) async fn send(mail: &Mail, values: Values, notification: &Ready) -> Outcome {
     match message(mail, &values, notification) {
@@ -36,8 +39,9 @@ fn message(mail: &Mail, values: &Values, notification: &Ready) -> Result<Message
         .subject
         .render(values, Markup::Plain)
         .map_err(|error| format!("subject: {error}"))?;
-    // A line end in it would begin another header.
-    let subject: String = subject.split_whitespace().collect::<Vec<_>>().join(" ");
+    // A line end in it would begin another header, and a line of a header has 998 characters at most (RFC 5322, 2.1.1).
+    let subject = subject.split_whitespace().collect::<Vec<_>>().join(" ");
+    let subject = shorten(&subject.replace(char::is_control, ""), LONGEST_SUBJECT);
     let mut builder = Message::builder()
         .from(mail.from.clone())
         .subject(subject)

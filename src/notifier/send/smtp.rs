@@ -16,7 +16,7 @@ use tokio::time::timeout;
 
 /// How often a mail is kept back as some recipients are refused for a while only: after eight minutes, longer than
 /// greylisting takes, the others wait no longer.
-const PATIENCE: u32 = 9;
+const PATIENCE: u32 = 13;
 /// How long the server may take for its goodbye, which changes nothing any more.
 const GOODBYE: Duration = Duration::from_secs(2);
 
