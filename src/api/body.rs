@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 
 use super::{ApiError, BODY_LIMIT};
 use crate::sim::Tags;
+use crate::store::strict_json;
 
 /// How long a body may take.
 const BODY_TIME: Duration = Duration::from_secs(10);
@@ -72,7 +73,7 @@ pub(super) struct Parameter {
     pub(super) key: String,
     /// Any JSON, `null` too, but it has to be there.
     #[schema(required = true)]
-    #[serde(deserialize_with = "present")]
+    #[serde(deserialize_with = "strict_json::value")]
     pub(super) value: Value,
 }
 

@@ -14,6 +14,20 @@ pub(super) fn parse(text: &str) -> serde_json::Result<Value> {
     serde_json::from_str::<Strict>(text).map(|Strict(value)| value)
 }
 
+/// Reads a field that may be any JSON. Serde's own reader of a [`Value`] takes an object with a certain key for the text
+/// of another JSON, and with it the limit of nesting does not hold.
+pub(crate) fn value<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Value, D::Error> {
+    Strict::deserialize(deserializer).map(|Strict(value)| value)
+}
+
+/// As [`value`], where it has to be an object.
+pub(crate) fn object<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Map<String, Value>, D::Error> {
+    match value(deserializer)? {
+        Value::Object(object) => Ok(object),
+        _ => Err(D::Error::custom("expected an object")),
+    }
+}
+
 struct Strict(Value);
 
 impl<'de> Deserialize<'de> for Strict {
