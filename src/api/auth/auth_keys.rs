@@ -214,7 +214,9 @@ fn read(path: &Path) -> Result<Seen, AuthFileError> {
     let document: Document = serde_json::from_slice(&text).map_err(|error| {
         // Only the place: the message may quote a hash.
         let (line, column) = (error.line(), error.column());
-        let reason = format!("no auth keys: line {line} column {column} is not what simrelay wrote");
+        let reason = format!(
+            "no auth keys: line {line} column {column} is not what simrelay wrote; correct the file, or delete it and make new keys"
+        );
         AuthFileError::malformed(path, reason)
     })?;
     Ok(Seen {

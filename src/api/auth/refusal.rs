@@ -118,6 +118,7 @@ impl AuthRefusal {
             Self::NoSuchOperator { .. } => (StatusCode::NOT_FOUND, "NoSuchOperator"),
             Self::NoSuchAuthKey(_) => (StatusCode::NOT_FOUND, "NoSuchAuthKey"),
             Self::Signing(_) => (StatusCode::INTERNAL_SERVER_ERROR, "SigningFailed"),
+            Self::File(AuthFileError::Malformed { .. }) => (StatusCode::CONFLICT, "BrokenFile"),
             Self::File(AuthFileError::File { source, .. })
                 if source.kind() == std::io::ErrorKind::StorageFull =>
             {

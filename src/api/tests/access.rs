@@ -73,3 +73,20 @@ async fn a_credential_in_use_is_deleted_by_force_only_and_no_entry_point_can_nam
     assert_eq!(deleted.status(), StatusCode::NO_CONTENT);
     assert_eq!(json_of(api.get("/v1/credentials").await, 200).await, json!([]));
 }
+
+#[tokio::test]
+async fn auth_keys_that_were_broken_by_hand_are_to_be_mended_and_not_asked_for_again() {
+    let api = Api::new().await;
+    let path = format!("/v1/operators/{}/auth_keys", api.operator);
+    let key = json_of(api.call(&path).await, 201).await;
+    fs::write(api.folder.path().join("auth-keys.json"), "{").unwrap();
+    let one = format!("{path}/{}", key["authKeyId"].as_str().unwrap());
+    for refused in [api.call(&path).await, api.delete(&one).await] {
+        let (code, message) = refusal(refused, StatusCode::CONFLICT).await;
+        assert_eq!(code, "BrokenFile");
+        assert!(
+            message.contains("auth-keys.json") && message.contains("line 1 column 1"),
+            "{message}"
+        );
+    }
+}
