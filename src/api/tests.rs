@@ -14,6 +14,7 @@ const CONFIGURATION: &str = "/v1/groups/default/configuration";
 const TOKEN: &str = "a-token-for-the-tests";
 
 mod access;
+mod codes;
 mod document;
 mod groups;
 mod live;
