@@ -141,10 +141,8 @@ impl ApiError {
             Self::Change(ChangeError::NoSuchCredential(_)) => (StatusCode::BAD_REQUEST, "NoSuchCredential"),
             Self::Change(ChangeError::BrokenFile(_)) => (StatusCode::CONFLICT, "BrokenFile"),
             Self::Change(ChangeError::Busy(_)) => (StatusCode::CONFLICT, "Busy"),
-            Self::Change(ChangeError::Write { source, .. }) if is_full(source) => {
-                (StatusCode::INSUFFICIENT_STORAGE, "InsufficientStorage")
-            }
-            Self::Change(ChangeError::Write { .. }) => (StatusCode::INTERNAL_SERVER_ERROR, "WriteFailed"),
+            Self::Change(ChangeError::Write { source, .. }) => write_failed(source),
+            Self::Change(ChangeError::NotSynced { .. }) => (StatusCode::INTERNAL_SERVER_ERROR, "NotSynced"),
             Self::Change(ChangeError::Interrupted) => (StatusCode::SERVICE_UNAVAILABLE, "Interrupted"),
         }
     }
@@ -165,10 +163,15 @@ impl ApiError {
     }
 }
 
-/// Whether there is no room for the file.
-fn is_full(error: &io::Error) -> bool {
+/// Status and code of a file that could not be written: whether that is for want of room.
+pub(super) fn write_failed(error: &io::Error) -> (StatusCode, &'static str) {
     use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
-    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
+    match error.kind() {
+        StorageFull | QuotaExceeded | FileTooLarge => {
+            (StatusCode::INSUFFICIENT_STORAGE, "InsufficientStorage")
+        }
+        _ => (StatusCode::INTERNAL_SERVER_ERROR, "WriteFailed"),
+    }
 }
 
 impl IntoResponse for ApiError {
