@@ -41,9 +41,6 @@ pub enum ApiError {
     /// No such group.
     #[error("there is no group {0:?}")]
     NoSuchGroup(String),
-    /// No such operator.
-    #[error("there is no operator {0:?}")]
-    NoSuchOperator(String),
     /// No such exported file.
     #[error("there is no exported file {0:?}")]
     NoSuchFile(String),
@@ -107,7 +104,6 @@ impl ApiError {
             Self::NoSuchGroup(_) | Self::Change(ChangeError::NoSuchGroup(_)) => {
                 (StatusCode::NOT_FOUND, "NoSuchGroup")
             }
-            Self::NoSuchOperator(_) => (StatusCode::NOT_FOUND, "NoSuchOperator"),
             Self::NoSuchFile(_) => (StatusCode::NOT_FOUND, "NoSuchFile"),
             Self::ExportTooLarge(_) => (StatusCode::BAD_REQUEST, "ExportTooLarge"),
             Self::Ledger(_) | Self::LogBook(_) => (StatusCode::INTERNAL_SERVER_ERROR, "Database"),
@@ -193,5 +189,46 @@ impl IntoResponse for ApiError {
                 .insert(name, HeaderValue::from_static(value));
         }
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::AuthFileError;
+    use crate::store::CredentialChangeError;
+
+    #[test]
+    fn a_full_disk_has_one_code_whatever_could_not_be_written() {
+        use io::ErrorKind::{FileTooLarge, PermissionDenied, QuotaExceeded, StorageFull};
+        let full = (StatusCode::INSUFFICIENT_STORAGE, "InsufficientStorage");
+        let other = (StatusCode::INTERNAL_SERVER_ERROR, "WriteFailed");
+        for (kind, expected) in [
+            (StorageFull, full),
+            (QuotaExceeded, full),
+            (FileTooLarge, full),
+            (PermissionDenied, other),
+        ] {
+            let path = std::path::PathBuf::from("f");
+            let configuration = ChangeError::Write {
+                path: path.clone(),
+                source: kind.into(),
+            };
+            let credential = CredentialChangeError::File {
+                path: path.clone(),
+                source: kind.into(),
+            };
+            let auth = AuthFileError::File {
+                path,
+                source: kind.into(),
+            };
+            for error in [
+                ApiError::from(configuration),
+                CredentialRefusal::from(credential).into(),
+                AuthRefusal::from(auth).into(),
+            ] {
+                assert_eq!(error.status_and_code(), expected, "{error:?}");
+            }
+        }
     }
 }

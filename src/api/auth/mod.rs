@@ -82,6 +82,18 @@ impl Auth {
         &self.operator
     }
 
+    /// Refuses what is asked of another operator.
+    pub(super) fn refuse_other_operator(&self, asked: &str) -> Result<(), AuthRefusal> {
+        let here = self.operator.id();
+        if asked == here {
+            return Ok(());
+        }
+        Err(AuthRefusal::NoSuchOperator {
+            asked: asked.to_owned(),
+            here: here.to_owned(),
+        })
+    }
+
     /// What one logs in with.
     pub(super) fn keys(&self) -> &Arc<AuthKeys> {
         &self.keys
