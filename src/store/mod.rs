@@ -16,7 +16,7 @@ mod references;
 mod render;
 mod snapshot;
 pub(crate) mod stamp;
-mod strict_json;
+pub(crate) mod strict_json;
 mod tags;
 
 use std::future::Future;
