@@ -98,7 +98,7 @@ pub struct Settings {
     #[arg(long, env = "SIMRELAY_LOG", value_enum, value_name = "FORM", global = true)]
     pub log: Option<LogFormat>,
 
-    /// What is logged: error, warn, info, debug, trace, or a filter such as simrelay::relay=debug; the audit log in
+    /// What is logged: error, warn, info, debug, trace, off, or a filter such as simrelay::relay=debug; the audit log in
     /// any case, unless simrelay::audit=off
     #[arg(
         long,
