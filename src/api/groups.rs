@@ -19,7 +19,7 @@ use super::segments::Segments;
 use super::shapes::{Group, Sim};
 use super::{ApiError, ApiState};
 use crate::sim::{GroupId, Imsi, Tags};
-use crate::store::{Change, Changed, GroupChange};
+use crate::store::{Change, Changed, GroupChange, strict_json};
 
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
@@ -39,7 +39,7 @@ struct NewGroup {
     #[serde(default)]
     tags: Tags,
     /// Namespace to key to value, checked as in a PUT.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "strict_json::object")]
     #[schema(value_type = BTreeMap<String, BTreeMap<String, Value>>)]
     configuration: Map<String, Value>,
 }

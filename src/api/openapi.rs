@@ -212,7 +212,7 @@ fn common_answers(method: &str, operation: &Map<String, Value>) -> Vec<(&'static
     }
     let tag = operation.get("tags").and_then(|tags| tags[0].as_str());
     let changes = |tags: &[&str]| method != "get" && tag.is_some_and(|tag| tags.contains(&tag));
-    if changes(&["groups", "sims", "credentials"]) {
+    if changes(&["groups", "sims", "credentials", "operators"]) {
         answers.push((
             "409",
             "Something that is there stands against it; nothing has changed",

@@ -13,11 +13,12 @@ pub(crate) mod json_file;
 mod kept;
 mod locator;
 mod namespaces;
+mod read_back;
 mod references;
 mod render;
 mod snapshot;
 pub(crate) mod stamp;
-mod strict_json;
+pub(crate) mod strict_json;
 mod tags;
 
 use std::future::Future;

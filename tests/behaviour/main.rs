@@ -34,6 +34,7 @@ mod login;
 mod mail;
 mod names;
 mod notifications;
+mod ownership;
 mod package;
 mod platform_version;
 mod pubnub;

@@ -145,3 +145,71 @@ async fn of_two_admins_at_once_none_loses_a_change() {
     let file: Value = serde_json::from_str(&fs::read_to_string(api.file()).unwrap()).unwrap();
     assert_eq!(file["groups"][0]["configuration"], group["configuration"]);
 }
+
+#[tokio::test]
+async fn a_value_that_is_accepted_can_be_read_at_the_next_start() {
+    let api = Api::new().await;
+    let path = format!("{CONFIGURATION}/SoracomAir");
+    let nested = |levels| (0..levels).fold(json!(1), |inner, _| json!([inner]));
+    for levels in [33, 120, 124] {
+        let put = api
+            .put(&path, &json!([{ "key": "k", "value": nested(levels) }]))
+            .await;
+        let (code, message) = refusal(put, StatusCode::BAD_REQUEST).await;
+        assert_eq!(code, "InvalidConfiguration");
+        assert_eq!(
+            message,
+            "SoracomAir.k: the value is nested more than 32 levels deep"
+        );
+        let group = json!({ "configuration": { "SoracomAir": { "k": nested(levels) } } });
+        let made = api.post("/v1/groups", &group).await;
+        assert_eq!(made.status(), StatusCode::BAD_REQUEST);
+    }
+    // A key by which serde_json would take the text for JSON, with levels of its own.
+    let marked = json!({ "$serde_json::private::RawValue": nested(100).to_string() });
+    let body = json!([{ "key": "deep", "value": nested(32) }, { "key": "text", "value": marked }]);
+    let group = json_of(api.put(&path, &body).await, 200).await;
+    let shown = &group["configuration"]["SoracomAir"];
+    // Compared as texts: the reader of this test would fall for the key, too.
+    assert!(shown.to_string().contains("[[[1]]]"), "{shown}");
+    let text = fs::read_to_string(api.file()).unwrap();
+    assert!(
+        text.contains("\"$serde_json::private::RawValue\": \"[[["),
+        "{text}"
+    );
+    assert!(FileStore::open(api.file()).is_ok());
+}
+
+#[tokio::test]
+async fn a_number_keeps_its_digits_or_is_refused() {
+    let api = Api::new().await;
+    let path = format!("{CONFIGURATION}/SoracomAir");
+    let body = |number: &str| format!(r#"[{{"key": "k", "value": {{"iccid": {number}}}}}]"#);
+    let put = |text: String| {
+        api.request(Method::PUT, &path)
+            .header("content-type", "application/json")
+            .body(text)
+            .send()
+    };
+    let refused = put(body("89811000000000000170")).await.unwrap();
+    let (_, message) = refusal(refused, StatusCode::BAD_REQUEST).await;
+    assert!(
+        message.starts_with("SoracomAir.k.iccid: the number is too large"),
+        "{message}"
+    );
+    let largest = u64::MAX.to_string();
+    let kept = put(body(&largest)).await.unwrap().text().await.unwrap();
+    assert!(kept.contains(&format!(r#""iccid":{largest}"#)), "{kept}");
+    // By hand it is refused with its line.
+    let text = fs::read_to_string(api.file())
+        .unwrap()
+        .replace(&largest, "89811000000000000170");
+    fs::write(api.file(), text).unwrap();
+    let error = FileStore::open(api.file()).unwrap_err().to_string();
+    assert!(
+        error.contains("SoracomAir.k.iccid: the number is too large"),
+        "{error}"
+    );
+    let (code, _) = refusal(put(body("1")).await.unwrap(), StatusCode::CONFLICT).await;
+    assert_eq!(code, "BrokenFile");
+}
