@@ -175,7 +175,8 @@ async fn a_destination_that_is_taken_out_and_put_in_again_is_worked_off_by_the_s
     assert!(timeout(SOON, working).await.is_ok());
 }
 
-const AWAY: &[&str] = &["503 Service Unavailable\n\n"; 12];
+/// As often as its pace allows at once.
+const AWAY: &[&str] = &["503 Service Unavailable\n\n"; 10];
 
 impl Site {
     /// Fails so often, each time as soon as it may be tried again.
@@ -191,7 +192,7 @@ impl Site {
 async fn a_notification_by_itself_is_tried_again_within_about_a_minute_however_long_its_service_is_away() {
     let mut site = Site::answering(AWAY).await;
     site.put("one").await;
-    site.fail(12).await;
+    site.fail(9).await;
     let listed = site.delivery.queue.list(&Selection::default(), 1).await.unwrap();
     let wait = listed[0].due - Timestamp::now().as_millisecond();
     assert!((55_000..=60_000).contains(&wait), "{wait}");
@@ -204,7 +205,7 @@ async fn those_that_fail_by_their_own_fault_do_not_keep_others_from_being_tried(
     site.put("poison 2").await;
     site.fail(OUTAGE).await;
     site.put("good").await;
-    site.fail(1).await;
+    site.fail(2).await;
     let requests = site.service.requests();
     assert!(requests.last().unwrap().contains("good"), "{requests:?}");
 }

@@ -405,7 +405,7 @@ mod tests {
                 "{% if json is not defind %}x{% endif %}",
                 "is not a known test; did you mean \"defined\"?",
             ),
-            ("{{ rnage(3) }}", "did you mean"),
+            ("{{ rnage(3) }}", "\"rnage\" in the template is not a known name"),
         ] {
             let error = Template::new(template, Subject::Message).unwrap_err().to_string();
             assert!(error.contains(words), "{template}: {error}");

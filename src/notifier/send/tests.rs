@@ -266,15 +266,24 @@ async fn a_subject_is_one_line_that_every_server_takes() {
         "recipients": ["a@example.com"],
     }))
     .await;
-    for text in ["x".repeat(3000), format!("\u{7}{}", "在庫".repeat(1000)), "a\tb\u{1b}c".to_owned()] {
+    for text in [
+        "x".repeat(3000),
+        format!("\u{7}{}", "在庫".repeat(1000)),
+        "a\tb\u{1b}c".to_owned(),
+    ] {
         let sent = [ready(1, &text)];
         let outcome = site.sender.send(&site.destination, &site.zone, &sent).await;
         assert!(matches!(outcome, Outcome::Delivered(_)), "{outcome:?}");
     }
     let told = told.lock().unwrap();
-    let subjects: Vec<_> = told.iter().filter_map(|line| line.strip_prefix("Subject: ")).collect();
+    let subjects: Vec<_> = told
+        .iter()
+        .filter_map(|line| line.strip_prefix("Subject: "))
+        .collect();
     assert_eq!((subjects.len(), subjects[2]), (3, "a bc"), "{subjects:?}");
-    let in_headers = told.iter().filter(|line| line.contains(": ") || line.starts_with(' '));
+    let in_headers = told
+        .iter()
+        .filter(|line| line.contains(": ") || line.starts_with(' '));
     assert!(in_headers.map(String::len).max() < Some(998), "{told:?}");
 }
 

@@ -119,12 +119,13 @@ impl Kind {
 
     fn is_known(self, name: &str, environment: &Environment<'_>) -> bool {
         let question = match self {
-            Self::Filter => "{{ name is filter }}",
-            Self::Test => "{{ name is test }}",
+            Self::Filter => "name is filter",
+            Self::Test => "name is test",
         };
         environment
-            .render_str(question, context! { name })
-            .is_ok_and(|answer| answer == "true")
+            .compile_expression(question)
+            .and_then(|question| question.eval(context! { name }))
+            .is_ok_and(|answer| answer.is_true())
     }
 }
 
