@@ -15,7 +15,7 @@
 //! | 0 | [`descriptors`] | how many files and sockets may be open |
 //! | 0 | [`clock`] | what time it is, and whether that can be right |
 //! | 0 | [`credential`] | what a credential is, with its secrets hidden |
-//! | 0 | [`private_file`] | files that only their owner reads, replaced whole |
+//! | 0 | [`private_file`] | files that only their owner reads; files replaced whole |
 //! | 0 | `alive` | whether a service still does its work |
 //! | 0 | [`priority`] | which threads come first |
 //! | 0 | `backoff` | how long to wait before the next attempt |

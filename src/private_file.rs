@@ -1,30 +1,27 @@
 //! Files that only their owner reads, replaced so that a crash leaves the old one or the new one, whole.
+//!
+//! What root makes in the folder of another, as with `sudo simrelay auth-key create`, is given to that other: a service
+//! that cannot read its own files does not start again.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+mod replacement;
+
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::Path;
 
 use zeroize::Zeroizing;
+
+pub use replacement::{Replaced, Replacement};
 
 /// Puts `content` at `path`, mode 0600. Durable on return. Who may write at the same time has to be settled
 /// by the caller.
 ///
 /// # Errors
-/// Whatever the file system says; the old file is then still there, if there was one.
+/// Whatever the file system says. The old file is then still there, if there was one; only where its folder could not
+/// be synced may it be the new one.
 pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
-    let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
-    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
-    let temporary = folder.join(format!(".{}.new", name.to_string_lossy()));
-    // A file left by a crash may have been made with another mode.
-    let _ = fs::remove_file(&temporary);
-    create(&temporary, content)
-        .and_then(|()| fs::rename(&temporary, path))
-        .inspect_err(|_| {
-            // The first error is the one to tell.
-            let _ = fs::remove_file(&temporary);
-        })?;
-    sync_folder(folder)
+    Replacement::write(path, 0o600, content)?.put()?.sync()
 }
 
 /// Makes the file `path`, which must not be there yet, mode 0600, and waits until its content is on disk. Its
@@ -33,26 +30,56 @@ pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
 /// # Errors
 /// Whatever the file system says.
 pub fn create(path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)?;
+    let mut file = create_new(path)?;
+    give(&file, &fs::metadata(folder_of(path))?)?;
     file.write_all(content)?;
     file.sync_all()
 }
 
 /// Opens the file at `path` to add to its end; where it is not there, it is made with mode 0600. One that is there
-/// keeps the mode that it has been given.
+/// keeps the mode and the owner that it has been given.
 ///
 /// # Errors
 /// Whatever the file system says.
 pub fn append(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.append(true).mode(0o600);
+    match options.clone().create_new(true).open(path) {
+        Ok(file) => {
+            give(&file, &fs::metadata(folder_of(path))?)?;
+            Ok(file)
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => options.create(true).open(path),
+        Err(error) => Err(error),
+    }
+}
+
+/// A file that was not there, mode 0600. Nobody can have put a link to another in its place.
+fn create_new(path: &Path) -> io::Result<File> {
     OpenOptions::new()
-        .create(true)
-        .append(true)
+        .write(true)
+        .create_new(true)
         .mode(0o600)
         .open(path)
+}
+
+/// Gives a file or folder that was just made to whom `model` belongs. Only root can; for others it stays theirs, as with
+/// any editor that renames.
+fn give(file: &File, model: &Metadata) -> io::Result<()> {
+    let made = file.metadata()?;
+    if (made.uid(), made.gid()) != (model.uid(), model.gid()) {
+        let _ = fchown(file, Some(model.uid()), Some(model.gid()));
+    }
+    Ok(())
+}
+
+/// The folder that `path` is in.
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        Some(_) => Path::new("."),
+        None => path,
+    }
 }
 
 /// What the file at `path` holds; if it is not there, it is made with what `make` returns.
@@ -87,7 +114,7 @@ pub fn warning_if_public(path: &Path, what: &str) -> Option<String> {
     })
 }
 
-/// Makes a folder that only its owner enters, with those above it; one that is there stays as it is.
+/// Makes a folder that only its owner enters, with those above it; one that is there stays as it is. Durable on return.
 ///
 /// # Errors
 /// Whatever the file system says.
@@ -95,7 +122,15 @@ pub fn create_folder(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
     }
-    DirBuilder::new().recursive(true).mode(0o700).create(path)
+    let above = folder_of(path);
+    create_folder(above)?;
+    match DirBuilder::new().mode(0o700).create(path) {
+        // Somebody else made it at the same time.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => return Ok(()),
+        made => made?,
+    }
+    give(&File::open(path)?, &fs::metadata(above)?)?;
+    sync_folder(above)
 }
 
 /// Waits until the names in a folder are on disk.
@@ -121,6 +156,65 @@ pub fn random_hex<const BYTES: usize>() -> io::Result<Zeroizing<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn owner(path: &Path) -> (u32, u32) {
+        let made = fs::metadata(path).unwrap();
+        (made.uid(), made.gid())
+    }
+
+    #[test]
+    fn what_root_makes_in_the_folder_of_a_service_is_the_services() {
+        const SERVICE: (u32, u32) = (65_533, 65_532);
+        const OTHER: (u32, u32) = (65_531, 65_530);
+        let folder = tempfile::tempdir().unwrap();
+        if owner(folder.path()).0 != 0 {
+            // Only root can give a file away.
+            return;
+        }
+        let chown = |path: &Path, (user, group): (u32, u32)| {
+            std::os::unix::fs::chown(path, Some(user), Some(group)).unwrap();
+        };
+        chown(folder.path(), SERVICE);
+        let at = |name: &str| folder.path().join(name);
+        replace(&at("replaced"), b"").unwrap();
+        create(&at("created"), b"").unwrap();
+        append(&at("appended")).unwrap();
+        create_folder(&at("one/two")).unwrap();
+        for name in ["replaced", "created", "appended", "one", "one/two"] {
+            assert_eq!(owner(&at(name)), SERVICE, "{name}");
+        }
+        // One that was given to somebody stays his.
+        for name in ["replaced", "appended"] {
+            chown(&at(name), OTHER);
+        }
+        replace(&at("replaced"), b"again").unwrap();
+        append(&at("appended")).unwrap();
+        for name in ["replaced", "appended"] {
+            assert_eq!(owner(&at(name)), OTHER, "{name}");
+        }
+    }
+
+    #[test]
+    fn folders_are_made_with_those_above_them_and_left_as_they_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let (outer, inner) = (folder.path().join("a"), folder.path().join("a/b"));
+        let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o777;
+        create_folder(&inner).unwrap();
+        assert_eq!((mode(&outer), mode(&inner)), (0o700, 0o700));
+        fs::set_permissions(&outer, fs::Permissions::from_mode(0o755)).unwrap();
+        create_folder(&inner).unwrap();
+        create_folder(&outer).unwrap();
+        assert_eq!(mode(&outer), 0o755);
+        fs::write(folder.path().join("file"), "").unwrap();
+        assert!(create_folder(&folder.path().join("file")).is_err());
+    }
+
+    #[test]
+    fn a_name_alone_is_in_the_folder_that_the_program_runs_in() {
+        for (path, folder) in [("f", "."), ("d/f", "d"), ("/f", "/"), ("/", "/")] {
+            assert_eq!(folder_of(Path::new(path)), Path::new(folder));
+        }
+    }
 
     #[test]
     fn a_replaced_file_is_whole_private_and_alone() {

@@ -17,7 +17,7 @@ pub use notifier::{NotifierBroker, NotifierBrokerError, NotifierSettings};
 use crate::upstream::Detour;
 use clap::Args;
 use std::net::{IpAddr, SocketAddr};
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 
 /// The form of the log.
@@ -98,7 +98,7 @@ pub struct Settings {
     #[arg(long, env = "SIMRELAY_LOG", value_enum, value_name = "FORM", global = true)]
     pub log: Option<LogFormat>,
 
-    /// What is logged: error, warn, info, debug, trace, or a filter such as simrelay::relay=debug; the audit log in
+    /// What is logged: error, warn, info, debug, trace, off, or a filter such as simrelay::relay=debug; the audit log in
     /// any case, unless simrelay::audit=off
     #[arg(
         long,
@@ -117,7 +117,7 @@ pub struct Settings {
         value_name = "SECONDS",
         global = true
     )]
-    pub usage_interval: NonZeroUsize,
+    pub usage_interval: NonZeroU32,
 
     /// Seconds that a token for Azure IoT Hub or a Google-style registry lives; its connection closes shortly before
     #[arg(
@@ -158,6 +158,7 @@ pub struct Settings {
         long,
         env = "SIMRELAY_GRACE",
         default_value = "5",
+        value_parser = clap::value_parser!(u64).range(0..=3600),
         value_name = "SECONDS",
         global = true
     )]

@@ -60,9 +60,10 @@ impl<S: Sync, T: Form + Default> FromRequest<S> for OptionalInput<T> {
 
 /// The message of a refusal ends with line and column.
 fn parse<T: Form>(bytes: &[u8]) -> Result<T, ApiError> {
-    serde_json::from_slice::<T::Outline>(bytes)
-        .and_then(|_| serde_json::from_slice(bytes))
-        .map_err(|error| ApiError::InvalidBody(format!("the body is not {}: {error}", T::FORM)))
+    let not_it = |error| ApiError::InvalidBody(format!("the body is not {}: {error}", T::FORM));
+    serde_json::from_slice::<T::Outline>(bytes).map_err(not_it)?;
+    strict_json::parse(bytes).map_err(|error| ApiError::InvalidBody(error.to_string()))?;
+    serde_json::from_slice(bytes).map_err(not_it)
 }
 
 /// One element of `PUT …/configuration/{namespace}`.
@@ -124,14 +125,19 @@ impl<S: Sync> FromRequest<S> for JsonObject {
             return Ok(Self(Map::new()));
         }
         // Only the place of the error: its words may quote a secret.
-        match serde_json::from_slice(&bytes) {
+        match strict_json::parse(&bytes) {
             Ok(Value::Object(object)) => Ok(Self(object)),
             Ok(_) => Err(ApiError::InvalidBody("the body is not a JSON object".to_owned())),
-            Err(error) => Err(ApiError::InvalidBody(format!(
-                "the body is not JSON: line {} column {}",
-                error.line(),
-                error.column()
-            ))),
+            Err(error) => {
+                let (line, column) = (error.line(), error.column());
+                let reason = if error.is_data() {
+                    "has a key twice"
+                } else {
+                    "is not JSON"
+                };
+                let message = format!("the body {reason}: line {line} column {column}");
+                Err(ApiError::InvalidBody(message))
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use axum::http::StatusCode;
 
+use super::error::write_failed;
 use crate::credential::{CredentialProblem, CredentialType, InvalidCredentialsId};
 use crate::store::{CredentialChangeError, CredentialRemovalError};
 
@@ -50,10 +51,7 @@ fn change_status(error: &CredentialChangeError) -> (StatusCode, &'static str) {
         CredentialChangeError::Exists(_) => (StatusCode::CONFLICT, "CredentialExists"),
         CredentialChangeError::InTheWay(_) => (StatusCode::CONFLICT, "AlreadyExists"),
         CredentialChangeError::Missing(_) => (StatusCode::NOT_FOUND, "NoSuchCredential"),
-        CredentialChangeError::File { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
-            (StatusCode::INSUFFICIENT_STORAGE, "DiskFull")
-        }
-        CredentialChangeError::File { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "WriteFailed"),
+        CredentialChangeError::File { source, .. } => write_failed(source),
         CredentialChangeError::Interrupted => (StatusCode::SERVICE_UNAVAILABLE, "Interrupted"),
     }
 }

@@ -41,9 +41,6 @@ pub enum ApiError {
     /// No such group.
     #[error("there is no group {0:?}")]
     NoSuchGroup(String),
-    /// No such operator.
-    #[error("there is no operator {0:?}")]
-    NoSuchOperator(String),
     /// No such exported file.
     #[error("there is no exported file {0:?}")]
     NoSuchFile(String),
@@ -110,7 +107,6 @@ impl ApiError {
             Self::NoSuchGroup(_) | Self::Change(ChangeError::NoSuchGroup(_)) => {
                 (StatusCode::NOT_FOUND, "NoSuchGroup")
             }
-            Self::NoSuchOperator(_) => (StatusCode::NOT_FOUND, "NoSuchOperator"),
             Self::NoSuchFile(_) => (StatusCode::NOT_FOUND, "NoSuchFile"),
             Self::ExportTooLarge(_) => (StatusCode::BAD_REQUEST, "ExportTooLarge"),
             Self::Ledger(_) | Self::LogBook(_) => (StatusCode::INTERNAL_SERVER_ERROR, "Database"),
@@ -144,10 +140,8 @@ impl ApiError {
             Self::Change(ChangeError::NoSuchCredential(_)) => (StatusCode::BAD_REQUEST, "NoSuchCredential"),
             Self::Change(ChangeError::BrokenFile(_)) => (StatusCode::CONFLICT, "BrokenFile"),
             Self::Change(ChangeError::Busy(_)) => (StatusCode::CONFLICT, "Busy"),
-            Self::Change(ChangeError::Write { source, .. }) if is_full(source) => {
-                (StatusCode::INSUFFICIENT_STORAGE, "InsufficientStorage")
-            }
-            Self::Change(ChangeError::Write { .. }) => (StatusCode::INTERNAL_SERVER_ERROR, "WriteFailed"),
+            Self::Change(ChangeError::Write { source, .. }) => write_failed(source),
+            Self::Change(ChangeError::NotSynced { .. }) => (StatusCode::INTERNAL_SERVER_ERROR, "NotSynced"),
             Self::Change(ChangeError::Interrupted) => (StatusCode::SERVICE_UNAVAILABLE, "Interrupted"),
             Self::Panicked => (StatusCode::INTERNAL_SERVER_ERROR, "InternalError"),
         }
@@ -169,10 +163,15 @@ impl ApiError {
     }
 }
 
-/// Whether there is no room for the file.
-fn is_full(error: &io::Error) -> bool {
+/// Status and code of a file that could not be written: whether that is for want of room.
+pub(super) fn write_failed(error: &io::Error) -> (StatusCode, &'static str) {
     use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
-    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
+    match error.kind() {
+        StorageFull | QuotaExceeded | FileTooLarge => {
+            (StatusCode::INSUFFICIENT_STORAGE, "InsufficientStorage")
+        }
+        _ => (StatusCode::INTERNAL_SERVER_ERROR, "WriteFailed"),
+    }
 }
 
 impl IntoResponse for ApiError {
@@ -194,5 +193,46 @@ impl IntoResponse for ApiError {
                 .insert(name, HeaderValue::from_static(value));
         }
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::AuthFileError;
+    use crate::store::CredentialChangeError;
+
+    #[test]
+    fn a_full_disk_has_one_code_whatever_could_not_be_written() {
+        use io::ErrorKind::{FileTooLarge, PermissionDenied, QuotaExceeded, StorageFull};
+        let full = (StatusCode::INSUFFICIENT_STORAGE, "InsufficientStorage");
+        let other = (StatusCode::INTERNAL_SERVER_ERROR, "WriteFailed");
+        for (kind, expected) in [
+            (StorageFull, full),
+            (QuotaExceeded, full),
+            (FileTooLarge, full),
+            (PermissionDenied, other),
+        ] {
+            let path = std::path::PathBuf::from("f");
+            let configuration = ChangeError::Write {
+                path: path.clone(),
+                source: kind.into(),
+            };
+            let credential = CredentialChangeError::File {
+                path: path.clone(),
+                source: kind.into(),
+            };
+            let auth = AuthFileError::File {
+                path,
+                source: kind.into(),
+            };
+            for error in [
+                ApiError::from(configuration),
+                CredentialRefusal::from(credential).into(),
+                AuthRefusal::from(auth).into(),
+            ] {
+                assert_eq!(error.status_and_code(), expected, "{error:?}");
+            }
+        }
     }
 }

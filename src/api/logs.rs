@@ -12,7 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::paging::{Listed, link};
+use super::paging::{Listed, link, non_empty};
 use super::{ApiError, ApiState};
 use crate::logbook::{Found, LogQuery, Source};
 use crate::sim::Imsi;
@@ -134,11 +134,11 @@ impl LogEntry {
 impl LogsQuery {
     /// What is to be looked up; `None` where it is known that there is nothing.
     fn wanted(&self) -> Result<Option<LogQuery>, ApiError> {
-        let service = non_empty(&self.service).unwrap_or("Beam");
+        let service = non_empty(self.service.as_deref()).unwrap_or("Beam");
         if !SERVICES.contains(&service) {
             return Err(invalid("service", service, &SERVICES.join(", ")));
         }
-        let resource = non_empty(&self.resource_type);
+        let resource = non_empty(self.resource_type.as_deref());
         let sims = match resource {
             None => None,
             Some(SUBSCRIBER) => Some(true),
@@ -149,17 +149,17 @@ impl LogsQuery {
                 return Err(invalid("resource_type", other, &allowed));
             }
         };
-        let source = non_empty(&self.resource_id)
+        let source = non_empty(self.resource_id.as_deref())
             .map(|id| source(id, sims))
             .transpose()?;
-        let from = millis("from", &self.from)?.unwrap_or(0);
-        let to = millis("to", &self.to)?.unwrap_or(i64::MAX);
+        let from = millis("from", self.from.as_deref())?.unwrap_or(0);
+        let to = millis("to", self.to.as_deref())?.unwrap_or(i64::MAX);
         if from > to {
             return Err(ApiError::InvalidQuery(format!(
                 "from {from} is later than to {to}"
             )));
         }
-        let behind = non_empty(&self.last_evaluated_key)
+        let behind = non_empty(self.last_evaluated_key.as_deref())
             .map(str::parse)
             .transpose()
             .map_err(|error| ApiError::InvalidQuery(format!("last_evaluated_key: {error}")))?;
@@ -174,7 +174,7 @@ impl LogsQuery {
     }
 
     fn limit(&self) -> Result<usize, ApiError> {
-        let Some(text) = non_empty(&self.limit) else {
+        let Some(text) = non_empty(self.limit.as_deref()) else {
             return Ok(LIMIT);
         };
         let limit = text.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit));
@@ -197,18 +197,13 @@ fn source(id: &str, sims: Option<bool>) -> Result<Source, ApiError> {
     source.ok_or_else(|| invalid("resource_id", id, allowed))
 }
 
-fn millis(name: &str, text: &Option<String>) -> Result<Option<i64>, ApiError> {
+fn millis(name: &str, text: Option<&str>) -> Result<Option<i64>, ApiError> {
     let Some(text) = non_empty(text) else {
         return Ok(None);
     };
     let time = text.parse().ok().filter(|time| *time >= 0);
     time.map(Some)
         .ok_or_else(|| invalid(name, text, "milliseconds since 1970"))
-}
-
-/// Command line tools send parameters that were not given as empty ones.
-fn non_empty(text: &Option<String>) -> Option<&str> {
-    text.as_deref().filter(|text| !text.is_empty())
 }
 
 fn invalid(name: &str, value: &str, allowed: &str) -> ApiError {

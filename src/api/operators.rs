@@ -78,7 +78,7 @@ async fn show(
     Segments(id): Segments<String>,
 ) -> Result<Json<OperatorModel>, ApiError> {
     let operator = state.auth.operator();
-    refuse_others(&state, &id)?;
+    state.auth.refuse_other_operator(&id)?;
     let created = operator.created();
     Ok(Json(OperatorModel {
         operator_id: operator.id().to_owned(),
@@ -101,7 +101,7 @@ async fn list_auth_keys(
     State(state): State<ApiState>,
     Segments(id): Segments<String>,
 ) -> Result<Json<Vec<AuthKeyModel>>, ApiError> {
-    refuse_others(&state, &id)?;
+    state.auth.refuse_other_operator(&id)?;
     let keys = state.auth.keys().list();
     let shown = keys.iter().map(|key| AuthKeyModel {
         auth_key_id: key.auth_key_id.clone(),
@@ -123,7 +123,7 @@ async fn create_auth_key(
     caller: Caller,
     Segments(id): Segments<String>,
 ) -> Result<(StatusCode, Json<NewAuthKeyModel>), ApiError> {
-    refuse_others(&state, &id)?;
+    state.auth.refuse_other_operator(&id)?;
     let key = with_keys(&state, AuthKeys::create).await?;
     audit::done(&caller, "auth key made", &key.auth_key_id);
     let shown = NewAuthKeyModel {
@@ -145,7 +145,7 @@ async fn delete_auth_key(
     caller: Caller,
     Segments((id, key_id)): Segments<(String, String)>,
 ) -> Result<StatusCode, ApiError> {
-    refuse_others(&state, &id)?;
+    state.auth.refuse_other_operator(&id)?;
     let wanted = key_id.clone();
     if !with_keys(&state, move |keys| keys.delete(&wanted)).await? {
         return Err(AuthRefusal::NoSuchAuthKey(key_id).into());
@@ -168,7 +168,7 @@ async fn reissue_token(
     Segments(id): Segments<String>,
     JsonObject(body): JsonObject,
 ) -> Result<Json<Token>, ApiError> {
-    refuse_others(&state, &id)?;
+    state.auth.refuse_other_operator(&id)?;
     let session = caller.session().ok_or(AuthRefusal::AdminToken(
         "log in with POST /v1/auth to get a token",
     ))?;
@@ -190,21 +190,10 @@ async fn revoke_tokens(
     caller: Caller,
     Segments(id): Segments<String>,
 ) -> Result<StatusCode, ApiError> {
-    refuse_others(&state, &id)?;
+    state.auth.refuse_other_operator(&id)?;
     state.auth.revoke_all()?;
     audit::done(&caller, "all tokens revoked", &"all logins");
     Ok(StatusCode::NO_CONTENT)
-}
-
-fn refuse_others(state: &ApiState, asked: &str) -> Result<(), AuthRefusal> {
-    let here = state.auth.operator().id();
-    if asked == here {
-        return Ok(());
-    }
-    Err(AuthRefusal::NoSuchOperator {
-        asked: asked.to_owned(),
-        here: here.to_owned(),
-    })
 }
 
 /// Changes the keys on a thread that may wait for the disk, and for a hash.

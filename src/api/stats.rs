@@ -262,9 +262,7 @@ async fn export(
     Input(wanted): Input<ExportRequest>,
 ) -> Result<Json<Exported>, ApiError> {
     let Query(query) = query.map_err(|error| ApiError::InvalidQuery(error.body_text()))?;
-    if operator != state.auth.operator().id() {
-        return Err(ApiError::NoSuchOperator(operator));
-    }
+    state.auth.refuse_other_operator(&operator)?;
     let range = Range::new(&wanted.period, wanted.from, wanted.to)?;
     let exported = match query.export_mode.as_deref().filter(|mode| !mode.is_empty()) {
         None | Some("sync") => Exported::Sync {

@@ -327,7 +327,7 @@ async fn a_refused_put_says_field_value_and_what_is_allowed_and_changes_nothing(
 }
 
 #[tokio::test]
-async fn bodies_that_are_no_json_are_refused() {
+async fn bodies_that_are_no_json_or_have_a_key_twice_are_refused() {
     let api = Api::new().await;
     let send = |kind: Option<&'static str>, body: String| {
         let request = api
@@ -357,6 +357,14 @@ async fn bodies_that_are_no_json_are_refused() {
     let list_for_object = send(None, r#"[["k", 1]]"#.to_owned()).await.unwrap();
     let (_, message) = refusal(list_for_object, StatusCode::BAD_REQUEST).await;
     assert!(message.contains("line 1 column 1"), "{message}");
+    let twice = r#"[{"key": "k", "value": {"a": "first", "a": "second"}}]"#.to_owned();
+    let (code, message) = refusal(send(None, twice).await.unwrap(), StatusCode::BAD_REQUEST).await;
+    assert_eq!(code, "InvalidBody");
+    assert_eq!(message, "the key \"a\" is there twice at line 1 column 41");
+    let login = r#"{"authKeyId": "i", "authKey": "secret-1", "authKey": "secret-2"}"#;
+    let request = api.request(Method::POST, "/v1/auth").body(login);
+    let (_, message) = refusal(request.send().await.unwrap(), StatusCode::BAD_REQUEST).await;
+    assert_eq!(message, "the body has a key twice: line 1 column 51");
     let large = send(None, " ".repeat(BODY_LIMIT + 1)).await.unwrap();
     assert_eq!(
         refusal(large, StatusCode::PAYLOAD_TOO_LARGE).await.0,

@@ -3,16 +3,17 @@
 //! A line is put into a buffer that a thread of its own writes out, so that a connection never waits for
 //! the disk or for whoever reads the log.
 
+mod filter;
 mod json;
 
+pub use self::filter::InvalidFilter;
+
 use self::json::Json;
-use crate::api::AUDIT;
 use crate::settings::LogFormat;
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
 /// How long lines gather before they are written together.
@@ -22,16 +23,6 @@ const MAX_WAITING: usize = 16 * 1024 * 1024;
 
 /// The most memory that is kept between two writings, in bytes.
 const KEPT: usize = 64 * 1024;
-
-/// A log level or filter that cannot be read.
-#[derive(Debug, thiserror::Error)]
-#[error("{filter:?} is not a log level or filter: {reason}")]
-pub struct InvalidFilter {
-    /// What was given.
-    pub filter: String,
-    /// What is wrong with it.
-    pub reason: String,
-}
 
 /// Writes out what is left when it is dropped.
 #[derive(Debug)]
@@ -158,12 +149,7 @@ pub fn default_format() -> LogFormat {
 /// # Errors
 /// [`InvalidFilter`] quotes a filter that cannot be read.
 pub fn init(format: LogFormat, filter: &str) -> Result<LogGuard, InvalidFilter> {
-    let env_filter = EnvFilter::builder()
-        .parse(completed(filter))
-        .map_err(|error| InvalidFilter {
-            filter: filter.to_owned(),
-            reason: error.to_string(),
-        })?;
+    let env_filter = filter::parse(filter)?;
     let queue = Arc::new(Queue::default());
     let builder = tracing_subscriber::fmt()
         .with_env_filter(env_filter)
@@ -185,16 +171,6 @@ pub fn init(format: LogFormat, filter: &str) -> Result<LogGuard, InvalidFilter> 
         })
         .ok();
     Ok(LogGuard { queue, thread })
-}
-
-/// The filter with what holds where it says nothing else by name: the audit log is there at any level, and the embedded
-/// broker speaks of its own failures only, as its connections are in the relay's own lines.
-fn completed(filter: &str) -> String {
-    let usual = [(AUDIT, "info"), ("mqtt5", "error")];
-    let unnamed = usual.into_iter().filter(|(target, _)| !filter.contains(target));
-    unnamed.fold(filter.to_owned(), |filter, (target, level)| {
-        format!("{target}={level},{filter}")
-    })
 }
 
 #[cfg(test)]

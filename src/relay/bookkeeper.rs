@@ -4,8 +4,8 @@
 use super::books::Books;
 use super::journal;
 use super::registry::{Part, Registry};
-use crate::clock::now_millis;
-use crate::usage::{Pending, UsageLines};
+use crate::clock::{now_millis, trusted_now};
+use crate::usage::{Pending, UNDATED, UsageLines};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -34,6 +34,8 @@ pub(super) struct Bookkeeper {
     lines_every: u64,
     lines: UsageLines,
     pending: Pending,
+    /// Whether there may be something in the ledger that was counted by a wrong clock, by this run or by one before.
+    undated: bool,
     ledger_outage: Outage,
     logbook_outage: Outage,
 }
@@ -46,6 +48,7 @@ impl Bookkeeper {
             lines_every,
             lines: UsageLines::default(),
             pending: Pending::default(),
+            undated: true,
             ledger_outage: Outage::default(),
             logbook_outage: Outage::default(),
         }
@@ -103,18 +106,35 @@ impl Bookkeeper {
                 writes = self.write().await;
             }
         }
+        if writes && self.undated {
+            self.date().await;
+        }
         let written = self.books.logbook.flush().await;
         self.logbook_outage.about(written.err());
     }
 
     /// Takes what was handed in.
     fn take(&mut self) {
-        let now = now_millis() / 1000;
+        let now = trusted_now().map_or(UNDATED, u64::cast_signed);
+        self.undated |= now == UNDATED;
         for (key, counts) in self.books.meter.take() {
             self.books.tally.counted(key.group(), counts);
             self.lines.add(&key, &counts);
             self.pending.add(now, key, counts);
         }
+    }
+
+    /// Enters what has no date, if it can be known by now what time it is.
+    async fn date(&mut self) {
+        let Ok(now) = trusted_now() else { return };
+        let dated = self.books.ledger.date(now.cast_signed()).await;
+        self.undated = dated.is_err();
+        if let Ok(true) = dated {
+            tracing::info!(
+                "the clock can be right now: what was counted while it could not is entered at this time"
+            );
+        }
+        self.ledger_outage.about(dated.err());
     }
 
     /// Writes what is pending into the ledger; `false` if it does not take it.

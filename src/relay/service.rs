@@ -11,7 +11,7 @@ use crate::timers::Timekeeper;
 use crate::upstream::Upstream;
 use std::io;
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -29,7 +29,7 @@ pub struct RelaySettings {
     /// How much devices may take.
     pub limits: Limits,
     /// Seconds between two usage lines of a SIM.
-    pub usage_interval: NonZeroUsize,
+    pub usage_interval: NonZeroU32,
     /// How long a token lives that is made for Azure IoT Hub or a Google-style registry.
     pub token_lifetime: Duration,
     /// Over how long open connections are closed when the relay shuts down, so that a fleet does not come back all
@@ -146,7 +146,7 @@ impl Relay {
                 token_watch::watch(&watched)
             );
         });
-        let bookkeeper = Bookkeeper::new(Arc::clone(&registry), settings.usage_interval.get() as u64);
+        let bookkeeper = Bookkeeper::new(Arc::clone(&registry), settings.usage_interval.get().into());
         let (stop, stopped) = oneshot::channel();
         let bookkeeper = (stop, tokio::spawn(bookkeeper.keep(stopped)));
         Ok(Self {

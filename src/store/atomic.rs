@@ -1,63 +1,33 @@
-//! Replaces a file so that a crash at any instant leaves the old one or the new one, whole.
+//! The file that admins edit, replaced so that for them it stays the same file: its mode, its owner, its place behind a link.
 
-use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
-use super::stamp::Stamp;
+use crate::private_file::Replacement;
 
-/// Puts `content` in place of the file at `path`, which keeps its mode and owner. Durable on return, which
-/// tells the stamp of the new file.
+/// Writes `content`, to take the place of the file at `path`.
 ///
 /// # Errors
-/// Whatever the file system says; the old file is then still there, and no other one.
-pub(super) fn replace_file(path: &Path, content: &[u8]) -> io::Result<Stamp> {
+/// Whatever the file system says; nothing is different then.
+pub(super) fn prepare(path: &Path, content: &[u8]) -> io::Result<Replacement> {
     // A link is followed here, as renaming over it would replace the link and leave its target as it was.
     let path = fs::canonicalize(path)?;
-    let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
-    let temporary = temporary_path(&path);
-    let written = write_like(&temporary, &path, content)
-        .and_then(|stamp| fs::rename(&temporary, &path).map(|()| stamp))
-        .inspect_err(|_| {
-            // The first error is the one to tell.
-            let _ = fs::remove_file(&temporary);
-        })?;
-    File::open(folder)?.sync_all()?;
-    Ok(written)
-}
-
-/// Beside the file, as a rename works only within a file system.
-fn temporary_path(path: &Path) -> PathBuf {
-    let mut name = OsString::from(".");
-    name.push(path.file_name().unwrap_or_default());
-    name.push(".new");
-    path.with_file_name(name)
-}
-
-fn write_like(temporary: &Path, old: &Path, content: &[u8]) -> io::Result<Stamp> {
-    let old = fs::metadata(old)?;
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(temporary)?;
-    let new = file.metadata()?;
-    if (new.uid(), new.gid()) != (old.uid(), old.gid()) {
-        // Only root may; for others the file becomes theirs, as with any editor that renames.
-        let _ = fchown(&file, Some(old.uid()), Some(old.gid()));
-    }
-    file.set_permissions(Permissions::from_mode(old.mode() & 0o7777))?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    Stamp::from_metadata(&file.metadata()?)
+    let mode = fs::metadata(&path)?.mode();
+    Replacement::write(&path, mode, content)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
+
+    fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+        prepare(path, content)?.put()?.sync()
+    }
 
     #[test]
     fn the_new_file_has_the_mode_of_the_old_one_and_nothing_is_left_beside_it() {
@@ -65,14 +35,14 @@ mod tests {
         let path = folder.path().join("f.json");
         fs::write(&path, "old").unwrap();
         fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
-        fs::write(
-            folder.path().join(".f.json.new"),
-            "left by a crash, and longer than the new content",
-        )
-        .unwrap();
-        replace_file(&path, b"new").unwrap();
+        fs::write(folder.path().join(".f.json.new"), "left by a crash").unwrap();
+        let new = prepare(&path, b"new").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        new.put().unwrap().sync().unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"new");
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o640);
+        drop(prepare(&path, b"given up").unwrap());
+        assert_eq!(fs::read(&path).unwrap(), b"new");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
@@ -82,7 +52,7 @@ mod tests {
         let (target, link) = (folder.path().join("target"), folder.path().join("link"));
         fs::write(&target, "old").unwrap();
         std::os::unix::fs::symlink(&target, &link).unwrap();
-        replace_file(&link, b"new").unwrap();
+        replace(&link, b"new").unwrap();
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
         assert_eq!(fs::read(&target).unwrap(), b"new");
     }
@@ -94,7 +64,7 @@ mod tests {
         fs::write(&path, "old").unwrap();
         fs::create_dir(folder.path().join(".f.json.new")).unwrap();
         assert!(
-            replace_file(&path, b"new").is_err(),
+            replace(&path, b"new").is_err(),
             "the temporary file cannot be made"
         );
         assert_eq!(fs::read(&path).unwrap(), b"old");
@@ -102,7 +72,7 @@ mod tests {
         let occupied = folder.path().join("folder");
         fs::create_dir_all(occupied.join("inside")).unwrap();
         assert!(
-            replace_file(&occupied, b"new").is_err(),
+            replace(&occupied, b"new").is_err(),
             "a file cannot be renamed over a folder"
         );
         assert!(occupied.join("inside").is_dir());

@@ -70,7 +70,7 @@ impl fmt::Display for Listing<'_> {
     }
 }
 
-/// A change was not made; nothing is different from before.
+/// A change was not made; nothing is different from before, but with [`Self::NotSynced`].
 #[derive(Debug, thiserror::Error)]
 pub enum ChangeError {
     /// No group has this id.
@@ -146,6 +146,18 @@ pub enum ChangeError {
     /// The file system refused.
     #[error("cannot write {}: {source}", path.display())]
     Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The change is made and in force; only whether it survives a crash is not known.
+    #[error(
+        "the change is made and in force, but a power cut may undo it, as {} is not known to be on disk: {source}; look \
+         for errors of the disk in the system's log, and make the change again",
+        path.display()
+    )]
+    NotSynced {
         /// The file.
         path: PathBuf,
         /// Why.

@@ -1,6 +1,7 @@
 //! The store of one node: `entrypoints.json`, which admins and the API both edit.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use super::error::{ChangeError, StoreError};
 use super::json_file::JsonFile;
 use super::stamp::Stamp;
 use super::{Change, Changed, Pending, Snapshot, Store, atomic, edit, render};
-use crate::private_file;
+use crate::private_file::{self, Replacement};
 
 /// How often the file is looked at for hand edits.
 const POLL: Duration = Duration::from_secs(1);
@@ -47,6 +48,17 @@ struct Seen {
     is_snapshot: bool,
     /// Of the content that became the snapshot.
     content: u64,
+}
+
+/// The file as a change makes it, on disk beside the one that it is to replace.
+struct Draft {
+    /// The file that the change starts from.
+    replaces: Stamp,
+    /// The file as it will be seen.
+    seen: Seen,
+    file: Replacement,
+    snapshot: Snapshot,
+    notes: Vec<String>,
 }
 
 /// A file that was read whole and is valid.
@@ -177,27 +189,65 @@ impl Inner {
     }
 
     fn change(&self, seen: &mut Seen, change: &Change) -> Result<Changed, ChangeError> {
-        let failed = |source| ChangeError::Write {
-            path: self.path.clone(),
-            source,
-        };
         for _ in 0..ATTEMPTS {
-            let (before, stamp) = self.before_change(seen)?;
-            let (snapshot, notes) = edit::apply(&before, change)?;
-            let text = render::text(&snapshot).map_err(|error| failed(error.into()))?;
-            if Stamp::of(&self.path).map_err(failed)? != stamp {
-                continue;
+            let draft = self.draft(seen, change)?;
+            if let Some(changed) = self.put(seen, draft)? {
+                return Ok(changed);
             }
-            let stamp = atomic::replace_file(&self.path, &text).map_err(failed)?;
-            *seen = Seen {
-                stamp: Some(stamp),
-                is_snapshot: true,
-                content: hash(&text),
-            };
-            let snapshot = self.publish(snapshot);
-            return Ok(Changed { snapshot, notes });
         }
         Err(ChangeError::Busy(self.path.clone()))
+    }
+
+    /// The file as it is to be, written beside the one that is there. Writing takes its time, so it comes first.
+    fn draft(&self, seen: &Seen, change: &Change) -> Result<Draft, ChangeError> {
+        let failed = |source| self.write_failed(source);
+        let (before, replaces) = self.before_change(seen)?;
+        let (snapshot, notes) = edit::apply(&before, change)?;
+        let text = render::text(&snapshot).map_err(|error| failed(error.into()))?;
+        let file = atomic::prepare(&self.path, &text).map_err(failed)?;
+        let stamp = file.metadata().and_then(|file| Stamp::from_metadata(&file));
+        Ok(Draft {
+            replaces,
+            seen: Seen {
+                stamp: Some(stamp.map_err(failed)?),
+                is_snapshot: true,
+                content: hash(&text),
+            },
+            file,
+            snapshot,
+            notes,
+        })
+    }
+
+    /// Puts a draft in force, unless somebody has edited the file since. Nothing but a rename is between this look at
+    /// it and the new file.
+    fn put(&self, seen: &mut Seen, draft: Draft) -> Result<Option<Changed>, ChangeError> {
+        if Stamp::of(&self.path).map_err(|source| self.write_failed(source))? != draft.replaces {
+            return Ok(None);
+        }
+        let replaced = draft.file.put().map_err(|source| self.write_failed(source))?;
+        *seen = draft.seen;
+        let snapshot = self.in_force(draft.snapshot, replaced.sync())?;
+        Ok(Some(Changed {
+            snapshot,
+            notes: draft.notes,
+        }))
+    }
+
+    /// What is in the file is in force, also where it may be gone after a crash.
+    fn in_force(&self, snapshot: Snapshot, synced: io::Result<()>) -> Result<Arc<Snapshot>, ChangeError> {
+        let snapshot = self.publish(snapshot);
+        let path = self.path.clone();
+        let synced = synced.map_err(|source| ChangeError::NotSynced { path, source });
+        synced.inspect_err(|error| tracing::error!("{error}"))?;
+        Ok(snapshot)
+    }
+
+    fn write_failed(&self, source: io::Error) -> ChangeError {
+        ChangeError::Write {
+            path: self.path.clone(),
+            source,
+        }
     }
 
     /// What a change starts from: the file and not memory, so that a hand edit of the last second is not lost.

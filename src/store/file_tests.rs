@@ -183,6 +183,44 @@ async fn changes_at_the_same_time_and_a_hand_edit_between_them_are_all_kept() {
 }
 
 #[tokio::test]
+async fn a_hand_edit_saved_while_a_change_is_being_written_is_kept_and_changed() {
+    let f = Folder::new(SHIPPED);
+    let inner = Arc::clone(&f.store.0);
+    let mut seen = Arc::clone(&inner.writer).lock_owned().await;
+    let change = group("default", put("mqtts://b:99"));
+    let draft = inner.draft(&seen, &change).unwrap();
+    let edited = SHIPPED.replace("\"name\": \"default\"", "\"name\": \"by hand\"");
+    fs::write(f.path(), &edited).unwrap();
+    assert!(inner.put(&mut seen, draft).unwrap().is_none());
+    assert_eq!(f.text(), edited);
+    assert_eq!(f.port(), 1884);
+    let changed = inner.change(&mut seen, &change).unwrap();
+    assert_eq!(changed.snapshot.groups()[0].tags["name"], "by hand");
+    assert_eq!(f.port(), 99);
+    let names = fs::read_dir(f.folder.path()).unwrap();
+    assert_eq!(names.count(), 1, "no draft is left");
+}
+
+#[tokio::test]
+async fn a_change_that_may_not_survive_a_crash_is_told_as_one_and_is_in_force() {
+    let f = Folder::new(SHIPPED);
+    let inner = Arc::clone(&f.store.0);
+    let seen = Arc::clone(&inner.writer).lock_owned().await;
+    let change = group("default", put("mqtts://b:99"));
+    let draft = inner.draft(&seen, &change).unwrap();
+    let error = inner
+        .in_force(draft.snapshot, Err(io::ErrorKind::Other.into()))
+        .unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("is made and in force, but a power cut may undo it"),
+        "{error}"
+    );
+    assert_eq!(f.port(), 99);
+}
+
+#[tokio::test]
 async fn a_change_never_overwrites_a_broken_hand_edit() {
     let f = Folder::new(SHIPPED);
     fs::write(f.path(), "{ \"groups\": [").unwrap();

@@ -25,12 +25,13 @@ impl JsonFile {
         // Before the content: if the file changes in between, the stamp is too old and the file is read again.
         let stamp = Stamp::of(path).map_err(read)?;
         let text = std::fs::read_to_string(path).map_err(read)?;
-        let value = strict_json::parse(without_mark(&text)).map_err(|error| StoreError::Syntax {
-            path: path.to_owned(),
-            line: error.line(),
-            column: error.column(),
-            reason: reason(&error),
-        })?;
+        let value =
+            strict_json::parse(without_mark(&text).as_bytes()).map_err(|error| StoreError::Syntax {
+                path: path.to_owned(),
+                line: error.line(),
+                column: error.column(),
+                reason: reason(&error),
+            })?;
         Ok(Self { text, stamp, value })
     }
 

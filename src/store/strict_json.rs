@@ -6,12 +6,12 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-/// Parses `text`.
+/// Parses JSON in UTF-8.
 ///
 /// # Errors
 /// With line and column: what is no JSON, nested too deeply, or a key that is there twice.
-pub(super) fn parse(text: &str) -> serde_json::Result<Value> {
-    serde_json::from_str::<Strict>(text).map(|Strict(value)| value)
+pub(crate) fn parse(bytes: &[u8]) -> serde_json::Result<Value> {
+    serde_json::from_slice::<Strict>(bytes).map(|Strict(value)| value)
 }
 
 /// Reads a field that may be any JSON. Serde's own reader of a [`Value`] takes an object with a certain key for the text
@@ -102,24 +102,24 @@ mod tests {
     fn what_is_read_is_what_the_usual_parser_reads() {
         let text = r#"{"b": [1, -2, 1.5, 1e300, 18446744073709551615, null, true, "é\n\"\ud83d\ude00"], "a": {"": {}}}"#;
         let usual: Value = serde_json::from_str(text).unwrap();
-        assert_eq!(parse(text).unwrap().to_string(), usual.to_string());
+        assert_eq!(parse(text.as_bytes()).unwrap().to_string(), usual.to_string());
     }
 
     #[test]
     fn a_key_that_is_there_twice_is_refused_with_its_line() {
-        let error = parse("{\n \"a\": {\"x\": 1,\n \"\\u0078\": 2}}").unwrap_err();
+        let error = parse(b"{\n \"a\": {\"x\": 1,\n \"\\u0078\": 2}}").unwrap_err();
         assert_eq!((error.line(), error.column()), (3, 9));
         assert!(
             error.to_string().starts_with("the key \"x\" is there twice"),
             "{error}"
         );
-        assert!(parse(r#"[{"x": 1}, {"x": 2}]"#).is_ok());
+        assert!(parse(br#"[{"x": 1}, {"x": 2}]"#).is_ok());
     }
 
     #[test]
     fn deep_nesting_is_an_error_and_not_a_crash() {
         assert!(
-            parse(&"[".repeat(100_000))
+            parse(&b"[".repeat(100_000))
                 .unwrap_err()
                 .to_string()
                 .contains("recursion limit")

@@ -1,6 +1,6 @@
 //! The ledger: requests by SIM, entry point and bucket of time, in SQLite.
 
-use super::{Counts, Pending, Period, UsageKey};
+use super::{Counts, Pending, Period, UNDATED, UsageKey};
 use crate::database::Database;
 use crate::entrypoint::MQTT_ENTRY_POINT;
 use crate::sim::{GroupId, Imsi};
@@ -30,6 +30,14 @@ const KEYS: &str = "
     ON k.imsi = j.value ->> 0 AND k.group_id = j.value ->> 1
     AND k.entry_point = j.value ->> 2 AND k.scheme = j.value ->> 3";
 
+/// What is done with a bucket that has something in it.
+const ADD_TO_IT: &str = "
+    ON CONFLICT (period, bucket, key_id) DO UPDATE SET
+        device_up = device_up + excluded.device_up,
+        broker_up = broker_up + excluded.broker_up,
+        broker_down = broker_down + excluded.broker_down,
+        device_down = device_down + excluded.device_down";
+
 /// Adds up to [`ROWS`] deltas to all three buckets that a moment lies in. What is not bound is NULL, so it is one
 /// statement for any number of them, and prepared once. Their numbers are bound, as reading JSON takes longer than adding.
 static ADD: LazyLock<String> = LazyLock::new(|| {
@@ -39,13 +47,20 @@ static ADD: LazyLock<String> = LazyLock::new(|| {
     SELECT b.column1, b.column2, d.column1, d.column2, d.column3, d.column4, d.column5
     FROM (VALUES {}) AS b CROSS JOIN (VALUES {}) AS d
     WHERE d.column1 IS NOT NULL
-    ON CONFLICT (period, bucket, key_id) DO UPDATE SET
-        device_up = device_up + excluded.device_up,
-        broker_up = broker_up + excluded.broker_up,
-        broker_down = broker_down + excluded.broker_down,
-        device_down = device_down + excluded.device_down",
+    {ADD_TO_IT}",
         ["(?, ?)"; Period::ALL.len()].join(","),
         ["(?, ?, ?, ?, ?)"; ROWS].join(","),
+    )
+});
+
+/// Adds all of one bucket to another.
+static MOVE: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "
+    INSERT INTO usage (period, bucket, key_id, device_up, broker_up, broker_down, device_down)
+    SELECT period, ?3, key_id, device_up, broker_up, broker_down, device_down
+    FROM usage WHERE period = ?1 AND bucket = ?2
+    {ADD_TO_IT}"
     )
 });
 
@@ -151,6 +166,31 @@ impl Ledger {
         Ok(())
     }
 
+    /// Enters at `now` what was counted at [`UNDATED`], all of it or nothing. Returns whether there was something.
+    ///
+    /// # Errors
+    /// [`LedgerError`] says what SQLite said.
+    pub async fn date(&self, now: i64) -> Result<bool, LedgerError> {
+        let mut transaction = self.database.begin().await?;
+        let mut moved = 0;
+        for period in Period::ALL {
+            sqlx::query(MOVE.as_str())
+                .bind(period.code())
+                .bind(UNDATED)
+                .bind(period.start(now))
+                .execute(&mut *transaction)
+                .await?;
+            let left = sqlx::query("DELETE FROM usage WHERE period = ? AND bucket = ?")
+                .bind(period.code())
+                .bind(UNDATED)
+                .execute(&mut *transaction)
+                .await?;
+            moved += left.rows_affected();
+        }
+        transaction.commit().await?;
+        Ok(moved > 0)
+    }
+
     /// Whether anything was ever counted for this SIM.
     ///
     /// # Errors
@@ -223,15 +263,16 @@ impl Ledger {
         }
     }
 
-    /// Removes buckets that are older than what is kept, and keys for which nothing is left.
+    /// Removes buckets that are older than what is kept, and keys for which nothing is left. What has no date yet stays.
     ///
     /// # Errors
     /// [`LedgerError`] says what SQLite said.
     pub async fn prune(&self, now: i64) -> Result<(), LedgerError> {
         for period in Period::ALL {
-            sqlx::query("DELETE FROM usage WHERE period = ? AND bucket < ?")
+            sqlx::query("DELETE FROM usage WHERE period = ? AND bucket < ? AND bucket <> ?")
                 .bind(period.code())
                 .bind(period.kept_since(now))
+                .bind(UNDATED)
                 .execute(self.database.writer())
                 .await?;
         }

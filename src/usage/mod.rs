@@ -15,4 +15,4 @@ pub use counters::{Counters, Counts, Reported};
 pub use ledger::{ExportRow, Ledger, LedgerError, StatsRow};
 pub use meter::{Meter, Sums, UsageKey, UsageLines};
 pub use pending::Pending;
-pub use period::{InvalidPeriod, Period};
+pub use period::{InvalidPeriod, Period, UNDATED};

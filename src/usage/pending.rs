@@ -12,7 +12,7 @@ const MAX_BUCKETS: usize = 12;
 pub struct Pending(BTreeMap<i64, Sums>);
 
 impl Pending {
-    /// Adds requests counted at `now`, in seconds since 1970. What is no request is not kept.
+    /// Adds requests counted at `now`, in seconds since 1970, or [`UNDATED`](super::UNDATED). What is no request is not kept.
     pub fn add(&mut self, now: i64, key: UsageKey, counts: Counts) {
         if counts.requests() == 0 {
             return;

@@ -5,6 +5,10 @@ use std::str::FromStr;
 const MINUTE: i64 = 60;
 const DAY: i64 = 24 * 60 * MINUTE;
 
+/// When something was counted while the clock could not be right: no time at all, until it is. It is the first second of
+/// a bucket of each length.
+pub const UNDATED: i64 = 0;
+
 /// How long a bucket is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Period {

@@ -142,9 +142,36 @@ fn a_configuration_that_cannot_be_used_names_itself() {
             "\"x\" is not an IMSI",
         ],
     );
-    let mut flags = QUIET.to_vec();
-    flags.extend(["--log-level", "simrelay=="]);
-    expect_failure(folder.path(), &flags, &["simrelay=="]);
+    for (level, words) in [
+        ("simrelay==", ["\"simrelay==\"", "not a log level or filter"]),
+        (
+            "warning",
+            ["\"warning\"", "none of error, warn, info, debug, trace and off"],
+        ),
+    ] {
+        let mut flags = QUIET.to_vec();
+        flags.extend(["--log-level", level]);
+        expect_failure(folder.path(), &flags, &words);
+    }
+}
+
+#[test]
+fn a_number_of_seconds_past_all_sense_is_refused_with_what_is_allowed() {
+    let folder = tempfile::tempdir().unwrap();
+    let most = u64::MAX.to_string();
+    for (flag, words) in [
+        ("--grace", "0..=3600"),
+        ("--drain", "0..=3600"),
+        ("--token-lifetime", "10..=86400"),
+        ("--usage-interval", "number too large"),
+    ] {
+        let output = run(folder.path(), &[flag, &most]);
+        assert_eq!(output.code, Some(2), "{output:?}");
+        assert!(
+            output.stderr.contains(&most) && output.stderr.contains(words),
+            "{output:?}"
+        );
+    }
 }
 
 #[test]

@@ -33,6 +33,7 @@ mod local_ports;
 mod login;
 mod mail;
 mod notifications;
+mod ownership;
 mod package;
 mod platform_version;
 mod pubnub;

@@ -2,11 +2,11 @@
 //! and the server both change while both run.
 
 use std::fmt;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, TryLockError};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use argon2::Argon2;
 use argon2::password_hash::phc::PasswordHash;
@@ -22,6 +22,12 @@ use crate::store::stamp::Stamp;
 /// Verified instead of the hash of a key that is not there, so that the answer takes as long.
 const NOBODY: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
+/// How long who changes the keys may keep others waiting: a write or two of a slow disk.
+const LOCK_TIME: Duration = Duration::from_secs(2);
+
+/// How often is looked whether it is still held.
+const LOCK_POLL: Duration = Duration::from_millis(10);
 
 /// A key as it is kept.
 #[derive(Clone, Serialize, Deserialize)]
@@ -191,16 +197,21 @@ impl AuthKeys {
     }
 }
 
-/// Held until it is dropped, or its process dies.
+/// Held until it is dropped, or its process dies. Not waited for without end, as its process may be stopped.
 fn lock(path: &Path) -> io::Result<File> {
-    let file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(path)?;
-    file.lock()?;
-    Ok(file)
+    let file = private_file::append(path)?;
+    let deadline = Instant::now() + LOCK_TIME;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => std::thread::sleep(LOCK_POLL),
+            Err(TryLockError::WouldBlock) => {
+                let reason = "another process holds it; is a `simrelay auth-key` stopped?";
+                return Err(io::Error::new(io::ErrorKind::TimedOut, reason));
+            }
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+    }
 }
 
 fn read(path: &Path) -> Result<Seen, AuthFileError> {
@@ -284,5 +295,23 @@ mod tests {
             }
         });
         assert_eq!(AuthKeys::open(folder.path()).unwrap().list().len(), 4);
+    }
+
+    #[test]
+    fn a_command_that_was_stopped_with_the_keys_in_its_hands_does_not_hold_up_a_login_for_good() {
+        let folder = tempfile::tempdir().unwrap();
+        let keys = AuthKeys::open(folder.path()).unwrap();
+        let key = keys.create().unwrap();
+        let stopped = lock(&folder.path().join("auth-keys.lock")).unwrap();
+        keys.note_use(&key.auth_key_id);
+        assert!(keys.verify(&key.auth_key_id, &key.auth_key));
+        let error = keys.create().err().unwrap().to_string();
+        assert!(
+            error.contains("auth-keys.lock: another process holds it"),
+            "{error}"
+        );
+        drop(stopped);
+        keys.note_use(&key.auth_key_id);
+        assert!(keys.list()[0].last_used_date_time.is_some());
     }
 }

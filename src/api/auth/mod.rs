@@ -82,6 +82,18 @@ impl Auth {
         &self.operator
     }
 
+    /// Refuses what is asked of another operator.
+    pub(super) fn refuse_other_operator(&self, asked: &str) -> Result<(), AuthRefusal> {
+        let here = self.operator.id();
+        if asked == here {
+            return Ok(());
+        }
+        Err(AuthRefusal::NoSuchOperator {
+            asked: asked.to_owned(),
+            here: here.to_owned(),
+        })
+    }
+
     /// What one logs in with.
     pub(super) fn keys(&self) -> &Arc<AuthKeys> {
         &self.keys
@@ -155,18 +167,22 @@ impl Auth {
     /// Whose API key and token these are.
     fn session(&self, api_key: &str, token: &str) -> Result<Session, TokenRefusal> {
         let session = self.tokens.check(api_key, token)?;
-        if self.keys.contains(&session.auth_key_id) {
-            Ok(session)
-        } else {
-            Err(TokenRefusal::KeyDeleted(session.auth_key_id))
-        }
+        self.refuse_deleted(&session)?;
+        Ok(session)
     }
 
-    /// Another token for the API key of `session`.
+    /// Another token for the API key of `session`, if it has not ended since its token was shown.
     pub(super) fn reissue(&self, session: &Session, seconds: i64) -> Result<String, AuthRefusal> {
-        self.tokens
-            .reissue(session, seconds)
-            .map_err(AuthRefusal::Signing)
+        self.refuse_deleted(session)?;
+        self.tokens.reissue(session, seconds)
+    }
+
+    fn refuse_deleted(&self, session: &Session) -> Result<(), TokenRefusal> {
+        if self.keys.contains(&session.auth_key_id) {
+            Ok(())
+        } else {
+            Err(TokenRefusal::KeyDeleted(session.auth_key_id.clone()))
+        }
     }
 
     /// Ends all sessions.

@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use axum::http::StatusCode;
 
 use super::{AuthFileError, TokenRefusal};
+use crate::api::error::write_failed;
 
 /// Why a login, or a call, was refused. No variant holds a secret.
 #[derive(Debug, thiserror::Error)]
@@ -118,13 +119,8 @@ impl AuthRefusal {
             Self::NoSuchOperator { .. } => (StatusCode::NOT_FOUND, "NoSuchOperator"),
             Self::NoSuchAuthKey(_) => (StatusCode::NOT_FOUND, "NoSuchAuthKey"),
             Self::Signing(_) => (StatusCode::INTERNAL_SERVER_ERROR, "SigningFailed"),
+            Self::File(AuthFileError::File { source, .. }) => write_failed(source),
             Self::File(AuthFileError::Malformed { .. }) => (StatusCode::CONFLICT, "BrokenFile"),
-            Self::File(AuthFileError::File { source, .. })
-                if source.kind() == std::io::ErrorKind::StorageFull =>
-            {
-                (StatusCode::INSUFFICIENT_STORAGE, "DiskFull")
-            }
-            Self::File(_) => (StatusCode::INTERNAL_SERVER_ERROR, "WriteFailed"),
         }
     }
 }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, crypto, decode, encode};
 use serde::{Deserialize, Serialize};
@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use super::clock;
 use super::file_error::AuthFileError;
+use super::refusal::AuthRefusal;
 use crate::private_file;
 
 /// The longest that a token may live, in seconds, and so the longest that its end has to be remembered.
@@ -52,6 +53,8 @@ pub struct Session {
     /// The key that was logged in with.
     pub(in crate::api) auth_key_id: String,
     id: String,
+    /// Of the token that was shown.
+    generation: u64,
 }
 
 /// What a login gives.
@@ -86,6 +89,16 @@ struct Ended {
     generation: u64,
     /// Ended sessions, and when their last token would have expired.
     sessions: BTreeMap<String, i64>,
+}
+
+impl Ended {
+    fn refuse(&self, session: &Session) -> Result<(), TokenRefusal> {
+        if session.generation != self.generation || self.sessions.contains_key(&session.id) {
+            Err(TokenRefusal::Revoked)
+        } else {
+            Ok(())
+        }
+    }
 }
 
 /// Makes and checks tokens.
@@ -144,19 +157,23 @@ impl Tokens {
         let session = Session {
             auth_key_id: auth_key_id.to_owned(),
             id: Uuid::new_v4().to_string(),
+            generation: self.ended().generation,
         };
         Ok(Issued {
             api_key: self.api_key(&session.id)?,
-            token: self.reissue(&session, seconds)?,
+            token: self.sign(&session, seconds)?,
         })
     }
 
-    /// Another token for the same API key.
-    pub(super) fn reissue(
-        &self,
-        session: &Session,
-        seconds: i64,
-    ) -> Result<String, jsonwebtoken::errors::Error> {
+    /// Another token for the same API key. A session that has ended since its token was checked gets none.
+    pub(super) fn reissue(&self, session: &Session, seconds: i64) -> Result<String, AuthRefusal> {
+        // Locked until it is signed: an end that comes later is then remembered until this token, too, has expired.
+        let ended = self.ended();
+        ended.refuse(session)?;
+        self.sign(session, seconds).map_err(AuthRefusal::Signing)
+    }
+
+    fn sign(&self, session: &Session, seconds: i64) -> Result<String, jsonwebtoken::errors::Error> {
         let iat = clock::now();
         let claims = Claims {
             operator: OperatorClaim {
@@ -164,11 +181,7 @@ impl Tokens {
             },
             auth_key_id: session.auth_key_id.clone(),
             sid: session.id.clone(),
-            generation: self
-                .ended
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .generation,
+            generation: session.generation,
             iat,
             exp: iat + seconds,
             jti: Uuid::new_v4().to_string(),
@@ -192,14 +205,13 @@ impl Tokens {
         if over >= 0 {
             return Err(TokenRefusal::Expired(over));
         }
-        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
-        if claims.generation != ended.generation || ended.sessions.contains_key(&claims.sid) {
-            return Err(TokenRefusal::Revoked);
-        }
-        Ok(Session {
+        let session = Session {
             auth_key_id: claims.auth_key_id,
             id: claims.sid,
-        })
+            generation: claims.generation,
+        };
+        self.ended().refuse(&session)?;
+        Ok(session)
     }
 
     /// Ends a session: its API key and all its tokens. On disk when it returns.
@@ -220,8 +232,12 @@ impl Tokens {
         self.end(end_all)
     }
 
+    fn ended(&self) -> MutexGuard<'_, Ended> {
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn end(&self, edit: impl FnOnce(&mut Ended)) -> Result<(), AuthFileError> {
-        let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ended = self.ended();
         let mut new = ended.clone();
         edit(&mut new);
         let failed = AuthFileError::file(&self.path);
@@ -305,5 +321,25 @@ mod tests {
         assert_eq!(here.check(&two.api_key, &two.token), Err(TokenRefusal::Revoked));
         let new = here.issue("k", 9).unwrap();
         assert!(here.check(&new.api_key, &new.token).is_ok());
+    }
+
+    #[test]
+    fn a_login_that_ended_while_it_asked_for_another_token_gets_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let here = tokens(&folder);
+        let ends: [fn(&Tokens, &Session); 2] = [
+            |tokens, session| tokens.revoke(session).unwrap(),
+            |tokens, _| tokens.revoke_all().unwrap(),
+        ];
+        for end in ends {
+            let issued = here.issue("k", 9).unwrap();
+            let session = here.check(&issued.api_key, &issued.token).unwrap();
+            end(&here, &session);
+            let refused = here.reissue(&session, LONGEST);
+            assert!(
+                matches!(refused, Err(AuthRefusal::Token(TokenRefusal::Revoked))),
+                "{refused:?}"
+            );
+        }
     }
 }

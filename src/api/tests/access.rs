@@ -1,5 +1,8 @@
 //! Logins that are ended, and credentials that are in use.
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
 use super::*;
 
 /// API key and token of a login.
@@ -36,6 +39,39 @@ async fn revoking_the_tokens_ends_all_logins_and_a_new_one_is_let_in() {
     }
     let three = log_in(&api, &key).await;
     assert_eq!(with_login(&api, &three).await.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_token_asked_for_before_all_tokens_are_revoked_is_not_made_afterwards() {
+    let api = Api::new().await;
+    let of_operator = |rest: &str| format!("/v1/operators/{}/{rest}", api.operator);
+    let key = json_of(api.call(&of_operator("auth_keys")).await, 201).await;
+    let login = log_in(&api, &key).await;
+    let mut caller = TcpStream::connect(api.url.strip_prefix("http://").unwrap())
+        .await
+        .unwrap();
+    let head = format!(
+        "POST {} HTTP/1.1\r\nHost: x\r\nX-Soracom-API-Key: {}\r\nX-Soracom-Token: {}\r\nExpect: 100-continue\r\n\
+         Connection: close\r\nContent-Length: 2\r\n\r\n",
+        of_operator("token"),
+        login["apiKey"].as_str().unwrap(),
+        login["token"].as_str().unwrap()
+    );
+    caller.write_all(head.as_bytes()).await.unwrap();
+    // The body is asked for when the token has been taken.
+    let asked = b"HTTP/1.1 100 Continue\r\n\r\n";
+    let mut answer = vec![0; asked.len()];
+    caller.read_exact(&mut answer).await.unwrap();
+    assert_eq!(answer, asked);
+    let revoked = api.delete(&of_operator("tokens")).await;
+    assert_eq!(revoked.status(), StatusCode::NO_CONTENT);
+    caller.write_all(b"{}").await.unwrap();
+    let mut answer = String::new();
+    caller.read_to_string(&mut answer).await.unwrap();
+    assert!(
+        answer.starts_with("HTTP/1.1 401 ") && answer.contains("TokenRevoked"),
+        "{answer}"
+    );
 }
 
 #[tokio::test]

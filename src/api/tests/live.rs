@@ -47,7 +47,7 @@ impl Site {
                 listen: vec![ListenOn::Address("127.0.0.1:0".parse().unwrap())],
                 workers: std::num::NonZeroUsize::MIN,
                 limits: Limits::of(1024),
-                usage_interval: std::num::NonZeroUsize::MIN,
+                usage_interval: std::num::NonZeroU32::MIN,
                 drain: Duration::ZERO,
                 grace: Duration::from_secs(1),
             };

@@ -175,3 +175,26 @@ async fn a_key_goes_with_its_last_bucket_and_counts_again_when_it_comes_back() {
     ledger.prune(NOW).await.unwrap();
     assert!(ledger.knows(&imsi(1)).await.unwrap());
 }
+
+#[tokio::test]
+async fn what_was_counted_by_a_wrong_clock_outlives_it_and_is_entered_when_the_clock_is_right() {
+    let (folder, ledger) = ledger().await;
+    let mut pending = Pending::default();
+    pending.add(UNDATED, key(1, false), one_publish(3));
+    pending.add(NOW, key(1, false), one_publish(2));
+    pending.add(UNDATED, key(2, false), one_publish(1));
+    ledger.write(&pending).await.unwrap();
+    // The program starts again, the clock is right now.
+    let ledger = Ledger::new(Database::open(folder.path()).await.unwrap());
+    ledger.prune(NOW).await.unwrap();
+    assert!(ledger.date(NOW).await.unwrap());
+    assert!(!ledger.date(NOW).await.unwrap(), "it is entered once");
+    let row = |date: &str, count| vec![(date.to_owned(), count)];
+    assert_eq!(
+        device_legs(&ledger, Period::Minutes).await,
+        row("20261123T1410", 5)
+    );
+    assert_eq!(device_legs(&ledger, Period::Day).await, row("20261123", 5));
+    assert_eq!(device_legs(&ledger, Period::Month).await, row("202611", 5));
+    assert!(ledger.knows(&imsi(2)).await.unwrap());
+}

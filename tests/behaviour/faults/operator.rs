@@ -201,31 +201,95 @@ const FAKETIME: [&str; 2] = [
     "/usr/lib/aarch64-linux-gnu/faketime/libfaketime.so.1",
 ];
 
+/// A system clock that can be set, for programs that run in its environment.
+struct Clock(PathBuf);
+
+impl Clock {
+    fn set(folder: &Path, by: &str) -> Self {
+        let clock = Self(folder.join("clock"));
+        clock.jump(by);
+        clock
+    }
+
+    /// Shows the right time and `by`.
+    fn jump(&self, by: &str) {
+        // An editor's rename: the program never reads half a line.
+        let new = self.0.with_extension("new");
+        std::fs::write(&new, by).unwrap();
+        std::fs::rename(new, &self.0).unwrap();
+    }
+
+    fn environment(&self) -> [(String, String); 4] {
+        let library = FAKETIME.into_iter().find(|path| Path::new(path).exists());
+        let library = library.expect("libfaketime: tests/run installs it");
+        let environment = [
+            ("LD_PRELOAD", library.to_owned()),
+            ("FAKETIME_TIMESTAMP_FILE", self.0.display().to_string()),
+            ("FAKETIME_NO_CACHE", "1".to_owned()),
+            // As with a real clock: what measures durations goes on evenly.
+            ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
+        ];
+        environment.map(|(name, value)| (name.to_owned(), value))
+    }
+}
+
+fn flushes(relay: &Simrelay) -> u64 {
+    let page = relay.http().get("/metrics").body;
+    let value = |line: &str| {
+        line.strip_prefix("simrelay_ledger_flushes_total ")?
+            .parse::<u64>()
+            .ok()
+    };
+    page.lines().find_map(value).unwrap()
+}
+
 #[test]
-fn a_clock_that_jumps_either_way_ends_no_connection_and_loses_no_request() {
-    let library = FAKETIME.into_iter().find(|path| Path::new(path).exists());
-    let library = library.expect("libfaketime: tests/run installs it");
+fn what_is_counted_before_the_clock_is_set_is_entered_when_it_is_in_this_run_or_the_next() {
     let broker = FakeBroker::listen();
     let folder = tempfile::tempdir().unwrap();
     let config = Configuration::of(&entry_point(&broker.url()));
     std::fs::write(folder.path().join("entrypoints.json"), config.text()).unwrap();
-    let clock = folder.path().join("clock");
-    // An editor's rename: the program never reads half a line.
-    let jump = |by: &str| {
-        let new = clock.with_extension("new");
-        std::fs::write(&new, by).unwrap();
-        std::fs::rename(new, &clock).unwrap();
+    // Some day in 1972 or later.
+    let clock = Clock::set(folder.path(), "-20000d");
+    let publish_three = |relay: &Simrelay| {
+        let mut device = relay.device(1);
+        device.send(&Connect::new(Version::V311, "c").bytes());
+        let (mut upstream, _) = broker.admit(CONNACK_311);
+        device.expect(CONNACK_311);
+        let flushed = flushes(relay);
+        for _ in 0..3 {
+            device.send(&publish("t", 0, 0, b"x"));
+            upstream.expect(&publish("t", 0, 0, b"x"));
+        }
+        wait_until("what was counted is written", || {
+            (flushes(relay) > flushed).then_some(())
+        });
     };
-    jump("+0");
-    let environment = [
-        ("LD_PRELOAD", library.to_owned()),
-        ("FAKETIME_TIMESTAMP_FILE", clock.display().to_string()),
-        ("FAKETIME_NO_CACHE", "1".to_owned()),
-        // As with a real clock: what measures durations goes on evenly.
-        ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
-    ];
-    let environment = environment.map(|(name, value)| (name.to_owned(), value));
-    let relay = Simrelay::in_environment(folder, &OWN, &environment);
+    let mut relay = Simrelay::in_environment(folder, &OWN, &clock.environment());
+    relay.wait_for("word about the clock", |line| line["event"] == "clock_behind");
+    publish_three(&relay);
+    clock.jump("+0");
+    wait_within(SOON, "the requests under today", || {
+        (requests(&relay) == 6).then_some(())
+    });
+    clock.jump("-20000d");
+    publish_three(&relay);
+    relay.signal("TERM");
+    assert!(relay.wait().success());
+    let relay = Simrelay::in_folder(relay.kill(), &OWN);
+    wait_within(SOON, "the requests of both", || {
+        (requests(&relay) == 12).then_some(())
+    });
+}
+
+#[test]
+fn a_clock_that_jumps_either_way_ends_no_connection_and_loses_no_request() {
+    let broker = FakeBroker::listen();
+    let folder = tempfile::tempdir().unwrap();
+    let config = Configuration::of(&entry_point(&broker.url()));
+    std::fs::write(folder.path().join("entrypoints.json"), config.text()).unwrap();
+    let clock = Clock::set(folder.path(), "+0");
+    let relay = Simrelay::in_environment(folder, &OWN, &clock.environment());
     let open = |id: &str| {
         let mut device = relay.device(1);
         device.send(&Connect::new(Version::V311, id).keep_alive(600).bytes());
@@ -235,18 +299,9 @@ fn a_clock_that_jumps_either_way_ends_no_connection_and_loses_no_request() {
     };
     let (mut device, mut upstream) = open("through");
     let mut passed = 0;
-    let flushes = || {
-        let page = relay.http().get("/metrics").body;
-        let value = |line: &str| {
-            line.strip_prefix("simrelay_ledger_flushes_total ")?
-                .parse::<u64>()
-                .ok()
-        };
-        page.lines().find_map(value).unwrap()
-    };
     for (by, days) in [("+40d", 40), ("-3d", -3), ("+0", 0)] {
-        jump(by);
-        let flushed = flushes();
+        clock.jump(by);
+        let flushed = flushes(&relay);
         drop(open(by));
         let line = relay.wait_for("connection", |line| {
             line["event"] == "opened" && line["client_id"] == by
@@ -260,11 +315,11 @@ fn a_clock_that_jumps_either_way_ends_no_connection_and_loses_no_request() {
             passed += 2;
         }
         wait_until("what was counted by this clock is written", || {
-            (flushes() > flushed).then_some(())
+            (flushes(&relay) > flushed).then_some(())
         });
     }
     // What was counted by a clock that was ahead stands under the day that it showed, and is told from that day on.
-    jump("+40d");
+    clock.jump("+40d");
     wait_within(SOON, "all requests in the ledger", || {
         (requests(&relay) == passed).then_some(())
     });
