@@ -143,7 +143,9 @@ impl ApiError {
             Self::Change(ChangeError::Write { source, .. }) => write_failed(source),
             Self::Change(ChangeError::NotSynced { .. }) => (StatusCode::INTERNAL_SERVER_ERROR, "NotSynced"),
             Self::Change(ChangeError::Interrupted) => (StatusCode::SERVICE_UNAVAILABLE, "Interrupted"),
-            Self::Panicked => (StatusCode::INTERNAL_SERVER_ERROR, "InternalError"),
+            Self::Change(ChangeError::Unreadable(_)) | Self::Panicked => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "InternalError")
+            }
         }
     }
 }

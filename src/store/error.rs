@@ -137,6 +137,11 @@ pub enum ChangeError {
     /// An entry point would name a credential that is not there.
     #[error("{}", missing(.0))]
     NoSuchCredential(Vec<CredentialsId>),
+    /// A mistake of this program: the file could not be read again.
+    #[error(
+        "the change was not made, as the file could not be read with it, which is a mistake in simrelay; please report it: {0}"
+    )]
+    Unreadable(String),
     /// Somebody has edited the file by hand and left it broken; a change would destroy their work.
     #[error("the configuration file was edited by hand and is broken, correct it first: {0}")]
     BrokenFile(#[from] StoreError),

@@ -14,7 +14,7 @@ use super::document::{self, Document};
 use super::error::{ChangeError, StoreError};
 use super::json_file::JsonFile;
 use super::stamp::Stamp;
-use super::{Change, Changed, Pending, Snapshot, Store, atomic, edit, render};
+use super::{Change, Changed, Pending, Snapshot, Store, atomic, edit, read_back, render};
 use crate::private_file::{self, Replacement};
 
 /// How often the file is looked at for hand edits.
@@ -203,6 +203,7 @@ impl Inner {
         let failed = |source| self.write_failed(source);
         let (before, replaces) = self.before_change(seen)?;
         let (snapshot, notes) = edit::apply(&before, change)?;
+        read_back::check(&snapshot, change)?;
         let text = render::text(&snapshot).map_err(|error| failed(error.into()))?;
         let file = atomic::prepare(&self.path, &text).map_err(failed)?;
         let stamp = file.metadata().and_then(|file| Stamp::from_metadata(&file));

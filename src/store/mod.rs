@@ -13,6 +13,7 @@ pub(crate) mod json_file;
 mod kept;
 mod locator;
 mod namespaces;
+mod read_back;
 mod references;
 mod render;
 mod snapshot;
