@@ -64,7 +64,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Parked(command) => {
             find_data_of_services(&settings)?;
-            say(&runtime()?.block_on(parked(&command, &settings))?)?;
+            say(&block_on(parked(&command, &settings))??)?;
             Ok(ExitCode::SUCCESS)
         }
         Command::AuthKey(command) => {
