@@ -258,8 +258,8 @@ fn words(error: &Error, source: &str) -> String {
     let kind = error.kind();
     let what = match (kind, error.detail()) {
         (ErrorKind::UndefinedError, _) => "there is no value for".to_owned(),
-        (ErrorKind::OutOfFuel, _) => format!("it takes more than {MOST_WORK} steps, the latest of them"),
-        (ErrorKind::WriteFailure, _) => format!("the text gets longer than {LONGEST} bytes at"),
+        (ErrorKind::OutOfFuel, _) => format!("it takes more than {MOST_WORK} steps"),
+        (ErrorKind::WriteFailure, _) => format!("the text is longer than {LONGEST} bytes"),
         (_, Some(detail)) => detail.to_owned(),
         (_, None) => kind.to_string(),
     };
