@@ -40,7 +40,9 @@ impl Cursor<'_> {
         while self.peek()? == b'"' {
             let start = self.at;
             self.skip_string();
-            let name: Option<String> = serde_json::from_str(&self.text[start..self.at]).ok();
+            // A string may break off behind a backslash.
+            let text = self.text.get(start..self.at)?;
+            let name: Option<String> = serde_json::from_str(text).ok();
             self.enter(b':')?;
             if name.as_deref() == Some(key) {
                 return Some(start);
@@ -154,6 +156,11 @@ mod tests {
         for (steps, line) in cases {
             assert_eq!(line_of(text, &path(steps)), line, "{steps:?}");
         }
+    }
+
+    #[test]
+    fn a_text_that_breaks_off_behind_a_backslash_is_no_reason_to_panic() {
+        assert_eq!(line_of("\n{\"\\", &path(&["a"])), 2);
     }
 
     proptest! {
