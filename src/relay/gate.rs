@@ -115,9 +115,9 @@ impl Inside {
     fn account(&mut self, sim: &Arc<Sim>, now: Instant) -> &mut Account {
         let sims = &mut self.sims;
         if sims.len() == sims.capacity() {
-            // Rather than grow, it forgets; with as much room as is in use, that is not soon again.
+            // Rather than grow, it forgets; with half as much room as is in use, that is not soon again.
             sims.retain(|_, account| account.is_needed(now));
-            sims.reserve(sims.len() + 1);
+            sims.reserve(sims.len() / 2 + 1);
         }
         sims.entry(ByImsi(Arc::clone(sim))).or_default()
     }
