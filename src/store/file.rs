@@ -184,6 +184,9 @@ impl Inner {
             log_notes(&self.path, &loaded.document.notes);
             self.publish(loaded.document.snapshot);
             tracing::info!(file = %self.path.display(), snapshot = ?self.current.load(), "configuration loaded");
+        } else {
+            // Somebody may wait for the word that it is mended.
+            tracing::info!(file = %self.path.display(), "configuration read again: it says what is in force");
         }
         Ok(is_new)
     }

@@ -332,14 +332,22 @@ fn a_broken_hand_edit_is_refused_with_its_place_and_the_old_state_runs_on() {
 fn sighup_reads_the_file_again_and_a_broken_one_does_not_end_the_program() {
     let (old, new) = (FakeBroker::listen(), FakeBroker::listen());
     let relay = Simrelay::to(&old.url());
+    let before = std::fs::read_to_string(relay.file()).unwrap();
+    let says = |words: &'static str| {
+        move |line: &Value| {
+            line["message"]
+                .as_str()
+                .is_some_and(|message| message.contains(words))
+        }
+    };
     relay.edit("{");
     relay.signal("HUP");
-    relay.wait_for("refusal", |line| {
-        line["message"]
-            .as_str()
-            .is_some_and(|m| m.contains("not reloaded"))
-    });
+    relay.wait_for("refusal", says("configuration refused"));
     expect_connect_to(&relay, &old);
+    // Who mends it by taking the edit back is told that it is mended.
+    relay.edit(&before);
+    relay.signal("HUP");
+    relay.wait_for("word that it is mended", says("configuration read again"));
     relay.edit(&Configuration::of(&entry_point(&new.url())).text());
     relay.signal("HUP");
     relay.wait_for("new configuration", |line| {
