@@ -7,6 +7,7 @@ mod book;
 mod queue;
 
 use crate::sim::Imsi;
+use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -72,9 +73,9 @@ const MAX_TEXT: usize = 512;
 
 /// `text` as it may stand in a body.
 #[must_use]
-pub fn shortened(text: &str) -> String {
+pub fn shortened(text: &str) -> Cow<'_, str> {
     match text.char_indices().nth(MAX_TEXT) {
-        Some((at, _)) => format!("{}…", &text[..at]),
-        None => text.to_owned(),
+        Some((at, _)) => format!("{}…", &text[..at]).into(),
+        None => text.into(),
     }
 }

@@ -111,13 +111,11 @@ pub fn clear_session_present(packet: &mut [u8]) {
     }
 }
 
-/// Has the device use a keep alive of `longest` seconds where the broker's CONNACK, one of MQTT 5, tells it a longer one
+/// Has the device use a keep alive of so many seconds where the broker's CONNACK, one of MQTT 5, tells it another
 /// (§3.2.2.3.14).
-pub fn lower_server_keep_alive(packet: &mut [u8], longest: u16) {
-    if let Some(seconds) = server_keep_alive_in(packet)
-        && u16::from_be_bytes(*seconds) > longest
-    {
-        *seconds = longest.to_be_bytes();
+pub fn set_server_keep_alive(packet: &mut [u8], seconds: u16) {
+    if let Some(told) = server_keep_alive_in(packet) {
+        *told = seconds.to_be_bytes();
     }
 }
 
@@ -197,27 +195,20 @@ mod tests {
     }
 
     #[test]
-    fn a_server_keep_alive_is_lowered_in_place_and_never_raised() {
-        for (told, expected) in [
-            ([0xff, 0xff], 1200),
-            ([4, 0xb1], 1200),
-            ([4, 0xb0], 1200),
-            ([0, 30], 30),
-        ] {
-            // A Receive Maximum before it, a user property behind it.
-            let mut packet = [
-                0x20, 16, 0, 0, 13, 0x21, 0, 10, 0x13, told[0], told[1], 0x26, 0, 1, b'k', 0, 1, b'v',
-            ];
-            lower_server_keep_alive(&mut packet, 1200);
-            let connack = Connack::parse(&packet, Version::V5).unwrap();
-            assert_eq!(connack.server_keep_alive, Some(expected));
-            assert_eq!(
-                (packet[6..8].as_ref(), &packet[11..]),
-                (&[0, 10][..], &b"\x26\0\x01k\0\x01v"[..])
-            );
-        }
+    fn a_server_keep_alive_is_set_in_place_and_never_added() {
+        // A Receive Maximum before it, a user property behind it.
+        let mut packet = [
+            0x20, 16, 0, 0, 13, 0x21, 0, 10, 0x13, 0xff, 0xff, 0x26, 0, 1, b'k', 0, 1, b'v',
+        ];
+        set_server_keep_alive(&mut packet, 1200);
+        let connack = Connack::parse(&packet, Version::V5).unwrap();
+        assert_eq!(connack.server_keep_alive, Some(1200));
+        assert_eq!(
+            (packet[6..8].as_ref(), &packet[11..]),
+            (&[0, 10][..], &b"\x26\0\x01k\0\x01v"[..])
+        );
         let mut without = [0x20, 3, 0, 0, 0];
-        lower_server_keep_alive(&mut without, 1200);
+        set_server_keep_alive(&mut without, 1200);
         assert_eq!(without, [0x20, 3, 0, 0, 0]);
     }
 

@@ -288,15 +288,16 @@ async fn await_connack(
             if version == PlatformVersion::V201509 && connect.version == Version::V31 {
                 connack::clear_session_present(&mut packet);
             }
-            if connect.version == Version::V5 {
-                connack::lower_server_keep_alive(&mut packet, LONGEST_KEEP_ALIVE);
+            let mut keep_alive = connack.server_keep_alive.unwrap_or(connect.keep_alive);
+            if keep_alive > LONGEST_KEEP_ALIVE {
+                keep_alive = LONGEST_KEEP_ALIVE;
+                connack::set_server_keep_alive(&mut packet, keep_alive);
             }
-            let told = connack.server_keep_alive.map(|told| told.min(LONGEST_KEEP_ALIVE));
             Ok(Accepted {
                 admission,
                 client_id: shortened(connect.client_id).into(),
                 version: connect.version,
-                keep_alive: told.unwrap_or(connect.keep_alive),
+                keep_alive,
                 maximum_packet_size: connect.maximum_packet_size,
                 broker,
                 token,

@@ -172,13 +172,19 @@ fn the_brokers_server_keep_alive_replaces_that_of_the_device() {
 fn a_server_keep_alive_over_twenty_minutes_is_lowered_to_them() {
     let broker = FakeBroker::listen();
     let relay = Simrelay::to(&broker.url());
-    let mut device = relay.device(1);
-    device.send(&Connect::new(Version::V5, "c").keep_alive(0).bytes());
-    // As Mosquitto answers a keep alive of 0.
-    let (_upstream, _) = broker.admit(&[0x20, 6, 0, 0, 3, 0x13, 0xff, 0xff]);
-    device.expect(&[0x20, 6, 0, 0, 3, 0x13, 4, 0xb0]);
-    let opened = relay.wait_for("that it opened", |line| line["event"] == "opened");
-    assert_eq!(opened["keep_alive"], 1200);
+    // Mosquitto answers a keep alive of 0 with the first.
+    for (told, expected) in [(0xffff_u16, 1200_u16), (1201, 1200), (1200, 1200), (30, 30)] {
+        let connack = |seconds: u16| [&[0x20, 6, 0, 0, 3, 0x13], seconds.to_be_bytes().as_slice()].concat();
+        let client_id = format!("told-{told}");
+        let mut device = relay.device(1);
+        device.send(&Connect::new(Version::V5, &client_id).keep_alive(0).bytes());
+        let (_upstream, _) = broker.admit(&connack(told));
+        device.expect(&connack(expected));
+        let opened = relay.wait_for("that it opened", |line| {
+            line["event"] == "opened" && line["client_id"] == client_id
+        });
+        assert_eq!(opened["keep_alive"], expected);
+    }
 }
 
 #[test]
