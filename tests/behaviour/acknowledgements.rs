@@ -2,6 +2,7 @@
 
 use crate::site::*;
 use std::io::{Read, Write};
+use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
@@ -35,8 +36,15 @@ fn acknowledgements_come_between_the_packets_of_a_flood() {
     let (mut device, mut upstream) = connected(&broker, &relay);
     let size = |id: u16| [0, 1, 100, 20_000, 70_000, 150_000][usize::from(id) % 6];
     let mut downlink = upstream.stream.try_clone().unwrap();
+    // Whether a packet ends where a read does is chance, so the flood goes on to its end when an acknowledgement came
+    // within it; and the device begins when it is within.
+    let (answered, goes_on) = mpsc::channel();
+    let (begun, begins) = mpsc::channel();
     let flood = thread::spawn(move || {
         for id in 1..=DOWN {
+            if id == DOWN {
+                goes_on.recv_timeout(SOON).unwrap();
+            }
             downlink
                 .write_all(&publish("d", 0, 0, &payload(id, size(id))))
                 .unwrap();
@@ -44,6 +52,7 @@ fn acknowledgements_come_between_the_packets_of_a_flood() {
     });
     let mut uplink = device.stream.try_clone().unwrap();
     let publisher = thread::spawn(move || {
+        begins.recv_timeout(SOON).unwrap();
         for id in 1..=UP {
             uplink
                 .write_all(&publish("t/{{imsi}}", 1, id, &payload(id, 40)))
@@ -61,12 +70,18 @@ fn acknowledgements_come_between_the_packets_of_a_flood() {
         let packet = device.read();
         if packet.kind() == 3 {
             messages += 1;
+            if messages == 1 {
+                begun.send(()).unwrap();
+            }
             assert!(
                 packet.bytes == publish("d", 0, 0, &payload(messages, size(messages))),
                 "message {messages}"
             );
         } else {
             answers += 1;
+            if answers == 1 {
+                answered.send(()).unwrap();
+            }
             between += u32::from((1..DOWN).contains(&messages));
             assert_eq!(packet.bytes, puback(answers));
         }
