@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep;
@@ -27,7 +28,7 @@ enum Change {
     Park(Number, String),
 }
 
-/// A message that an earlier run left.
+/// A message on disk that is to be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Kept {
     pub(super) number: Number,
@@ -65,13 +66,21 @@ impl Journal {
         let sql = "SELECT number, length(CAST(topic AS BLOB)) + length(CAST(message AS BLOB)) AS size
                    FROM bridge_queue WHERE refused IS NULL ORDER BY number";
         let rows = sqlx::query(sql).fetch_all(self.database.readers()).await?;
-        let kept = |row: &sqlx::sqlite::SqliteRow| {
-            let size: i64 = row.try_get("size")?;
-            Ok(Kept {
-                number: row.try_get("number")?,
-                size: usize::try_from(size).unwrap_or(0),
-            })
-        };
+        rows.iter().map(kept).collect()
+    }
+
+    /// Takes back what was parked and an operator wants to be sent again.
+    pub(super) async fn take_back(&self) -> Result<Vec<Kept>, sqlx::Error> {
+        // Most often there is nothing, and then nobody who writes is in the way.
+        let is_wanted: bool = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM bridge_queue WHERE again = 1)")
+            .fetch_one(self.database.readers())
+            .await?;
+        if !is_wanted {
+            return Ok(Vec::new());
+        }
+        let sql = "UPDATE bridge_queue SET refused = NULL, again = 0 WHERE again = 1
+                   RETURNING number, length(CAST(topic AS BLOB)) + length(CAST(message AS BLOB)) AS size";
+        let rows = sqlx::query(sql).fetch_all(self.database.writer()).await?;
         rows.iter().map(kept).collect()
     }
 
@@ -117,6 +126,14 @@ impl Journal {
         // The task ends after all journals; with the runtime at the latest.
         let _ = self.changes.send(change);
     }
+}
+
+fn kept(row: &SqliteRow) -> Result<Kept, sqlx::Error> {
+    let size: i64 = row.try_get("size")?;
+    Ok(Kept {
+        number: row.try_get("number")?,
+        size: usize::try_from(size).unwrap_or(0),
+    })
 }
 
 async fn write(database: Database, mut queue: mpsc::UnboundedReceiver<Change>) {

@@ -118,6 +118,7 @@ pub struct Bridge {
     watching: Option<JoinHandle<()>>,
     writing: JoinHandle<()>,
     reporting: JoinHandle<()>,
+    taking_back: JoinHandle<()>,
 }
 
 impl Bridge {
@@ -158,6 +159,7 @@ impl Bridge {
             stop,
             writing: tokio::spawn(writing),
             reporting: tokio::spawn(report::changes("bridge", numbers(outbox.clone()))),
+            taking_back: tokio::spawn(outbox.clone().take_back()),
             link: tokio::spawn(link::run(broker, outbox)),
             serving: tokio::spawn(server::serve(listener, acceptor, router, most, stopped)),
             watching: certificate.map(|certificate| tokio::spawn(certificate.watch())),
@@ -189,6 +191,7 @@ impl Bridge {
             ("server", self.serving.abort_handle()),
             ("link to the broker", self.link.abort_handle()),
             ("writer of the queue", self.writing.abort_handle()),
+            ("look-out for requeued messages", self.taking_back.abort_handle()),
         ];
         alive::all_run("bridge", parts)
     }
@@ -200,12 +203,14 @@ impl Bridge {
         let _ = self.serving.await;
         self.link.abort();
         self.reporting.abort();
+        self.taking_back.abort();
         if let Some(watching) = self.watching {
             watching.abort();
         }
         // With the link and the outbox the last journals go, and the writer ends when all is written.
         let _ = self.link.await;
         let _ = self.reporting.await;
+        let _ = self.taking_back.await;
         drop(self.outbox);
         let _ = timeout(WRITE_WITHIN, self.writing).await;
     }

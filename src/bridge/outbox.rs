@@ -9,10 +9,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::counters::{Counters, count};
-use super::journal::{Journal, Number};
+use super::journal::{Journal, Kept, Number};
 use super::{Message, Parked};
 
 /// How long a caller waits for the broker.
@@ -22,6 +22,8 @@ const WINDOW: usize = 100;
 /// Messages that wait at most, and their bytes: a day's notices, not the whole disk.
 const MOST_MESSAGES: usize = 100_000;
 const MOST_BYTES: usize = 256 * 1024 * 1024;
+/// How often to look which parked messages are to be sent again.
+const LOOK: Duration = Duration::from_secs(2);
 /// So often the broker may close the connection over one and the same message.
 const STRIKES: u8 = 5;
 
@@ -71,7 +73,7 @@ struct Waiting {
     bytes: usize,
     /// The highest number that was ever given.
     last: Number,
-    /// The first that the link has not been given on this connection.
+    /// No earlier one is still to be given to the link on this connection.
     next: Number,
     handed: usize,
     /// The broker was not reachable when it was last tried.
@@ -112,10 +114,7 @@ impl Outbox {
             last: journal.last().await?,
             ..Waiting::default()
         };
-        for kept in journal.kept().await? {
-            waiting.bytes += kept.size;
-            waiting.entries.insert(kept.number, Entry::kept(kept.size));
-        }
+        waiting.put_back(&journal.kept().await?);
         Ok(Self(Arc::new(Shared {
             waiting: Mutex::new(waiting),
             journal,
@@ -252,6 +251,30 @@ impl Outbox {
         }
     }
 
+    /// Has sent again what an operator took out of the parked messages, for as long as it is polled.
+    pub(super) async fn take_back(self) {
+        let mut is_told = false;
+        loop {
+            match self.0.journal.take_back().await {
+                Ok(kept) => {
+                    is_told = false;
+                    self.lock().put_back(&kept);
+                    for one in kept {
+                        let number = one.number;
+                        tracing::info!(event = "requeued", number, "a parked message is sent again");
+                        self.0.work.notify_one();
+                    }
+                }
+                Err(error) if !is_told => {
+                    is_told = true;
+                    tracing::error!(%error, "the bridge cannot look which parked messages are to be sent again; it tries on");
+                }
+                Err(_) => {}
+            }
+            sleep(LOOK).await;
+        }
+    }
+
     /// Reads a message from the journal.
     pub(super) async fn load(&self, number: Number) -> Result<Option<Message>, sqlx::Error> {
         self.0.journal.load(number).await
@@ -313,8 +336,20 @@ impl Outbox {
 }
 
 impl Waiting {
+    /// Adds what is on disk to those that wait.
+    fn put_back(&mut self, kept: &[Kept]) {
+        for kept in kept {
+            self.bytes += kept.size;
+            self.entries.insert(kept.number, Entry::kept(kept.size));
+            self.next = self.next.min(kept.number);
+        }
+    }
+
     fn hand_out(&mut self) -> Option<Next> {
-        let (&number, entry) = self.entries.range_mut(self.next..).next()?;
+        let (&number, entry) = self
+            .entries
+            .range_mut(self.next..)
+            .find(|(_, entry)| !entry.is_handed)?;
         let window = if number <= self.careful_to { 1 } else { WINDOW };
         if self.handed >= window {
             return None;

@@ -18,6 +18,7 @@ impl Site {
         let (journal, writing) = Journal::new(database.clone());
         tokio::spawn(writing);
         let outbox = Outbox::open(journal).await.unwrap();
+        tokio::spawn(outbox.clone().take_back());
         Self {
             folder,
             database,
@@ -207,11 +208,33 @@ async fn a_parked_message_waits_for_an_operator_who_has_it_sent_again_or_throws_
     // The numbers of those that are parked are not given again.
     let site = site.again().await;
     site.accept("d").await;
-    assert_eq!(site.next().await.1, "b");
-    assert_eq!(site.next().await.1, "d");
     site.wait_for_rows(&[("b", None), ("c", Some("no")), ("d", None)])
         .await;
+    assert_eq!(site.next().await.1, "b");
+    assert_eq!(site.next().await.1, "d");
     assert_eq!(site.outbox.parked().discard(&[]).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn what_is_requeued_is_sent_by_the_bridge_that_runs_between_those_that_are_under_way() {
+    let site = Site::new().await;
+    for text in ["parked", "under way"] {
+        site.accept(text).await;
+    }
+    let (number, _) = site.next().await;
+    site.outbox.settle(number, Err("no".to_owned()));
+    let (under_way, text) = site.next().await;
+    assert_eq!(text, "under way");
+    site.wait_for_rows(&[("parked", Some("no")), ("under way", None)])
+        .await;
+    assert_eq!(site.outbox.parked().requeue(&[]).await.unwrap(), 1);
+    assert_eq!(site.next().await, (number, "parked".to_owned()));
+    site.outbox.settle(under_way, Ok(()));
+    site.outbox.settle(number, Ok(()));
+    site.wait_for_rows(&[]).await;
+    site.accept("new").await;
+    assert_eq!(site.next().await.1, "new");
+    assert_eq!(site.outbox.len(), 1);
 }
 
 #[tokio::test]

@@ -22,7 +22,8 @@ pub struct ParkedMessage {
     pub reason: String,
 }
 
-/// The parked messages of a database. A bridge may run meanwhile: it works with none of them.
+/// The parked messages of a database. A bridge may run meanwhile: it works with none of them until it takes back those
+/// that are to be sent again.
 #[derive(Debug, Clone)]
 pub struct Parked {
     database: Database,
@@ -59,13 +60,13 @@ impl Parked {
         rows.iter().map(parked).collect()
     }
 
-    /// Has the next bridge that starts send them. Returns how many.
+    /// Has the bridge send them again: the one that runs within seconds, else the next one that starts. They stay
+    /// parked until it takes them back. Returns how many.
     ///
     /// # Errors
     /// What SQLite says.
     pub async fn requeue(&self, numbers: &[Number]) -> Result<u64, sqlx::Error> {
-        self.change("UPDATE bridge_queue SET refused = NULL", numbers)
-            .await
+        self.change("UPDATE bridge_queue SET again = 1", numbers).await
     }
 
     /// Throws them away. Returns how many.

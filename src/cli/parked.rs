@@ -24,7 +24,7 @@ pub enum ParkedCommand {
         /// Its number
         number: i64,
     },
-    /// Have the bridge send them when it starts next: those that are named, or --all
+    /// Have the bridge send them again: those that are named, or --all
     Requeue(Chosen),
     /// Throw away: those that are named, or --all
     Drop(Chosen),
@@ -69,8 +69,8 @@ pub async fn parked(command: &ParkedCommand, settings: &Settings) -> Result<Stri
         }
         ParkedCommand::Requeue(Chosen { numbers, .. }) => {
             let done = parked.requeue(numbers).await?;
-            let next = "will be sent when the bridge starts next: sudo systemctl restart simrelay-bridge";
-            said(numbers, done, next)
+            let when = "will be sent again within seconds, or when the bridge runs";
+            said(numbers, done, when)
         }
         ParkedCommand::Drop(Chosen { numbers, .. }) => {
             said(numbers, parked.discard(numbers).await?, "thrown away")

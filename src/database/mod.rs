@@ -16,13 +16,14 @@ const READERS: u32 = 3;
 const UNUSED: Duration = Duration::from_secs(60);
 
 /// The schema, step by step. A step that has been released is never changed; a new one is added behind it.
-const STEPS: [&str; 6] = [
+const STEPS: [&str; 7] = [
     include_str!("usage.sql"),
     include_str!("logbook.sql"),
     include_str!("session_events.sql"),
     include_str!("bridge_queue.sql"),
     include_str!("notifications.sql"),
     include_str!("bridge_queue_parked.sql"),
+    include_str!("bridge_queue_again.sql"),
 ];
 
 /// Why the database cannot be used.
