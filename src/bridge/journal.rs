@@ -72,9 +72,10 @@ impl Journal {
     /// Takes back what was parked and an operator wants to be sent again.
     pub(super) async fn take_back(&self) -> Result<Vec<Kept>, sqlx::Error> {
         // Most often there is nothing, and then nobody who writes is in the way.
-        let is_wanted: bool = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM bridge_queue WHERE again = 1)")
-            .fetch_one(self.database.readers())
-            .await?;
+        let is_wanted: bool =
+            sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM bridge_queue WHERE again = 1)")
+                .fetch_one(self.database.readers())
+                .await?;
         if !is_wanted {
             return Ok(Vec::new());
         }

@@ -16,7 +16,7 @@ const READERS: u32 = 3;
 const UNUSED: Duration = Duration::from_secs(60);
 
 /// The schema, step by step. A step that has been released is never changed; a new one is added behind it.
-const STEPS: [&str; 7] = [
+const STEPS: [&str; 8] = [
     include_str!("usage.sql"),
     include_str!("logbook.sql"),
     include_str!("session_events.sql"),
@@ -24,6 +24,7 @@ const STEPS: [&str; 7] = [
     include_str!("notifications.sql"),
     include_str!("bridge_queue_parked.sql"),
     include_str!("bridge_queue_again.sql"),
+    include_str!("notification_silence_topic.sql"),
 ];
 
 /// Why the database cannot be used.

@@ -84,3 +84,26 @@ async fn all_who_write_at_once_get_their_turn() {
     let count = sqlx::query("SELECT count(*) FROM bridge_queue").fetch_one(database.readers());
     assert_eq!(count.await.unwrap().get::<i64, _>(0), 25);
 }
+
+#[tokio::test]
+async fn what_an_earlier_program_wrote_is_there_after_its_schema_was_brought_up_to_date() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = options(&folder.path().join(FILE)).create_if_missing(true);
+    let mut earlier = SqliteConnection::connect_with(&options).await.unwrap();
+    for step in &STEPS[..6] {
+        sqlx::raw_sql(*step).execute(&mut earlier).await.unwrap();
+    }
+    let rows = "INSERT INTO notification_silence VALUES ('door', 7, 1);
+                INSERT INTO bridge_queue VALUES (3, 0, 'a', 'b', 'no');
+                PRAGMA user_version = 6";
+    sqlx::raw_sql(rows).execute(&mut earlier).await.unwrap();
+    earlier.close().await.unwrap();
+    let database = Database::open(folder.path()).await.unwrap();
+    let found =
+        "SELECT alarm || topic || heard || told || number || again FROM notification_silence, bridge_queue";
+    let found: String = sqlx::query_scalar(found)
+        .fetch_one(database.readers())
+        .await
+        .unwrap();
+    assert_eq!(found, "door7130");
+}

@@ -100,8 +100,8 @@ impl Intake {
                 Arrival::Settled(packet_ids) => settle(&mut transaction, packet_ids).await?,
             }
         }
-        for alarm in heard {
-            silence::heard(&mut transaction, alarm, Timestamp::now().as_millisecond()).await?;
+        for (alarm, topic) in heard {
+            silence::heard(&mut transaction, alarm, topic, Timestamp::now().as_millisecond()).await?;
         }
         transaction.commit().await?;
         tally.add_to(&self.counters);
@@ -138,9 +138,9 @@ async fn take_message<'n>(
     connection: &mut SqliteConnection,
     notifications: &'n Notifications,
     known: &HashSet<usize>,
-    message: &Message,
+    message: &'n Message,
     tally: &mut Tally,
-    heard: &mut BTreeSet<&'n str>,
+    heard: &mut BTreeSet<(&'n str, &'n str)>,
 ) -> Result<(), sqlx::Error> {
     tally.received += 1;
     if came_before(connection, message).await? {
@@ -152,7 +152,7 @@ async fn take_message<'n>(
         heard.extend(
             silences
                 .filter(|alarm| alarm.filter.matches(&message.topic))
-                .map(|alarm| alarm.name.as_str()),
+                .map(|alarm| (alarm.name.as_str(), silence::watched(alarm, &message.topic))),
         );
     }
     let routes = notifications

@@ -1,7 +1,7 @@
 //! Silence is an alarm: a topic that has spoken once and then keeps silent for too long is told of, once, until it
 //! speaks again.
 
-use super::configuration::{Destination, Notifications, SilenceAlarm};
+use super::configuration::{Destination, Notifications, SilenceAlarm, Watched};
 use super::counters::Counters;
 use super::expiry::expires;
 use super::queue::{self, Job, NewJob, Queue};
@@ -12,25 +12,62 @@ use serde::{Deserialize, Serialize};
 use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
 
-/// Notes that the topics of an alarm have spoken: it is armed.
+/// Topics that one alarm watches at most, each by itself: names of topics may be made up without end.
+const MOST_TOPICS: i64 = 1_000;
+/// How long a topic that fell silent and was told of is remembered, in milliseconds: 30 days.
+const REMEMBERED: i64 = 30 * 24 * 60 * 60 * 1000;
+
+/// What `alarm` watches when `topic` speaks: the topic, or nothing in particular.
+pub(super) fn watched<'t>(alarm: &SilenceAlarm, topic: &'t str) -> &'t str {
+    match alarm.by {
+        Watched::Filter => "",
+        Watched::Topic => topic,
+    }
+}
+
+/// Notes that what an alarm watches has spoken: the alarm is armed.
 pub(super) async fn heard(
     connection: &mut SqliteConnection,
     alarm: &str,
+    topic: &str,
     now: i64,
 ) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "INSERT INTO notification_silence (alarm, heard, told) VALUES (?1, ?2, 0)
-         ON CONFLICT (alarm) DO UPDATE SET heard = ?2, told = 0",
-    )
-    .bind(alarm)
-    .bind(now)
-    .execute(connection)
-    .await?;
-    Ok(())
+    let known =
+        sqlx::query("UPDATE notification_silence SET heard = ?3, told = 0 WHERE alarm = ?1 AND topic = ?2")
+            .bind(alarm)
+            .bind(topic)
+            .bind(now)
+            .execute(&mut *connection)
+            .await?;
+    if known.rows_affected() > 0 {
+        return Ok(());
+    }
+    let others: i64 = sqlx::query_scalar("SELECT count(*) FROM notification_silence WHERE alarm = ?")
+        .bind(alarm)
+        .fetch_one(&mut *connection)
+        .await?;
+    if others >= MOST_TOPICS {
+        return Ok(());
+    }
+    if others + 1 == MOST_TOPICS {
+        tracing::warn!(
+            event = "silence_full",
+            alarm,
+            topics = MOST_TOPICS,
+            "a silence watches as many topics as it can; new ones are not watched: name fewer with its filter"
+        );
+    }
+    sqlx::query("INSERT INTO notification_silence (alarm, topic, heard, told) VALUES (?, ?, ?, 0)")
+        .bind(alarm)
+        .bind(topic)
+        .bind(now)
+        .execute(connection)
+        .await
+        .map(drop)
 }
 
-/// Tells of topics that are silent too long at `now`; returns the alarms. `listening_since` is when the notifier
-/// began to listen: what it could not hear was no silence. `broker` says in a word how the broker is.
+/// Tells of topics that are silent too long at `now`; returns the alarms, each as often as it told. `listening_since` is
+/// when the notifier began to listen: what it could not hear was no silence. `broker` says in a word how the broker is.
 pub(super) async fn check(
     queue: &Queue,
     notifications: &Notifications,
@@ -42,43 +79,100 @@ pub(super) async fn check(
     let mut told = Vec::new();
     for alarm in &notifications.silences {
         let mut transaction = queue.begin().await?;
-        let Some(since) = silent_since(&mut transaction, alarm, listening_since, now).await? else {
-            continue;
-        };
-        let silence = Silence {
-            since: since.as_millisecond(),
-            broker: broker.to_owned(),
-        };
-        let dead = enqueue(&mut transaction, notifications, alarm, &silence, now).await?;
-        sqlx::query("UPDATE notification_silence SET told = 1 WHERE alarm = ?")
-            .bind(&alarm.name)
-            .execute(&mut *transaction)
-            .await?;
+        forget(&mut transaction, alarm, now).await?;
+        let silent = silent(&mut transaction, alarm, listening_since, now).await?;
+        let mut dead = Vec::new();
+        for one in &silent {
+            let silence = Silence {
+                since: one.since.as_millisecond(),
+                broker: broker.to_owned(),
+            };
+            let topic = one.topic(alarm);
+            dead.extend(enqueue(&mut transaction, notifications, alarm, topic, &silence, now).await?);
+            is_told(&mut transaction, alarm, one).await?;
+        }
         transaction.commit().await?;
         for destination in dead {
             counters.of(destination, |numbers| numbers.dead += 1);
         }
-        tracing::warn!(event = "silence", alarm = alarm.name, topic = %alarm.filter, "silent since {since}");
-        told.push(alarm.name.clone());
+        for one in silent {
+            let (name, topic, since) = (&alarm.name, one.topic(alarm), one.since);
+            tracing::warn!(event = "silence", alarm = name, topic, "silent since {since}");
+            told.push(name.clone());
+        }
     }
     Ok(told)
 }
 
-/// Since when an alarm that is due has heard nothing.
-async fn silent_since(
+/// A silence that is due.
+struct Silent {
+    /// See [`watched`].
+    watched: String,
+    since: Timestamp,
+}
+
+impl Silent {
+    /// What is silent, in the words of MQTT.
+    fn topic<'a>(&'a self, alarm: &'a SilenceAlarm) -> &'a str {
+        match alarm.by {
+            Watched::Filter => alarm.filter.as_str(),
+            Watched::Topic => &self.watched,
+        }
+    }
+}
+
+/// What an alarm has to tell of now.
+async fn silent(
     connection: &mut SqliteConnection,
     alarm: &SilenceAlarm,
     listening_since: Timestamp,
     now: Timestamp,
-) -> Result<Option<Timestamp>, sqlx::Error> {
-    let row = sqlx::query("SELECT heard FROM notification_silence WHERE alarm = ? AND told = 0")
+) -> Result<Vec<Silent>, sqlx::Error> {
+    // What was watched another way, by an earlier configuration, is none of its business.
+    let sql = "SELECT topic, heard FROM notification_silence
+               WHERE alarm = ? AND told = 0 AND (topic = '') = ? ORDER BY topic";
+    let rows = sqlx::query(sql)
         .bind(&alarm.name)
-        .fetch_optional(connection)
+        .bind(alarm.by == Watched::Filter)
+        .fetch_all(connection)
         .await?;
-    let Some(row) = row else { return Ok(None) };
-    let heard = Timestamp::from_millisecond(row.try_get("heard")?).unwrap_or(listening_since);
-    let silent = now.as_millisecond() - heard.max(listening_since).as_millisecond();
-    Ok((i128::from(silent) >= alarm.after.as_millis().cast_signed()).then_some(heard))
+    let mut silent = Vec::new();
+    for row in rows {
+        let since = Timestamp::from_millisecond(row.try_get("heard")?).unwrap_or(listening_since);
+        let length = now.as_millisecond() - since.max(listening_since).as_millisecond();
+        if i128::from(length) >= alarm.after.as_millis().cast_signed() {
+            let watched = row.try_get("topic")?;
+            silent.push(Silent { watched, since });
+        }
+    }
+    Ok(silent)
+}
+
+async fn is_told(
+    connection: &mut SqliteConnection,
+    alarm: &SilenceAlarm,
+    silent: &Silent,
+) -> Result<(), sqlx::Error> {
+    sqlx::query("UPDATE notification_silence SET told = 1 WHERE alarm = ? AND topic = ?")
+        .bind(&alarm.name)
+        .bind(&silent.watched)
+        .execute(connection)
+        .await
+        .map(drop)
+}
+
+/// Makes room for topics that speak: forgets those that have not for long.
+async fn forget(
+    connection: &mut SqliteConnection,
+    alarm: &SilenceAlarm,
+    now: Timestamp,
+) -> Result<(), sqlx::Error> {
+    sqlx::query("DELETE FROM notification_silence WHERE alarm = ? AND topic <> '' AND told = 1 AND heard < ?")
+        .bind(&alarm.name)
+        .bind(now.as_millisecond() - REMEMBERED)
+        .execute(connection)
+        .await
+        .map(drop)
 }
 
 /// What a silence was, kept with a notification whose template could not tell it.
@@ -92,11 +186,17 @@ struct Silence {
 
 impl Silence {
     /// What the alarm's template is given that tells of it at `now`.
-    fn values(&self, notifications: &Notifications, alarm: &SilenceAlarm, now: Timestamp) -> Values {
+    fn values(
+        &self,
+        notifications: &Notifications,
+        alarm: &SilenceAlarm,
+        topic: &str,
+        now: Timestamp,
+    ) -> Values {
         let since = Timestamp::from_millisecond(self.since).unwrap_or_default();
         let local = since.to_zoned_datetime(notifications.zone.clone());
         Values::at(now, &notifications.zone)
-            .with("topic", alarm.filter.as_str())
+            .with("topic", topic)
             .with("alarm", alarm.name.as_str())
             .with("minutes", alarm.after.as_secs() / 60)
             .with("since", local.strftime("%Y-%m-%d %H:%M:%S").to_string())
@@ -121,7 +221,7 @@ pub(super) fn again(
         broker: "unknown".to_owned(),
     });
     let told = Timestamp::from_millisecond(job.created).unwrap_or_default();
-    let values = silence.values(notifications, alarm, told);
+    let values = silence.values(notifications, alarm, &job.topic, told);
     alarm.template.render(&values, destination.service.markup())
 }
 
@@ -130,10 +230,11 @@ async fn enqueue<'a>(
     connection: &mut SqliteConnection,
     notifications: &Notifications,
     alarm: &'a SilenceAlarm,
+    topic: &str,
     silence: &Silence,
     now: Timestamp,
 ) -> Result<Vec<&'a str>, sqlx::Error> {
-    let values = silence.values(notifications, alarm, now);
+    let values = silence.values(notifications, alarm, topic, now);
     let mut dead = Vec::new();
     for name in &alarm.to {
         let Some(destination) = notifications.destinations.get(name) else {
@@ -148,7 +249,7 @@ async fn enqueue<'a>(
         let job = NewJob {
             destination: name,
             route: &alarm.name,
-            topic: alarm.filter.as_str(),
+            topic,
             payload: kept.as_deref(),
             text: text.map_err(|error| error.to_string()),
             urgent: alarm.urgent,

@@ -99,7 +99,7 @@ async fn a_clock_that_is_set_forward_is_no_silence() {
     let start = Moment::now();
     let mut seen = Seen::at(start);
     let mut transaction = watchman.queue.begin().await.unwrap();
-    silence::heard(&mut transaction, "quiet", start.wall)
+    silence::heard(&mut transaction, "quiet", "", start.wall)
         .await
         .unwrap();
     transaction.commit().await.unwrap();

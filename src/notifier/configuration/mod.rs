@@ -168,13 +168,24 @@ pub enum Sameness {
     Topic,
 }
 
-/// A topic whose silence is told.
+/// What falls silent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Watched {
+    /// All topics of the filter as one: any of them breaks the silence.
+    Filter,
+    /// Each topic of the filter by itself.
+    Topic,
+}
+
+/// Topics whose silence is told.
 #[derive(Debug)]
 pub struct SilenceAlarm {
     /// Its name.
     pub name: String,
     /// The topics that ought to speak.
     pub filter: TopicFilter,
+    /// Whether each of them ought to.
+    pub by: Watched,
     /// How long they may be silent.
     pub after: Duration,
     /// Names of destinations.

@@ -1,7 +1,7 @@
 //! Routes and alarms of `notifications.json`.
 
 use super::field::{one_of, strings};
-use super::{Collapse, Route, Sameness, SilenceAlarm};
+use super::{Collapse, Route, Sameness, SilenceAlarm, Watched};
 use crate::entrypoint::reader::{Object, Path};
 use crate::entrypoint::{Problem, unknown};
 use crate::notifier::template::{Subject, Template};
@@ -57,10 +57,14 @@ pub(super) fn read_silence(
 ) -> Option<SilenceAlarm> {
     let before = problems.len();
     let mut alarm = Object::new(value, path, problems)?;
-    alarm.refuse_unknown(&["name", "topic", "minutes", "to", "template", "urgent"]);
+    alarm.refuse_unknown(&["name", "topic", "by", "minutes", "to", "template", "urgent"]);
     let name = alarm.string("name").map(str::to_owned);
     let topic = alarm.required_string("topic").map(str::to_owned);
     let filter = alarm.parsed("topic", topic.as_deref(), TopicFilter::new);
+    let by = match one_of(&mut alarm, "by", &["filter", "topic"]) {
+        Some("topic") => Watched::Topic,
+        _ => Watched::Filter,
+    };
     let minutes = alarm.whole_number("minutes", 1..=LONGEST / 60);
     if !alarm.fields.contains_key("minutes") {
         alarm.refuse(
@@ -77,6 +81,7 @@ pub(super) fn read_silence(
     Some(SilenceAlarm {
         name: name.or(topic.map(|topic| format!("silence of {topic}")))?,
         filter: filter?,
+        by,
         after: Duration::from_secs(minutes? * 60),
         to,
         template: template?,
