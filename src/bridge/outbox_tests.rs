@@ -200,6 +200,7 @@ async fn a_parked_message_waits_for_an_operator_who_has_it_sent_again_or_throws_
     assert_eq!((shown.text.as_str(), shown.reason.as_str()), ("b", "no"));
     assert_eq!(parked.discard(&numbers[..1]).await.unwrap(), 1);
     assert_eq!(parked.requeue(&numbers[1..2]).await.unwrap(), 1);
+    site.wait_for_rows(&[("b", None), ("c", Some("no"))]).await;
     assert_eq!(
         parked.requeue(&numbers[..2]).await.unwrap(),
         0,

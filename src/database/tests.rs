@@ -99,8 +99,8 @@ async fn what_an_earlier_program_wrote_is_there_after_its_schema_was_brought_up_
     sqlx::raw_sql(rows).execute(&mut earlier).await.unwrap();
     earlier.close().await.unwrap();
     let database = Database::open(folder.path()).await.unwrap();
-    let found =
-        "SELECT alarm || topic || heard || told || number || again FROM notification_silence, bridge_queue";
+    let found = "SELECT alarm || silence.topic || heard || told || number || again
+                 FROM notification_silence AS silence, bridge_queue";
     let found: String = sqlx::query_scalar(found)
         .fetch_one(database.readers())
         .await
