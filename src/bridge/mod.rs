@@ -2,7 +2,7 @@
 //!
 //! | part | what it does |
 //! |---|---|
-//! | `server`, `tls` | connections of callers, bounded in number and time |
+//! | `server` | connections of callers, bounded in number and time |
 //! | `guard` | who may call: [`Network`]s, [`ApiKey`]s, a [`Rate`] for each address |
 //! | `routes`, `request`, `answer` | requests read into [`Message`]s; what callers are told |
 //! | `outbox` | messages that the broker has not acknowledged, in order |

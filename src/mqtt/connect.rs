@@ -185,7 +185,7 @@ impl<'a> Connect<'a> {
     /// The same client as one of MQTT 3.1.1 that leaves no will. Only for a CONNECT of 3.1 or 3.1.1: the
     /// properties of MQTT 5 are not carried over.
     #[must_use]
-    pub fn as_311_without_will(self) -> Self {
+    pub fn into_311_without_will(self) -> Self {
         Self {
             version: Version::V311,
             will: None,
@@ -384,7 +384,7 @@ mod tests {
                 (0xc2, b"\0\x01c\0\x01u\0\x02\xff\xfe"),
             ] {
                 let packet = packet(name, level, flags, rest);
-                let connect = Connect::parse(&packet).unwrap().as_311_without_will();
+                let connect = Connect::parse(&packet).unwrap().into_311_without_will();
                 let patched = connect.patched(Login::PassThrough, &Unchanged).unwrap();
                 assert_eq!(
                     patched,

@@ -19,7 +19,7 @@ pub fn packet(reason: Reason, text: &str, limit: Option<u32>) -> Vec<u8> {
     packet
 }
 
-/// The Reason String property, or nothing where packet `others` bytes and it would be over `limit`.
+/// The Reason String property; nothing where the packet, with `others` bytes beside it, would exceed `limit`.
 pub(super) fn reason_string(text: &str, limit: Option<u32>, others: usize) -> Vec<u8> {
     const MAX_TEXT: usize = 512;
     // No string of MQTT holds U+0000 ([MQTT-1.5.4-2]): what is quoted may.

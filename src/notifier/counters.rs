@@ -24,12 +24,12 @@ pub struct Counters {
     pub expired: AtomicU64,
     /// Notifications that were too many, and are gone.
     pub overflowed: AtomicU64,
-    destinations: Mutex<BTreeMap<String, Delivery>>,
+    destinations: Mutex<BTreeMap<String, DeliveryCounters>>,
 }
 
 /// Numbers of one destination.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Delivery {
+pub struct DeliveryCounters {
     /// Notifications that it took.
     pub delivered: u64,
     /// Attempts that failed and will be made again.
@@ -68,10 +68,10 @@ impl Counters {
     }
 
     /// Adds to the numbers of a destination.
-    pub fn of(&self, destination: &str, add: impl FnOnce(&mut Delivery)) {
+    pub fn of(&self, destination: &str, add: impl FnOnce(&mut DeliveryCounters)) {
         let mut destinations = self.destinations.lock().unwrap_or_else(PoisonError::into_inner);
         if !destinations.contains_key(destination) {
-            destinations.insert(destination.to_owned(), Delivery::default());
+            destinations.insert(destination.to_owned(), DeliveryCounters::default());
         }
         if let Some(delivery) = destinations.get_mut(destination) {
             add(delivery);
@@ -80,7 +80,7 @@ impl Counters {
 
     /// The numbers of each destination.
     #[must_use]
-    pub fn destinations(&self) -> BTreeMap<String, Delivery> {
+    pub fn destinations(&self) -> BTreeMap<String, DeliveryCounters> {
         self.destinations
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -100,7 +100,7 @@ impl fmt::Display for Counters {
         }
         for (
             name,
-            Delivery {
+            DeliveryCounters {
                 delivered,
                 failed,
                 dead,

@@ -4,7 +4,7 @@
 use super::configuration::{Destination, Notifications};
 use super::counters::Counters;
 use super::intake;
-use super::message::Message;
+use super::message::Published;
 use super::pace::Bucket;
 use super::queue::{Job, Queue};
 use super::send::{Outcome, Ready, Sender};
@@ -176,16 +176,12 @@ impl Delivery {
         let route = notifications.routes.iter().find(|route| route.name == job.route);
         let route =
             route.ok_or_else(|| format!("there is no route and no silence {:?} any more", job.route))?;
-        let message = Message {
-            topic: job.topic.clone(),
-            payload: job.payload.clone().unwrap_or_default(),
-            packet_id: 0,
-            duplicate: false,
-            retained: false,
-            subscriptions: Vec::new(),
+        let published = Published {
+            topic: &job.topic,
+            payload: job.payload.as_deref().unwrap_or_default(),
             time: Timestamp::from_millisecond(job.created).unwrap_or_default(),
         };
-        intake::values(&notifications, route, &message, 0)
+        intake::values(&notifications, route, published, 0)
             .and_then(|values| route.template.render(&values, destination.service.markup()))
             .map_err(|error| error.to_string())
     }
@@ -244,8 +240,8 @@ impl Delivery {
             let now = Timestamp::now().as_millisecond();
             self.queue.release(&self.name, now).await?;
         }
-        let jobs: Vec<_> = ready.iter().map(|ready| ready.job.clone()).collect();
-        self.queue.delivered(&jobs).await?;
+        let ids: Vec<_> = ready.iter().map(|ready| ready.job.id).collect();
+        self.queue.delivered(&ids).await?;
         let number = ready.len();
         self.counters
             .of(&self.name, |numbers| numbers.delivered += number as u64);

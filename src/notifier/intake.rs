@@ -3,7 +3,7 @@
 use super::configuration::{Notifications, Route};
 use super::counters::{Counters, add};
 use super::expiry::expires;
-use super::message::Message;
+use super::message::{Message, Published};
 use super::queue::{self, NewJob, Queue};
 use super::recall::{came_before, repeats, settle};
 use super::silence;
@@ -26,14 +26,14 @@ const DISK_PAUSE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) enum Arrival {
     /// A message.
-    Message(Box<Delivery>),
+    Message(Box<Received>),
     /// The broker has certainly seen the acknowledgements of these packet ids.
     Settled(Vec<u16>),
 }
 
 /// A message, and how to tell the broker that it is on disk.
 #[derive(Debug)]
-pub(super) struct Delivery {
+pub(super) struct Received {
     pub(super) message: Message,
     pub(super) client: AsyncClient,
     /// None for quality of service 0.
@@ -64,7 +64,7 @@ impl Intake {
             self.wake.send_modify(|number| *number += 1);
             for arrival in batch.drain(..) {
                 if let Arrival::Message(delivery) = arrival
-                    && let Delivery {
+                    && let Received {
                         client,
                         acknowledgement: Some(acknowledgement),
                         ..
@@ -190,7 +190,7 @@ async fn enqueue(
     repeats: u32,
     tally: &mut Tally,
 ) -> Result<(), sqlx::Error> {
-    let values = values(notifications, route, message, repeats);
+    let values = values(notifications, route, message.published(), repeats);
     for name in &route.to {
         let Some(destination) = notifications.destinations.get(name) else {
             continue;
@@ -229,13 +229,13 @@ async fn enqueue(
 pub(super) fn values(
     notifications: &Notifications,
     route: &Route,
-    message: &Message,
+    published: Published<'_>,
     repeats: u32,
 ) -> Result<Values, TemplateError> {
-    let values = Values::at(message.time, &notifications.zone)
+    let values = Values::at(published.time, &notifications.zone)
         .with("route", route.name.as_str())
         .with("repeats", repeats);
-    values.with_message(&message.topic, &message.payload)
+    values.with_message(published.topic, published.payload)
 }
 
 fn with_repeats(text: String, repeats: u32) -> String {

@@ -17,3 +17,21 @@ pub(super) struct Message {
     pub(super) subscriptions: Vec<usize>,
     pub(super) time: Timestamp,
 }
+
+/// What people are told of a message.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Published<'a> {
+    pub(super) topic: &'a str,
+    pub(super) payload: &'a [u8],
+    pub(super) time: Timestamp,
+}
+
+impl Message {
+    pub(super) fn published(&self) -> Published<'_> {
+        Published {
+            topic: &self.topic,
+            payload: &self.payload,
+            time: self.time,
+        }
+    }
+}

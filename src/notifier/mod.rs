@@ -40,7 +40,7 @@ pub mod template;
 pub mod topic_filter;
 mod watchman;
 
-pub use counters::{Counters, Delivery as DeliveryCounters};
+pub use counters::{Counters, DeliveryCounters};
 pub use recall::has_arrived;
 pub use send::NoHttpsClient;
 
@@ -123,6 +123,7 @@ impl Notifier {
             counters: Arc::clone(&counters),
             wake,
         };
+        let stopping = stopped.clone();
         let deliver = {
             let (notifications, counters) = (notifications.clone(), Arc::clone(&counters));
             move |name: String| Delivery {
@@ -139,7 +140,7 @@ impl Notifier {
             stop,
             subscriber: tokio::spawn(subscriber.run()),
             intake: tokio::spawn(intake.run(arriving)),
-            deliveries: tokio::spawn(keep_deliveries(notifications, deliver)),
+            deliveries: tokio::spawn(keep_deliveries(notifications, deliver, stopping)),
             others: vec![
                 tokio::spawn(file.watch()),
                 tokio::spawn(watchman.run()),
@@ -188,9 +189,9 @@ impl Notifier {
 async fn keep_deliveries(
     mut notifications: watch::Receiver<Arc<Notifications>>,
     deliver: impl Fn(String) -> Delivery,
+    mut stop: watch::Receiver<bool>,
 ) {
     let mut running: HashMap<String, JoinHandle<()>> = HashMap::new();
-    let mut stop = deliver(String::new()).stop;
     loop {
         let names: Vec<_> = notifications
             .borrow_and_update()

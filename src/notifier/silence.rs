@@ -89,7 +89,7 @@ pub(super) async fn check(
             };
             let topic = one.topic(alarm);
             dead.extend(enqueue(&mut transaction, notifications, alarm, topic, &silence, now).await?);
-            is_told(&mut transaction, alarm, one).await?;
+            mark_told(&mut transaction, alarm, one).await?;
         }
         transaction.commit().await?;
         for destination in dead {
@@ -148,7 +148,7 @@ async fn silent(
     Ok(silent)
 }
 
-async fn is_told(
+async fn mark_told(
     connection: &mut SqliteConnection,
     alarm: &SilenceAlarm,
     silent: &Silent,
@@ -215,7 +215,7 @@ pub(super) fn again(
         .payload
         .as_deref()
         .and_then(|kept| serde_json::from_slice(kept).ok());
-    // Earlier programs kept nothing.
+    // Without it, when it was told says nearly as much.
     let silence = kept.unwrap_or_else(|| Silence {
         since: job.created.saturating_sub(whole_millis(alarm.after)),
         broker: "unknown".to_owned(),

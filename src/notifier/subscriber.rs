@@ -1,7 +1,7 @@
 //! The notifier's connection to the broker: a session that the broker keeps while the notifier is away.
 
 use super::configuration::Notifications;
-use super::intake::{Arrival, Delivery};
+use super::intake::{Arrival, Received};
 use super::message::Message;
 use super::session;
 use super::subscriptions::Subscriptions;
@@ -104,7 +104,7 @@ impl Subscriber {
             }
             Event::Incoming(Packet::SubAck(suback)) => refusals(&suback.return_codes),
             Event::Incoming(Packet::Publish(publish)) => {
-                let arrival = Arrival::Message(Box::new(Delivery {
+                let arrival = Arrival::Message(Box::new(Received {
                     message: message(&publish),
                     client: client.clone(),
                     acknowledgement: client.prepare_ack(&publish),

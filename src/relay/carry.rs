@@ -173,7 +173,7 @@ where
             match self.to_broker.poll_clear(&mut self.broker, cx) {
                 Poll::Pending => {
                     if self.to_broker.sent() > sent_before {
-                        self.connection.is_alive(Instant::now().into_std());
+                        self.connection.note_alive(Instant::now().into_std());
                     }
                     return Ok(());
                 }
@@ -224,7 +224,7 @@ where
                 self.end_with(Ending::DeviceClosed);
                 return Poll::Ready(Ok(true));
             }
-            self.connection.is_alive(Instant::now().into_std());
+            self.connection.note_alive(Instant::now().into_std());
             let passed = self.streams.up(input, scratch);
             self.connection.counters.from_device(input.len(), passed.received);
             let goes_on = !self.uplink.is_full_of_small(input.len());
@@ -256,7 +256,7 @@ where
         let Bypassed::Bytes(len, sent) = passed.map_err(|error| self.device_lost(error))? else {
             return Poll::Ready(Ok(false));
         };
-        self.connection.is_alive(Instant::now().into_std());
+        self.connection.note_alive(Instant::now().into_std());
         self.streams.up_skip(len);
         self.connection.counters.from_device(len, 0);
         self.uplink = self.uplink.after(len, 0);
@@ -400,7 +400,7 @@ where
                 return Poll::Ready(Ok(true));
             }
             if self.connection.keep_alive == 0 {
-                self.connection.is_alive(Instant::now().into_std());
+                self.connection.note_alive(Instant::now().into_std());
             }
             let (bytes, scanned) = self.streams.down(input, scratch);
             self.connection
@@ -433,7 +433,7 @@ where
             return Poll::Ready(Ok(false));
         };
         if self.connection.keep_alive == 0 {
-            self.connection.is_alive(Instant::now().into_std());
+            self.connection.note_alive(Instant::now().into_std());
         }
         self.streams.down_skip(len);
         self.connection.counters.from_broker(len, 0);

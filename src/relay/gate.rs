@@ -1,7 +1,7 @@
 //! Who may come in now: counts what [`Limits`] bounds. A connection asks three times in its life, a packet never.
 
 use super::limits::{Limits, OverLimit};
-use super::pace::one_more;
+use super::pace::next_arrival;
 use crate::sim::{ByImsi, Sim};
 use foldhash::fast::RandomState;
 use std::collections::HashMap;
@@ -36,7 +36,7 @@ struct Account {
     handshakes: usize,
     /// Those that are to become one among them.
     connections: usize,
-    /// Of the connections opened so far; see [`one_more`].
+    /// Of the connections opened so far; see [`next_arrival`].
     paced: Option<Instant>,
 }
 
@@ -141,7 +141,7 @@ impl Account {
     }
 
     fn is_in_pace(&mut self, rate: u32, now: Instant) -> bool {
-        let paced = one_more(self.paced, Duration::from_secs(1) / rate.max(1), now);
+        let paced = next_arrival(self.paced, Duration::from_secs(1) / rate.max(1), now);
         let is_in_pace = paced <= now + BURST;
         if is_in_pace {
             self.paced = Some(paced);

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 /// How much may be let in at once: short, so that those who are there do not notice a fleet that comes back.
 const BURST: Duration = Duration::from_millis(100);
 
-/// When connections would have come one by one, a `gap` apart, of which the last comes now; `paced` is that of those before
-/// it (ITU-T I.371, GCRA).
-pub(super) fn one_more(paced: Option<Instant>, gap: Duration, now: Instant) -> Instant {
+/// The theoretical arrival time (GCRA, ITU-T I.371) after one more that comes `now`, with `gap` between two; `paced` is that
+/// before it.
+pub(super) fn next_arrival(paced: Option<Instant>, gap: Duration, now: Instant) -> Instant {
     paced.map_or(now, |paced| paced.max(now)) + gap
 }
 
@@ -25,7 +25,7 @@ pub(super) struct Pace {
 
 #[derive(Debug, Default)]
 struct State {
-    /// See [`one_more`].
+    /// See [`next_arrival`].
     paced: Option<Instant>,
     /// Pauses that nobody was told of.
     pauses: u64,
@@ -45,7 +45,7 @@ impl Pace {
     pub(super) fn count(&self, now: Instant) {
         if let Some(gap) = self.gap {
             let mut state = self.state();
-            state.paced = Some(one_more(state.paced, gap, now));
+            state.paced = Some(next_arrival(state.paced, gap, now));
         }
     }
 

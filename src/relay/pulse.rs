@@ -52,7 +52,7 @@ impl Pulse {
         for (worker, beat) in self.beats.iter().enumerate() {
             let age = millis(now).saturating_sub(beat.load(Ordering::Relaxed));
             if age > millis(LIMIT) {
-                return Err(format!("relay worker {worker} hangs since {age} ms"));
+                return Err(format!("relay worker {worker} has not answered for {age} ms"));
             }
         }
         Ok(())

@@ -90,7 +90,7 @@ impl Connection {
 
     /// Notes that it gave a sign of life: what the idle rule looks at.
     #[inline]
-    pub(super) fn is_alive(&self, at: Instant) {
+    pub(super) fn note_alive(&self, at: Instant) {
         let millis = at.saturating_duration_since(self.opened).as_millis();
         self.alive.store(millis as u64, Ordering::Relaxed);
     }

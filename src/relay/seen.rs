@@ -56,7 +56,7 @@ impl Seen {
     pub(super) fn patched(&self, admission: &Admission, connect: &Connect<'_>) -> Result<Vec<u8>, Refusal> {
         let rewrite = TopicPlan::new(Arc::clone(&admission.sim), admission.entry_point.topics);
         let connect = match admission.entry_point.version {
-            PlatformVersion::V201509 => connect.clone().as_311_without_will(),
+            PlatformVersion::V201509 => connect.clone().into_311_without_will(),
             PlatformVersion::V201912 => connect.clone(),
         };
         match self {

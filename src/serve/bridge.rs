@@ -64,10 +64,10 @@ pub async fn bridge(settings: &Settings, format: LogFormat) -> Result<(), StartE
         .await?
         .ok_or(StartError::BridgeOff)?;
     show(&running, format);
-    let outbox = running.bridge().alive();
+    let alive = running.bridge().alive();
     let vitals = Vitals {
         database: database.clone(),
-        signs: vec![Box::new(outbox)],
+        signs: vec![Box::new(alive)],
     };
     let living = vitals.tell();
     signals.until_end().await;

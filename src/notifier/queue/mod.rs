@@ -140,15 +140,15 @@ impl Queue {
         rows.iter().map(job).collect()
     }
 
-    /// Takes out what was delivered.
+    /// Takes out what was delivered, by ids.
     ///
     /// # Errors
     /// What SQLite says.
-    pub async fn delivered(&self, jobs: &[Job]) -> Result<(), sqlx::Error> {
+    pub async fn delivered(&self, ids: &[i64]) -> Result<(), sqlx::Error> {
         let mut transaction = self.begin().await?;
-        for job in jobs {
+        for id in ids {
             sqlx::query("DELETE FROM notification WHERE id = ?")
-                .bind(job.id)
+                .bind(id)
                 .execute(&mut *transaction)
                 .await?;
         }

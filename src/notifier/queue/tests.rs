@@ -50,7 +50,7 @@ async fn each_destination_has_its_own_order_and_what_is_urgent_goes_first() {
     assert_eq!(texts(&queue, "b", 50, false).await, ["2"]);
     assert!(texts(&queue, "a", 100, false).await.is_empty(), "expired");
     let first = queue.next("a", 50, false, 1).await.unwrap();
-    queue.delivered(&first).await.unwrap();
+    queue.delivered(&[first[0].id]).await.unwrap();
     assert_eq!(texts(&queue, "a", 50, false).await, ["1", "4"]);
 }
 
@@ -138,7 +138,7 @@ async fn a_number_is_never_given_twice() {
     let queue = queue(folder.path()).await;
     put(&queue, "a", Ok("1"), false, 100).await;
     let first = queue.next("a", 0, false, 1).await.unwrap();
-    queue.delivered(&first).await.unwrap();
+    queue.delivered(&[first[0].id]).await.unwrap();
     put(&queue, "a", Ok("2"), false, 100).await;
     assert!(queue.next("a", 0, false, 1).await.unwrap()[0].id > first[0].id);
 }

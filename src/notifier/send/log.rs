@@ -51,7 +51,7 @@ impl LogFiles {
 }
 
 /// The lines that the file does not hold. A line that was cut off by a crash gets an end, and does not count; nor does
-/// one without a key, as earlier versions wrote them.
+/// one without a key.
 fn not_yet_in(file: &Path, lines: Vec<Line>) -> io::Result<Vec<Line>> {
     let bytes = match fs::read(file) {
         Ok(bytes) => bytes,
