@@ -4,8 +4,8 @@ use mqtt5::broker::config::{StorageBackend, StorageConfig};
 use mqtt5::broker::{BrokerConfig, MqttBroker};
 use std::net::SocketAddr;
 
-/// The largest packet that MQTT can frame.
-const MAX_PACKET: usize = 268_435_455;
+/// The largest packet in bytes: a client that never ends one holds as much memory.
+const MAX_PACKET: usize = 16 * 1024 * 1024;
 
 /// Why the embedded broker did not start.
 #[derive(Debug, thiserror::Error)]

@@ -37,7 +37,7 @@ impl<S: Sync, T: Form> FromRequest<S> for Input<T> {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
         refuse_other_types(&request)?;
-        let bytes = read(request.into_body()).await?;
+        let bytes = read(request.into_body(), BODY_LIMIT).await?;
         parse(&bytes).map(Self)
     }
 }
@@ -50,7 +50,7 @@ impl<S: Sync, T: Form + Default> FromRequest<S> for OptionalInput<T> {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
         refuse_other_types(&request)?;
-        let bytes = read(request.into_body()).await?;
+        let bytes = read(request.into_body(), BODY_LIMIT).await?;
         if bytes.is_empty() {
             return Ok(Self(T::default()));
         }
@@ -111,16 +111,16 @@ pub(super) fn tags(list: Vec<Tag>) -> Tags {
         .collect()
 }
 
-/// A body that is one JSON object, whose fields the handler looks at itself. No body at all is an empty one:
-/// some clients send none where every field may be left out.
-pub(super) struct JsonObject(pub(super) Map<String, Value>);
+/// A body that is one JSON object of at most so many bytes, whose fields the handler looks at itself. No body at all is an
+/// empty one: some clients send none where every field may be left out.
+pub(super) struct JsonObject<const LIMIT: usize = BODY_LIMIT>(pub(super) Map<String, Value>);
 
-impl<S: Sync> FromRequest<S> for JsonObject {
+impl<S: Sync, const LIMIT: usize> FromRequest<S> for JsonObject<LIMIT> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
         refuse_other_types(&request)?;
-        let bytes = read(request.into_body()).await?;
+        let bytes = read(request.into_body(), LIMIT).await?;
         if bytes.is_empty() {
             return Ok(Self(Map::new()));
         }
@@ -161,14 +161,14 @@ fn refuse_other_types(request: &Request) -> Result<(), ApiError> {
     }
 }
 
-async fn read(body: Body) -> Result<axum::body::Bytes, ApiError> {
-    let read = tokio::time::timeout(BODY_TIME, to_bytes(body, BODY_LIMIT)).await;
+async fn read(body: Body, limit: usize) -> Result<axum::body::Bytes, ApiError> {
+    let read = tokio::time::timeout(BODY_TIME, to_bytes(body, limit)).await;
     read.map_err(|_| ApiError::TooSlow)?.map_err(|error| {
         let cause = std::error::Error::source(&error)
             .map(ToString::to_string)
             .unwrap_or_default();
         if cause.contains("length limit exceeded") {
-            ApiError::PayloadTooLarge
+            ApiError::PayloadTooLarge(limit)
         } else {
             ApiError::InvalidBody(format!("the body cannot be read: {error}"))
         }

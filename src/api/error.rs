@@ -81,8 +81,8 @@ pub enum ApiError {
     #[error("the body is {0:?}; allowed is application/json")]
     UnsupportedMediaType(String),
     /// A body that is too large.
-    #[error("the body is larger than {} bytes", super::BODY_LIMIT)]
-    PayloadTooLarge,
+    #[error("the body is larger than {0} bytes")]
+    PayloadTooLarge(usize),
     /// A request that did not come in time.
     #[error("the request did not come in time: send it whole within 10 s")]
     TooSlow,
@@ -131,7 +131,7 @@ impl ApiError {
             Self::UnsupportedMediaType(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType"),
             Self::TooSlow => (StatusCode::REQUEST_TIMEOUT, "RequestTimeout"),
             Self::NotReady(_) => (StatusCode::SERVICE_UNAVAILABLE, "NotReady"),
-            Self::PayloadTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "PayloadTooLarge"),
+            Self::PayloadTooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "PayloadTooLarge"),
             Self::Change(ChangeError::UnknownNamespace(_)) => (StatusCode::BAD_REQUEST, "UnknownNamespace"),
             // SORACOM's own API answers 400 here and 404 for a key.
             Self::Change(ChangeError::NoSuchNamespace { .. }) => (StatusCode::BAD_REQUEST, "NoSuchNamespace"),

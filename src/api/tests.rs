@@ -370,6 +370,12 @@ async fn bodies_that_are_no_json_or_have_a_key_twice_are_refused() {
         refusal(large, StatusCode::PAYLOAD_TOO_LARGE).await.0,
         "PayloadTooLarge"
     );
+    // Who is not known yet may send less.
+    let login = api
+        .request(Method::POST, "/v1/auth")
+        .body(format!("{{\"authKeyId\": \"{}\"}}", "k".repeat(4096)));
+    let (_, message) = refusal(login.send().await.unwrap(), StatusCode::PAYLOAD_TOO_LARGE).await;
+    assert_eq!(message, "the body is larger than 4096 bytes");
 }
 
 #[tokio::test]

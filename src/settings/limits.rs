@@ -53,11 +53,11 @@ pub struct LimitArgs {
     )]
     pub max_strangers: Option<NonZeroUsize>,
 
-    /// New connections a second that one SIM, or all addresses of no SIM together, may open; ten times as many at once
+    /// New connections a second that one SIM, or all addresses of no SIM together, may open; fifty times as many at once
     #[arg(
         long = "relay-max-rate-per-sim",
         env = "SIMRELAY_RELAY_MAX_RATE_PER_SIM",
-        default_value = "100",
+        default_value = "20",
         value_name = "N",
         global = true
     )]

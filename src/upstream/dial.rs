@@ -16,15 +16,18 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
-/// How long each step towards a broker may take. A device's modem has often given up after 30 s, so the
-/// sum stays below that wherever the name has one address.
+/// How long each step towards a broker may take. A device's modem has often given up after 30 s, and a step more would be
+/// for nobody; meanwhile it takes the place of a handshake.
 #[derive(Debug, Clone, Copy)]
 pub struct Deadlines {
     /// For the name, 5 s.
     pub resolve: Duration,
     /// For TCP, on each address, 5 s.
     pub dial: Duration,
+    /// For TCP, on all addresses of a name together, 10 s.
+    pub dial_all: Duration,
     /// For the TLS handshake, 10 s.
     pub tls: Duration,
 }
@@ -34,6 +37,7 @@ impl Default for Deadlines {
         Self {
             resolve: Duration::from_secs(5),
             dial: Duration::from_secs(5),
+            dial_all: Duration::from_secs(10),
             tls: Duration::from_secs(10),
         }
     }
@@ -119,15 +123,22 @@ impl Upstream {
 
     async fn dial(&self, destination: &Destination) -> Result<TcpStream, UpstreamError> {
         if let Some(address) = self.detours.of(destination) {
-            return self.dial_address(address).await;
+            return self.dial_address(address, self.deadlines.dial).await;
         }
         match destination.host() {
-            Host::Ip(ip) => self.dial_address(SocketAddr::new(*ip, destination.port())).await,
+            Host::Ip(ip) => {
+                let address = SocketAddr::new(*ip, destination.port());
+                self.dial_address(address, self.deadlines.dial).await
+            }
             Host::Dns(name) => {
                 let addresses = Box::pin(self.resolver.resolve(name, destination.port())).await?;
-                let mut last = None;
+                let (mut last, until) = (None, Instant::now() + self.deadlines.dial_all);
                 for &address in addresses.iter() {
-                    match self.dial_address(address).await {
+                    let left = until.saturating_duration_since(Instant::now());
+                    if left.is_zero() {
+                        break;
+                    }
+                    match self.dial_address(address, left.min(self.deadlines.dial)).await {
                         Ok(stream) => return Ok(stream),
                         Err(error) => last = Some(error),
                     }
@@ -142,11 +153,10 @@ impl Upstream {
         }
     }
 
-    async fn dial_address(&self, address: SocketAddr) -> Result<TcpStream, UpstreamError> {
+    async fn dial_address(&self, address: SocketAddr, limit: Duration) -> Result<TcpStream, UpstreamError> {
         if self.own.are_reached_at(address) {
             return Err(UpstreamError::Itself { address });
         }
-        let limit = self.deadlines.dial;
         let stream = timeout(limit, self.local.connect(address))
             .await
             .map_err(|_| UpstreamError::DialTimeout { address, limit })?

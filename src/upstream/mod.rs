@@ -139,7 +139,7 @@ impl UpstreamError {
         match self {
             Self::Resolve { .. } => "check the host name in destination and this machine's DNS",
             Self::NoPort { .. } => {
-                "give this machine another address and add it with --upstream-bind; for one address more ports may be had with net.ipv4.ip_local_port_range"
+                "let ports of closed connections be used again at once (sysctl net.ipv4.tcp_tw_reuse=1); give this machine another address and add it with --upstream-bind; for one address more ports may be had with net.ipv4.ip_local_port_range"
             }
             Self::NoDescriptor { .. } => {
                 "raise the limit of open files (LimitNOFILE= of the service), or lower --relay-max-connections"

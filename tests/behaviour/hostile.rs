@@ -270,7 +270,7 @@ fn connections_in_all_have_a_limit_and_who_leaves_makes_room() {
 #[test]
 fn a_sim_that_connects_again_and_again_is_slowed_down_and_no_other() {
     let (broker, relay, mut bystander) = stage(&["--relay-max-rate-per-sim", "1"]);
-    for _ in 0..40 {
+    for _ in 0..80 {
         drop(relay.device(1));
     }
     wait_until("refusals", || (refusals(&relay, "too_fast") >= 20).then_some(()));

@@ -15,6 +15,9 @@ use crate::api::body::JsonObject;
 use crate::api::error::Refusal;
 use crate::api::{ApiError, ApiState, audit};
 
+/// What a login may have in bytes: anybody may send one, and a hundred at a time wait for their turn.
+const LOGIN_LIMIT: usize = 4 * 1024;
+
 /// `AuthResponse` of SORACOM, which adds `userName` for users that this server does not have.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -68,7 +71,7 @@ pub(in crate::api) struct TokenTimeout {
 async fn login(
     State(state): State<ApiState>,
     caller: Caller,
-    JsonObject(body): JsonObject,
+    JsonObject(body): JsonObject<LOGIN_LIMIT>,
 ) -> Result<Json<LoggedIn>, ApiError> {
     let request = Login::of(&body)?;
     let auth = &state.auth;

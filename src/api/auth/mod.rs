@@ -161,7 +161,7 @@ impl Auth {
             return Err(AuthRefusal::WrongKey);
         }
         self.wrong_keys.note_right(from, key_id);
-        self.tokens.issue(key_id, seconds).map_err(AuthRefusal::Signing)
+        self.tokens.issue(key_id, seconds)
     }
 
     /// Whose API key and token these are.

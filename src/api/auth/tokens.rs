@@ -89,15 +89,24 @@ struct Ended {
     generation: u64,
     /// Ended sessions, and when their last token would have expired.
     sessions: BTreeMap<String, i64>,
+    /// What time it was when expired ones were last forgotten.
+    #[serde(default)]
+    forgotten: i64,
 }
 
 impl Ended {
     fn refuse(&self, session: &Session) -> Result<(), TokenRefusal> {
-        if session.generation != self.generation || self.sessions.contains_key(&session.id) {
+        let is_ended = session.generation != self.generation || self.sessions.contains_key(&session.id);
+        if is_ended || self.clock_went_back() {
             Err(TokenRefusal::Revoked)
         } else {
             Ok(())
         }
+    }
+
+    /// Whether ended sessions may have been forgotten whose tokens, by a clock that was set since, have not expired.
+    fn clock_went_back(&self) -> bool {
+        clock::now() < self.forgotten
     }
 }
 
@@ -149,20 +158,20 @@ impl Tokens {
     }
 
     /// An API key and a token for a login with `auth_key_id`.
-    pub(super) fn issue(
-        &self,
-        auth_key_id: &str,
-        seconds: i64,
-    ) -> Result<Issued, jsonwebtoken::errors::Error> {
+    pub(super) fn issue(&self, auth_key_id: &str, seconds: i64) -> Result<Issued, AuthRefusal> {
+        if self.ended().clock_went_back() {
+            self.revoke_all()?;
+        }
         let session = Session {
             auth_key_id: auth_key_id.to_owned(),
             id: Uuid::new_v4().to_string(),
             generation: self.ended().generation,
         };
-        Ok(Issued {
-            api_key: self.api_key(&session.id)?,
-            token: self.sign(&session, seconds)?,
-        })
+        let made = self
+            .api_key(&session.id)
+            .and_then(|api_key| Ok((api_key, self.sign(&session, seconds)?)));
+        let (api_key, token) = made.map_err(AuthRefusal::Signing)?;
+        Ok(Issued { api_key, token })
     }
 
     /// Another token for the same API key. A session that has ended since its token was checked gets none.
@@ -218,7 +227,11 @@ impl Tokens {
     pub(super) fn revoke(&self, session: &Session) -> Result<(), AuthFileError> {
         self.end(|ended| {
             let now = clock::now();
+            let before = ended.sessions.len();
             ended.sessions.retain(|_, until| *until > now);
+            if ended.sessions.len() < before {
+                ended.forgotten = now;
+            }
             if ended.sessions.len() < MOST_ENDED {
                 ended.sessions.insert(session.id.clone(), now + LONGEST);
             } else {
@@ -258,6 +271,7 @@ impl Tokens {
 fn end_all(ended: &mut Ended) {
     ended.generation += 1;
     ended.sessions.clear();
+    ended.forgotten = 0;
 }
 
 #[cfg(test)]
@@ -321,6 +335,30 @@ mod tests {
         assert_eq!(here.check(&two.api_key, &two.token), Err(TokenRefusal::Revoked));
         let new = here.issue("k", 9).unwrap();
         assert!(here.check(&new.api_key, &new.token).is_ok());
+    }
+
+    #[test]
+    fn an_ended_session_stays_ended_when_the_clock_was_wrong_for_a_while() {
+        let folder = tempfile::tempdir().unwrap();
+        let here = tokens(&folder);
+        let (one, two) = (
+            here.issue("k", DEFAULT).unwrap(),
+            here.issue("k", DEFAULT).unwrap(),
+        );
+        let session = |issued: &Issued| here.check(&issued.api_key, &issued.token);
+        here.revoke(&session(&one).unwrap()).unwrap();
+        // As by a clock that was three days ahead: the end of the first is forgotten with the end of another.
+        let ahead = |ended: &mut Ended| {
+            ended.sessions.clear();
+            ended.forgotten = clock::now() + 3 * 86_400;
+        };
+        here.end(ahead).unwrap();
+        for issued in [&one, &two] {
+            assert_eq!(session(issued), Err(TokenRefusal::Revoked));
+        }
+        let new = here.issue("k", DEFAULT).unwrap();
+        assert!(session(&new).is_ok());
+        assert_eq!(session(&one), Err(TokenRefusal::Revoked));
     }
 
     #[test]

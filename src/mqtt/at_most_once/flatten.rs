@@ -1,18 +1,18 @@
 //! What a device sends, checked and its topics done, made MQTT 3.1.1 at QoS 0.
 
 use super::answers::{Answer, Answers};
+use super::unreleased::Unreleased;
 use crate::mqtt::frame::{FixedHeader, push_varint};
 use crate::mqtt::reader::{Reader, push_binary};
 use crate::mqtt::{PacketType, Violation, publish};
-use std::collections::BTreeSet;
 
 /// Takes what [`crate::mqtt::Uplink`] passes: packets that are legal, of which fixed headers, heads of PUBLISH
 /// and whole SUBSCRIBE packets are never cut.
 #[derive(Debug, Default)]
 pub(super) struct Flatten {
     state: State,
-    /// QoS 2 messages that the device has not released yet ([3.1.1: MQTT-4.3.3-2]). 65,535 at most.
-    unreleased: BTreeSet<u16>,
+    /// [3.1.1: MQTT-4.3.3-2].
+    unreleased: Unreleased,
 }
 
 #[derive(Debug, Default)]
@@ -160,7 +160,7 @@ impl Flatten {
         if id == 0 {
             return Err(Violation::PacketId(PacketType::Pubrel));
         }
-        self.unreleased.remove(&id);
+        self.unreleased.remove(id);
         run.answers.push(Answer::Pubcomp(id));
         Ok(())
     }

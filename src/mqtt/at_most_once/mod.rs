@@ -5,10 +5,12 @@
 //! |---|---|
 //! | [`AtMostOnce`] | both streams, and the answers that go from one into the other |
 //! | `flatten` | the device's checked packets, made 3.1.1 at QoS 0 |
+//! | `unreleased` | QoS 2 messages between PUBLISH and PUBREL |
 //! | `answers` | PUBACK, PUBREC and PUBCOMP on their way to the device |
 
 mod answers;
 mod flatten;
+mod unreleased;
 
 use super::{Downlink, Passed, Scanned, Scratch, TopicRewrite, Uplink, Version};
 use answers::Answers;
