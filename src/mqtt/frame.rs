@@ -69,7 +69,7 @@ impl FixedHeader {
 
     /// QoS of a PUBLISH: bits 1 and 2 of the first byte.
     #[must_use]
-    pub(super) fn qos(&self) -> u8 {
+    pub fn qos(&self) -> u8 {
         (self.first >> 1) & 3
     }
 

@@ -98,8 +98,8 @@ impl Device {
         }
     }
 
-    /// Runs `work` and meanwhile holds what the device sends ahead, within a bound. A device that leaves
-    /// without DISCONNECT ends the wait: its CONNECT must not take over the session of the connection that it
+    /// Runs `work` and meanwhile holds what the device sends ahead, within a bound. A device that leaves and has
+    /// something to send again ends the wait: its CONNECT must not take over the session of the connection that it
     /// has perhaps opened since, nor may its packets come again behind those of that one.
     pub(super) async fn while_waiting<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Refusal> {
         tokio::select! {
@@ -114,7 +114,7 @@ impl Device {
             match self.stream.read_buf(&mut self.ahead).await {
                 Ok(1..) => {}
                 // It said all it has to say and hung up: that still gets there.
-                _ if ends_with_disconnect(&self.ahead) => self.closed = true,
+                read if has_said_all(&self.ahead, read.is_ok()) => self.closed = true,
                 // Its network broke. Nothing was acknowledged to it, so what matters it sends again.
                 _ => {
                     let ahead = self.ahead.len();
@@ -163,11 +163,14 @@ impl Device {
     }
 }
 
-/// Whether the last of these packets is a DISCONNECT, the final packet of a client that leaves on purpose (§3.14).
-fn ends_with_disconnect(mut packets: &[u8]) -> bool {
+/// Whether a device that leaves behind these packets sends none of them again: the last is a DISCONNECT, the final packet of
+/// a client that leaves on purpose (§3.14), or it closed properly behind messages of QoS 0, which nobody acknowledges.
+fn has_said_all(mut packets: &[u8], closed_properly: bool) -> bool {
+    let mut is_unacknowledged = closed_properly;
     while let Ok(Some(header)) = FixedHeader::parse(packets) {
+        is_unacknowledged &= header.packet == PacketType::Publish && header.qos() == 0;
         match packets.get(header.total()..) {
-            Some([]) => return header.packet == PacketType::Disconnect,
+            Some([]) => return is_unacknowledged || header.packet == PacketType::Disconnect,
             Some(rest) => packets = rest,
             None => return false,
         }
@@ -194,21 +197,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_whole_disconnect_behind_whole_packets_is_a_leave_taken() {
-        for (packets, expected) in [
-            (&[0xe0, 0][..], true),
-            (&[0x30, 3, 0, 1, b't', 0xe0, 0], true),
+    fn who_closes_behind_a_disconnect_or_messages_of_qos_0_sends_nothing_again() {
+        const PUBLISH: [u8; 5] = [0x30, 3, 0, 1, b't'];
+        const QOS_1: [u8; 7] = [0x32, 5, 0, 1, b't', 0, 9];
+        const DISCONNECT: [u8; 2] = [0xe0, 0];
+        for (packets, when_closed, when_broken) in [
+            (vec![&DISCONNECT[..]], true, true),
+            (vec![&PUBLISH, &DISCONNECT], true, true),
+            (vec![&QOS_1, &DISCONNECT], true, true),
             // MQTT 5, with a reason.
-            (&[0x30, 3, 0, 1, b't', 0xe0, 1, 4], true),
-            (&[], false),
-            (&[0xe0], false),
-            (&[0x30, 3, 0, 1, b't'], false),
-            (&[0x30, 3, 0, 1, b't', 0xe0, 1], false),
+            (vec![&PUBLISH, &[0xe0, 1, 4]], true, true),
+            (vec![&PUBLISH, &PUBLISH], true, false),
+            (vec![&PUBLISH, &QOS_1], false, false),
+            (vec![&QOS_1, &PUBLISH], false, false),
+            (vec![&PUBLISH, &[0xc0, 0]], false, false),
+            (vec![], false, false),
+            // Not there whole.
+            (vec![&[0xe0]], false, false),
+            (vec![&PUBLISH, &PUBLISH[..4]], false, false),
+            (vec![&PUBLISH, &[0xe0, 1]], false, false),
             // The payload only looks like one, and the packet is not there whole.
-            (&[0x30, 7, 0, 1, b't', 0xe0, 0], false),
-            (&[0xe0, 0, 0xc0, 0], false),
+            (vec![&[0x30, 7, 0, 1, b't'], &DISCONNECT], false, false),
+            (vec![&DISCONNECT, &[0xc0, 0]], false, false),
         ] {
-            assert_eq!(ends_with_disconnect(packets), expected, "{packets:02x?}");
+            let packets = packets.concat();
+            assert_eq!(has_said_all(&packets, true), when_closed, "{packets:02x?}");
+            assert_eq!(has_said_all(&packets, false), when_broken, "{packets:02x?}");
         }
     }
 

@@ -1,6 +1,6 @@
 //! Why a connection is over, in words for the log and for an MQTT 5 device.
 
-use crate::mqtt::{Reason, Violation};
+use crate::mqtt::{Reason, Violation, disconnect};
 use std::io;
 use std::time::Duration;
 
@@ -84,7 +84,7 @@ pub enum Ending {
     #[error("the device broke the protocol: {0}")]
     DeviceViolation(Violation),
     /// The broker said DISCONNECT.
-    #[error("the broker disconnected with reason {0:#04x}")]
+    #[error("the broker disconnected: {} ({_0:#04x})", disconnect::code_in_words(*_0))]
     BrokerDisconnected(u8),
     /// The broker closed.
     #[error("the broker closed the connection")]

@@ -276,6 +276,10 @@ impl Refusal {
             Self::NotConnect("HTTP") => "an HTTP client calls the MQTT port: check the port it was given",
             Self::NotConnect(_) => "check that the device speaks MQTT and sends CONNECT first",
             Self::ConnectTooLarge { .. } => "shorten will, user name, password or properties",
+            // Mosquitto marks itself so with a bit in the level.
+            Self::Connect(ConnectError::Protocol {
+                level: 0x83 | 0x84, ..
+            }) => "a Mosquitto bridge calls: give its connection `try_private false`",
             Self::Connect(ConnectError::Protocol { .. }) => "set the device to MQTT 3.1, 3.1.1 or 5",
             Self::Connect(ConnectError::Malformed { violation, .. }) => violation_advice(violation),
             Self::UnknownAddress(_) => "add the address to the addresses of its SIM",

@@ -126,7 +126,7 @@ fn a_device_that_leaves_before_connack_without_a_word_takes_its_connect_back() {
 fn what_was_sent_ahead_of_connack_before_the_link_broke_comes_on_the_next_connection_only() {
     let broker = FakeBroker::listen();
     let relay = Simrelay::to(&broker.url());
-    for (qos, reset) in [(0, false), (1, false), (2, false), (2, true)] {
+    for (qos, reset) in [(0, true), (1, false), (2, false), (2, true)] {
         let id = format!("qos-{qos}-{reset}");
         let connect = Connect::new(Version::V311, &id).bytes();
         let message = publish("t", qos, 7, id.as_bytes());
@@ -152,6 +152,28 @@ fn what_was_sent_ahead_of_connack_before_the_link_broke_comes_on_the_next_connec
         let unsaid = format!("without DISCONNECT; the {} bytes", message.len());
         assert!(reason.contains(&unsaid), "{line}");
     }
+}
+
+#[test]
+fn messages_of_qos_0_ahead_of_connack_arrive_and_then_the_broker_sees_the_device_gone() {
+    let broker = FakeBroker::listen();
+    let relay = Simrelay::to(&broker.url());
+    let connect = Connect::new(Version::V311, "c").bytes();
+    let messages = [publish("t", 0, 0, b"one"), publish("t", 0, 0, b"two")].concat();
+    let mut device = relay.device(1);
+    device.send(&[connect.as_slice(), &messages].concat());
+    let mut upstream = broker.accept();
+    upstream.expect(&connect);
+    let gone = device.stream.local_addr().unwrap();
+    drop(device);
+    wait_until("the relay sees that the device is gone", || {
+        has_read_to_the_end(relay.relay(), gone).then_some(())
+    });
+    upstream.send(CONNACK_311);
+    upstream.expect(&messages);
+    // No DISCONNECT: the broker publishes the will.
+    upstream.expect_end();
+    assert!(relay.lines(|line| line["event"] == "refused").is_empty());
 }
 
 #[test]
@@ -451,7 +473,7 @@ fn a_brokers_disconnect_passes_and_ends_the_connection() {
     device.expect_end();
     assert_eq!(
         relay.closed("c")["reason"],
-        "the broker disconnected with reason 0x8b"
+        "the broker disconnected: server shutting down (0x8b)"
     );
 }
 
