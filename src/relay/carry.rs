@@ -2,46 +2,28 @@
 
 use super::admission::{Silence, idle_rule};
 use super::bypass::{self, Bare, Bypassed};
+use super::linger::Lingering;
 use super::outbox::Outbox;
 use super::portion::{self, Portion};
 use super::registry::{Asked, Connection};
 use super::streams::Streams;
-use super::turnstile::{Turn, wake_behind_the_sockets};
-use super::{Administrative, Ending};
+use super::turnstile::wake_behind_the_sockets;
+use super::{Administrative, Ending, journal};
 use crate::mqtt::Scratch;
-use crate::timers::sleep;
 use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::coop::has_budget_remaining;
-use tokio::time::{Instant, Sleep};
-use tracing::level_filters::LevelFilter;
+use tokio::time::Instant;
 
 /// Reads of one direction before other connections get their turn.
 const TURN: usize = 2;
-/// How long the other side may take once one has ended.
-const LINGER: Duration = Duration::from_secs(10);
-/// How long a broker may take to close after a DISCONNECT, as it has to ([MQTT-3.14.4-3]), before it is told by a FIN
-/// as well. Who closes first keeps the port for a minute, and this end has few of them towards one broker.
-const DUE: Duration = Duration::from_millis(250);
-
 thread_local! {
     /// What is read goes into the one buffer that a worker's connections share.
     static SCRATCH: RefCell<(Vec<u8>, Scratch)> = RefCell::new((vec![0; portion::LARGEST], Scratch::default()));
-}
-
-/// A connection that is about to end.
-struct Lingering {
-    ending: Ending,
-    until: Pin<Box<Sleep>>,
-    /// Whether the broker is told by a FIN that no more comes.
-    tells_broker: bool,
-    /// To do so.
-    turn: Turn,
 }
 
 /// A connection whose CONNACK said yes.
@@ -111,7 +93,7 @@ where
         self.connection
             .counters
             .from_device(from_device.len(), passed.received);
-        log_requests(&self.connection, "uplink", "device", passed.received);
+        journal::requests(&self.connection, "uplink", "device", passed.received);
         let (disconnect, violation) = (passed.disconnect, passed.violation);
         self.after_uplink(disconnect, violation);
         let (bytes, scanned) = self.streams.down(from_broker, &mut scratch);
@@ -120,7 +102,7 @@ where
         self.connection
             .counters
             .from_broker(from_broker.len(), scanned.requests);
-        log_requests(&self.connection, "downlink", "broker", scanned.requests);
+        journal::requests(&self.connection, "downlink", "broker", scanned.requests);
         self.after_downlink(scanned.disconnect, scanned.violation);
     }
 
@@ -233,7 +215,7 @@ where
                 .to_broker
                 .send(&mut self.broker, cx, passed.bytes, passed.requests);
             let (disconnect, violation) = (passed.disconnect, passed.violation);
-            log_requests(&self.connection, "uplink", "device", passed.received);
+            journal::requests(&self.connection, "uplink", "device", passed.received);
             match sent {
                 Ok(requests) => self.sent_up(requests),
                 Err(error) => self.broker_is_deaf(error),
@@ -272,7 +254,7 @@ where
             self.streams.broker_has_all();
         }
         self.connection.counters.to_broker(requests);
-        log_requests(&self.connection, "uplink", "broker", requests);
+        journal::requests(&self.connection, "uplink", "broker", requests);
     }
 
     fn after_uplink(&mut self, disconnect: bool, violation: Option<crate::mqtt::Violation>) {
@@ -308,35 +290,22 @@ where
         self.ending.as_deref().map(|lingering| &lingering.ending)
     }
 
-    /// The first reason stands; from then on the other side has [`LINGER`] to take what is on its way.
+    /// The first reason stands; from then on the other side has its time to take what is on its way.
     fn end_with(&mut self, ending: Ending) {
         if self.ending.is_none() {
-            let patience = match ending {
-                Ending::DeviceDisconnected => DUE,
-                _ => LINGER,
-            };
-            self.ending = Some(Box::new(Lingering {
-                until: Box::pin(sleep(patience)),
-                tells_broker: matches!(ending, Ending::DeviceClosed),
-                turn: Turn::default(),
-                ending,
-            }));
+            self.ending = Some(Box::new(Lingering::new(ending)));
         }
     }
 
-    /// Passes the device's end of stream on, as half a close: the broker may still have answers.
     fn poll_tell_broker(&mut self, cx: &mut Context<'_>) {
-        let Self { broker, ending, .. } = self;
-        let Some(lingering) = ending.as_mut().filter(|ending| ending.tells_broker) else {
+        if self.broker_told {
             return;
-        };
-        if !self.broker_told {
-            let step = |cx: &mut Context<'_>| Pin::new(broker).poll_shutdown(cx);
-            match lingering.turn.poll_step(cx, step) {
-                Poll::Pending | Poll::Ready(Poll::Pending) => {}
-                Poll::Ready(Poll::Ready(Ok(()))) => self.broker_told = true,
-                Poll::Ready(Poll::Ready(Err(error))) => self.broker_is_deaf(error),
-            }
+        }
+        let Some(lingering) = &mut self.ending else { return };
+        match lingering.poll_tell_broker(&mut self.broker, cx) {
+            Poll::Pending => {}
+            Poll::Ready(Ok(())) => self.broker_told = true,
+            Poll::Ready(Err(error)) => self.broker_is_deaf(error),
         }
     }
 
@@ -408,7 +377,7 @@ where
                 .from_broker(input.len(), scanned.requests);
             let goes_on = !self.downlink.is_full_of_small(input.len());
             self.downlink = self.downlink.after(input.len(), scanned.pieces);
-            log_requests(&self.connection, "downlink", "broker", scanned.requests);
+            journal::requests(&self.connection, "downlink", "broker", scanned.requests);
             let bytes = if self.device_gone { &[] } else { bytes };
             let sent = self.to_device.send(&mut self.device, cx, bytes, scanned.requests);
             if let Err(ending) = self.sent_down(sent) {
@@ -450,7 +419,7 @@ where
             Ok(_) if self.device_gone => {}
             Ok(requests) => {
                 self.connection.counters.to_device(requests);
-                log_requests(&self.connection, "downlink", "device", requests);
+                journal::requests(&self.connection, "downlink", "device", requests);
             }
             Err(_) if self.device_done => {
                 self.device_gone = true;
@@ -505,19 +474,11 @@ where
         })
     }
 
-    /// The end of the time that the other side has once one has ended.
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
         let Some(lingering) = &mut self.ending else {
             return Poll::Pending;
         };
-        ready!(lingering.until.as_mut().poll(cx));
-        if matches!(lingering.ending, Ending::DeviceDisconnected) && !lingering.tells_broker {
-            // Behind whatever of it the broker has not taken yet.
-            lingering.tells_broker = true;
-            lingering.until.as_mut().reset(Instant::now() + LINGER);
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
+        ready!(lingering.poll_over(cx));
         Poll::Ready(self.ended(Ending::BrokerClosed))
     }
 }
@@ -561,29 +522,6 @@ where
 #[inline]
 fn is_registered(read: &Poll<io::Result<()>>) -> bool {
     read.is_pending() && has_budget_remaining()
-}
-
-/// One line for each counted request, at level debug.
-#[inline]
-fn log_requests(connection: &Connection, direction: &'static str, leg: &'static str, requests: u32) {
-    // Asked first, as it is one look at a number.
-    if requests > 0 && LevelFilter::current() >= LevelFilter::DEBUG {
-        write_requests(connection, direction, leg, requests);
-    }
-}
-
-#[cold]
-fn write_requests(connection: &Connection, direction: &'static str, leg: &'static str, requests: u32) {
-    for _ in 0..requests {
-        tracing::debug!(
-            event = "request",
-            imsi = %connection.admission.sim.imsi,
-            client_id = %connection.client_id,
-            direction,
-            leg,
-            "request"
-        );
-    }
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use super::Refusal;
 use super::caller::Caller;
+use super::first_packet::FirstPacket;
 use crate::mqtt::{Connect, ConnectError, FixedHeader, MAX_CONNECT, PacketType, Version, Violation};
 use crate::upstream::BrokerStream;
 use std::future::pending;
@@ -71,11 +72,11 @@ impl Device {
         };
         self.ahead.reserve(512);
         loop {
-            let header =
-                FixedHeader::parse(&self.ahead).map_err(|_| Refusal::NotConnect(guess(&self.ahead)))?;
+            let header = FixedHeader::parse(&self.ahead)
+                .map_err(|_| Refusal::NotConnect(FirstPacket::guess(&self.ahead)))?;
             if let Some(header) = header {
                 if header.packet != PacketType::Connect || header.first & 0x0f != 0 {
-                    return Err(Refusal::NotConnect(guess(&self.ahead)));
+                    return Err(Refusal::NotConnect(FirstPacket::guess(&self.ahead)));
                 }
                 if header.total() > limit {
                     // Its first bytes mostly came together, and with them the version to answer in.
@@ -178,20 +179,6 @@ fn has_said_all(mut packets: &[u8], closed_properly: bool) -> bool {
     false
 }
 
-const HTTP_METHODS: [&[u8]; 6] = [b"GET ", b"POST", b"PUT ", b"HEAD", b"OPTI", b"DELE"];
-
-/// What a first packet that is no CONNECT looks like.
-fn guess(bytes: &[u8]) -> &'static str {
-    match bytes {
-        [0x16, 0x03, ..] => "TLS",
-        _ if HTTP_METHODS.iter().any(|method| bytes.starts_with(method)) => "HTTP",
-        [0x10, ..] => "CONNECT with an impossible length",
-        [first, ..] if first >> 4 == 1 => "CONNECT with reserved flags",
-        [first, ..] if (2..=15).contains(&(first >> 4)) => "another MQTT packet",
-        _ => "not MQTT",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -223,24 +210,6 @@ mod tests {
             let packets = packets.concat();
             assert_eq!(has_said_all(&packets, true), when_closed, "{packets:02x?}");
             assert_eq!(has_said_all(&packets, false), when_broken, "{packets:02x?}");
-        }
-    }
-
-    #[test]
-    fn a_wrong_first_packet_is_told_from_its_first_bytes() {
-        for (bytes, expected) in [
-            (&[0x16, 0x03, 0x01, 0x02][..], "TLS"),
-            (b"GET / HTTP/1.1", "HTTP"),
-            (b"POST /v1", "HTTP"),
-            (&[0xc0, 0x00], "another MQTT packet"),
-            (&[0x1f, 0x10], "CONNECT with reserved flags"),
-            (
-                &[0x10, 0xff, 0xff, 0xff, 0xff],
-                "CONNECT with an impossible length",
-            ),
-            (&[0x00, 0x01], "not MQTT"),
-        ] {
-            assert_eq!(guess(bytes), expected, "{bytes:02x?}");
         }
     }
 }

@@ -83,14 +83,14 @@ pub(super) async fn open(
     let established = tokio::select! {
         biased;
         established = establish(&mut device, &mut caller, &mut place, context) => established,
-        _ = shutdown.wait_for(|down| *down) => Err((Refusal::Shutdown, None)),
+        _ = shutdown.wait_for(|down| *down) => Err(Refusal::Shutdown.into()),
     };
     match established {
         Ok(accepted) => {
             place.take();
             Some(accepted.enter(device, caller.peer, context, worker))
         }
-        Err((refusal, answer)) => {
+        Err(Refused { why: refusal, answer }) => {
             journal::refused(context.registry.books(), &caller, &refusal);
             let own = || {
                 let text = format!("{refusal}: {}", refusal.advice());
@@ -162,8 +162,21 @@ impl Accepted {
     }
 }
 
-/// A refusal, and the broker's own packet where it is the broker that refuses.
-type Refused = (Refusal, Option<Vec<u8>>);
+/// A device that is not let in.
+struct Refused {
+    why: Refusal,
+    /// The broker's own packet, where it is the broker that refuses.
+    answer: Option<Vec<u8>>,
+}
+
+impl<R: Into<Refusal>> From<R> for Refused {
+    fn from(why: R) -> Self {
+        Self {
+            why: why.into(),
+            answer: None,
+        }
+    }
+}
 
 async fn establish(
     device: &mut Device,
@@ -171,43 +184,39 @@ async fn establish(
     place: &mut Place,
     context: &Context,
 ) -> Result<Accepted, Refused> {
-    let none = |refusal: Refusal| (refusal, None);
     let packet = timeout(CONNECT_WITHIN, device.read_connect(caller))
         .await
         .unwrap_or(Err(Refusal::NoConnect {
             limit: CONNECT_WITHIN,
-        }))
-        .map_err(none)?;
+        }))?;
     let snapshot = context.store.snapshot();
-    let connect = Connect::parse(&packet).map_err(|error| {
-        if let ConnectError::Malformed { version, .. } = &error {
+    let connect = Connect::parse(&packet).inspect_err(|error| {
+        if let ConnectError::Malformed { version, .. } = error {
             caller.version = *version;
         }
         // A refused protocol level above 4 is most likely a later MQTT, which reads answers like 5 does.
-        if let ConnectError::Protocol { level, .. } = &error {
+        if let ConnectError::Protocol { level, .. } = error {
             caller.version = Some(if *level > 4 && *level < 0x80 {
                 Version::V5
             } else {
                 Version::V311
             });
         }
-        none(error.into())
     })?;
     caller.learn(&connect, &snapshot);
-    let admission =
-        Admission::find(&snapshot, caller.peer.ip(), connect.version, connect.keep_alive).map_err(none)?;
+    let admission = Admission::find(&snapshot, caller.peer.ip(), connect.version, connect.keep_alive)?;
     drop(snapshot);
-    let claimed = place.claim(&admission.sim);
-    claimed.map_err(|over| none(over.into()))?;
+    place.claim(&admission.sim)?;
     caller.destination = Some(admission.entry_point.destination.clone());
-    let reached = device.while_waiting(reach(&admission, &connect, context)).await;
-    let reached = reached.map_err(none)?.map_err(none)?;
+    let reached = device
+        .while_waiting(reach(&admission, &connect, context))
+        .await??;
     let accepted = await_connack(device, reached, admission, &connect).await?;
     match accepted
         .admission
         .lost(caller.peer.ip(), &context.store.snapshot())
     {
-        Some(change) => Err(none(Refusal::Changed(change))),
+        Some(change) => Err(Refusal::Changed(change).into()),
         None => Ok(accepted),
     }
 }
@@ -279,9 +288,7 @@ async fn await_connack(
 ) -> Result<Accepted, Refused> {
     let platform = admission.entry_point.platform();
     let destination = admission.entry_point.destination.clone();
-    let (mut packet, behind) = first_connack(device, &mut broker, &destination, connect)
-        .await
-        .map_err(|refusal| (refusal, None))?;
+    let (mut packet, behind) = first_connack(device, &mut broker, &destination, connect).await?;
     match Connack::parse(&packet, connect.version) {
         Ok(connack) if connack.accepted() => {
             let version = admission.entry_point.version;
@@ -305,21 +312,19 @@ async fn await_connack(
                 behind,
             })
         }
-        Ok(connack) => Err((
-            Refusal::ByBroker {
+        Ok(connack) => Err(Refused {
+            why: Refusal::ByBroker {
                 destination,
                 connack,
                 platform,
             },
-            Some(packet),
-        )),
-        Err(violation) => Err((
-            Refusal::BrokerAnswer {
-                destination,
-                violation,
-            },
-            None,
-        )),
+            answer: Some(packet),
+        }),
+        Err(violation) => Err(Refusal::BrokerAnswer {
+            destination,
+            violation,
+        }
+        .into()),
     }
 }
 

@@ -13,6 +13,7 @@ use crate::sim::{GroupId, Imsi, Sim};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::time::Duration;
+use tracing::level_filters::LevelFilter;
 
 /// Whom a line and an entry are about, as far as it is known.
 struct Who<'a> {
@@ -233,6 +234,29 @@ fn entry(source: Source, level: Level, what: &Value, who: &Who<'_>) -> Entry {
         source,
         level,
         body: known.map(|(key, value)| (key.clone(), value.clone())).collect(),
+    }
+}
+
+/// One line for each counted request, at level debug.
+#[inline]
+pub(super) fn requests(connection: &Connection, direction: &'static str, leg: &'static str, count: u32) {
+    // Asked first, as it is one look at a number.
+    if count > 0 && LevelFilter::current() >= LevelFilter::DEBUG {
+        write_requests(connection, direction, leg, count);
+    }
+}
+
+#[cold]
+fn write_requests(connection: &Connection, direction: &'static str, leg: &'static str, count: u32) {
+    for _ in 0..count {
+        tracing::debug!(
+            event = "request",
+            imsi = %connection.admission.sim.imsi,
+            client_id = %connection.client_id,
+            direction,
+            leg,
+            "request"
+        );
     }
 }
 

@@ -8,12 +8,13 @@
 //! | `pace` | how fast connections are let in, all together |
 //! | `turnstile` | connections open and end a few steps at a time, so that the others are served meanwhile |
 //! | `admission` | may this SIM connect, where to and how: no I/O |
-//! | `device`, `caller` | a device that is connecting, and what is known about it |
+//! | `device`, `first_packet`, `caller` | a device that is connecting, or who calls instead, and what is known about it |
 //! | `context` | what every connection needs |
 //! | `life` | a connection's task: it opens, is open, ends |
 //! | `handshake` | from accept to the broker's CONNACK |
 //! | `seen` | as whom the broker sees the device |
 //! | `carry` | the steady state: both directions in one poll |
+//! | `linger` | how long the other side may take once one has ended |
 //! | `bypass` | the body of a large packet, from socket to socket |
 //! | `portion` | how much of a stream is read at once |
 //! | `wheel` | when the idle rule looks at which connection |
@@ -40,12 +41,14 @@ mod context;
 mod device;
 mod ending;
 mod farewell;
+mod first_packet;
 mod gate;
 mod handshake;
 mod journal;
 mod life;
 mod limits;
 mod line_budget;
+mod linger;
 mod listen;
 mod outbox;
 mod pace;
@@ -66,6 +69,7 @@ mod worker;
 pub use admission::Admission;
 pub use books::Books;
 pub use ending::{Administrative, Ending};
+pub use first_packet::FirstPacket;
 pub use limits::{Limits, OverLimit};
 pub use listen::ListenOn;
 pub use pulse::Pulse;

@@ -1,6 +1,7 @@
 //! Why a device was not let in, in words that help the person who has to mend it.
 
 use super::ending::{Administrative, violation_advice};
+use super::first_packet::FirstPacket;
 use super::limits::OverLimit;
 use crate::entrypoint::{Destination, Platform, PlatformError};
 use crate::logbook::shortened;
@@ -31,7 +32,7 @@ pub enum Refusal {
     },
     /// The first bytes are not a CONNECT.
     #[error("the first packet is not a CONNECT ({0})")]
-    NotConnect(&'static str),
+    NotConnect(FirstPacket),
     /// The CONNECT is larger than any legal one needs to be.
     #[error("a CONNECT of {size} bytes, over the limit of {limit}")]
     ConnectTooLarge {
@@ -270,10 +271,12 @@ impl Refusal {
             Self::DeviceLeft { .. } => {
                 "the device's own connect time-out may be shorter than the broker takes to answer"
             }
-            Self::NotConnect("TLS") => {
+            Self::NotConnect(FirstPacket::Tls) => {
                 "the device speaks TLS: give it plain MQTT (mqtt://) towards the relay"
             }
-            Self::NotConnect("HTTP") => "an HTTP client calls the MQTT port: check the port it was given",
+            Self::NotConnect(FirstPacket::Http) => {
+                "an HTTP client calls the MQTT port: check the port it was given"
+            }
             Self::NotConnect(_) => "check that the device speaks MQTT and sends CONNECT first",
             Self::ConnectTooLarge { .. } => "shorten will, user name, password or properties",
             // Mosquitto marks itself so with a bit in the level.
