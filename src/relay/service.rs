@@ -5,13 +5,14 @@ use super::context::Context;
 use super::listen::reached_at;
 use super::pace::Pace;
 use super::registry::Registry;
-use super::{Administrative, Books, Limits, ListenOn, Pulse, token_watch, worker};
+use super::worker::Worker;
+use super::{Administrative, Books, Limits, ListenOn, Pulse, token_watch};
 use crate::sessions::Sessions;
 use crate::store::{CredentialStore, Store};
 use crate::timers::Timekeeper;
 use crate::upstream::Upstream;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
@@ -96,19 +97,11 @@ impl Relay {
         sessions: Arc<Sessions>,
     ) -> Result<Self, RelayError> {
         let count = settings.workers.get();
-        let mut shares: Vec<_> = (0..count).map(|_| Vec::new()).collect();
-        let (mut addresses, mut own) = (Vec::new(), Vec::new());
-        for on in &settings.listen {
-            let listeners = on.open(count).map_err(|source| RelayError::Listen {
-                address: on.to_string(),
-                source,
-            })?;
-            addresses.push(listeners[0].local_addr()?);
-            own.extend(reached_at(&listeners[0])?);
-            for (share, listener) in shares.iter_mut().zip(listeners) {
-                share.push(listener);
-            }
-        }
+        let Bound {
+            addresses,
+            own,
+            shares,
+        } = Bound::of(&settings.listen, count)?;
         let registry = Arc::new(Registry::new(count, settings.limits, books, sessions));
         let (shutdown, down) = watch::channel(false);
         let context = Arc::new(Context {
@@ -121,22 +114,9 @@ impl Relay {
             shutdown: down,
         });
         let pulse = Pulse::new(count);
-        let timers = Timekeeper::start()?;
-        let mut workers = Vec::new();
-        let (accepting, accepts) = mpsc::channel();
-        for (number, listeners) in shares.into_iter().enumerate() {
-            let (context, grace) = (Arc::clone(&context), settings.drain + settings.grace);
-            let (timers, pulse, accepting) = (timers.clone(), pulse.clone(), accepting.clone());
-            let thread = std::thread::Builder::new().name(format!("relay-{number}"));
-            workers.push(
-                thread.spawn(move || {
-                    worker::run(listeners, &context, number, timers, pulse, grace, accepting)
-                })?,
-            );
-        }
-        drop(accepting);
-        // What cannot accept is gone by then, and its end of the channel with it.
-        if accepts.iter().count() < workers.len() {
+        let grace = settings.drain + settings.grace;
+        let (workers, all_accept) = start_workers(shares, &context, &pulse, grace)?;
+        if !all_accept {
             // Ends the others.
             drop(shutdown);
             return Err(first_failure(workers));
@@ -213,6 +193,66 @@ impl Relay {
             Err(error) => tracing::error!(%error, "the bookkeeper failed"),
         }
     }
+}
+
+/// What the relay listens on.
+#[derive(Default)]
+struct Bound {
+    addresses: Vec<SocketAddr>,
+    /// Under which of this machine's addresses it is reached there.
+    own: Vec<SocketAddr>,
+    /// A listener on each address for each worker.
+    shares: Vec<Vec<TcpListener>>,
+}
+
+impl Bound {
+    fn of(listen: &[ListenOn], workers: usize) -> Result<Self, RelayError> {
+        let mut bound = Self {
+            shares: (0..workers).map(|_| Vec::new()).collect(),
+            ..Self::default()
+        };
+        for on in listen {
+            let listeners = on.open(workers).map_err(|source| RelayError::Listen {
+                address: on.to_string(),
+                source,
+            })?;
+            bound.addresses.push(listeners[0].local_addr()?);
+            bound.own.extend(reached_at(&listeners[0])?);
+            for (share, listener) in bound.shares.iter_mut().zip(listeners) {
+                share.push(listener);
+            }
+        }
+        Ok(bound)
+    }
+}
+
+/// A thread for each share of listeners, and whether all of them accept.
+fn start_workers(
+    shares: Vec<Vec<TcpListener>>,
+    context: &Arc<Context>,
+    pulse: &Pulse,
+    grace: Duration,
+) -> io::Result<(Vec<JoinHandle<io::Result<()>>>, bool)> {
+    let timers = Timekeeper::start()?;
+    let mut workers = Vec::new();
+    let (accepting, accepts) = mpsc::channel();
+    for (number, listeners) in shares.into_iter().enumerate() {
+        let worker = Worker {
+            number,
+            listeners,
+            context: Arc::clone(context),
+            timers: timers.clone(),
+            pulse: pulse.clone(),
+            grace,
+        };
+        let accepting = accepting.clone();
+        let thread = std::thread::Builder::new().name(format!("relay-{number}"));
+        workers.push(thread.spawn(move || worker.run(accepting))?);
+    }
+    drop(accepting);
+    // What cannot accept is gone by then, and its end of the channel with it.
+    let all_accept = accepts.iter().count() == workers.len();
+    Ok((workers, all_accept))
 }
 
 /// Why a worker did not begin.

@@ -24,54 +24,58 @@ const AT_ONCE: u32 = 4;
 /// How long accepting rests when the system has no more descriptors.
 const REST: Duration = Duration::from_millis(100);
 
-/// Runs until the relay shuts down and its connections are closed, or the grace period is over. Says so through
-/// `began` once it accepts.
-pub(super) fn run(
-    listeners: Vec<std::net::TcpListener>,
-    context: &Arc<Context>,
-    worker: usize,
-    timers: Timekeeper,
-    pulse: Pulse,
-    grace: Duration,
-    began: std::sync::mpsc::Sender<()>,
-) -> io::Result<()> {
-    gather_entropy();
-    // For whatever of `crate::timers` runs here; tokio's own timers would panic.
-    timers.serve_this_thread();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .on_thread_park(turnstile::sockets_are_waited_for)
-        .build()?;
-    let served = runtime.block_on(async {
+/// A thread of the data plane before it runs.
+pub(super) struct Worker {
+    pub(super) number: usize,
+    pub(super) listeners: Vec<std::net::TcpListener>,
+    pub(super) context: Arc<Context>,
+    pub(super) timers: Timekeeper,
+    pub(super) pulse: Pulse,
+    /// How long its connections may take to close at the end.
+    pub(super) grace: Duration,
+}
+
+impl Worker {
+    /// Runs until the relay shuts down and its connections are closed, or the grace period is over. Says so through
+    /// `began` once it accepts.
+    pub(super) fn run(self, began: std::sync::mpsc::Sender<()>) -> io::Result<()> {
+        gather_entropy();
+        // For whatever of `crate::timers` runs here; tokio's own timers would panic.
+        self.timers.clone().serve_this_thread();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .on_thread_park(turnstile::sockets_are_waited_for)
+            .build()?;
+        let served = runtime.block_on(self.serve(began));
+        // A name that is being looked up is not waited for: the system's resolver cannot be interrupted.
+        runtime.shutdown_background();
+        served
+    }
+
+    async fn serve(self, began: std::sync::mpsc::Sender<()>) -> io::Result<()> {
+        let (context, worker) = (self.context, self.number);
         // Every connection holds a sender; when the last one is gone there is none left.
         let (alive, mut all_gone) = mpsc::channel::<()>(1);
-        tokio::spawn(pulse.beat(worker));
+        tokio::spawn(self.pulse.beat(worker));
         let mut accepting = Vec::new();
-        for listener in listeners {
+        for listener in self.listeners {
             let listener = TcpListener::from_std(listener)?;
-            accepting.push(tokio::spawn(accept(
-                listener,
-                Arc::clone(context),
-                worker,
-                alive.clone(),
-            )));
+            let context = Arc::clone(&context);
+            accepting.push(tokio::spawn(accept(listener, context, worker, alive.clone())));
         }
         let _ = began.send(());
         drop(began);
-        let ticking = tokio::spawn(tick(Arc::clone(context), worker));
+        let ticking = tokio::spawn(tick(Arc::clone(&context), worker));
         let _ = context.shutdown.clone().wait_for(|down| *down).await;
         for task in accepting {
             task.abort();
             let _ = task.await;
         }
         drop(alive);
-        let _ = timeout(grace, all_gone.recv()).await;
+        let _ = timeout(self.grace, all_gone.recv()).await;
         ticking.abort();
         Ok(())
-    });
-    // A name that is being looked up is not waited for: the system's resolver cannot be interrupted.
-    runtime.shutdown_background();
-    served
+    }
 }
 
 /// Keeps the idle rule.
