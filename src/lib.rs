@@ -25,6 +25,7 @@
 //! | 0 | `timers` | timers of threads whose own runtime keeps none |
 //! | 1 | [`claim`] | who works with a data folder |
 //! | 1 | [`database`] | the SQLite file of the data folder: opened, migrated |
+//! | 1 | `http_server` | the connections of an HTTP service of ours, bounded in number and in time |
 //! | 1 | [`server_tls`] | the certificate that an HTTP service of ours shows |
 //! | 1 | [`entrypoint`] | the Beam object: JSON checked into an `EntryPoint`; placeholders and topics |
 //! | 2 | [`usage`] | what is counted for the bill; the ledger |
@@ -59,6 +60,7 @@ pub mod descriptors;
 pub mod doctor;
 pub mod entrypoint;
 pub mod explain;
+mod http_server;
 pub mod logbook;
 pub mod logging;
 pub mod mqtt;

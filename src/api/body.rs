@@ -1,9 +1,8 @@
 //! JSON bodies, with refusals that say where they are wrong.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, Request};
 use axum::http::header::CONTENT_TYPE;
 use serde::Deserialize;
@@ -12,11 +11,9 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::{ApiError, BODY_LIMIT};
+use crate::http_server::{Unread, read_body};
 use crate::sim::Tags;
 use crate::store::strict_json;
-
-/// How long a body may take.
-const BODY_TIME: Duration = Duration::from_secs(10);
 
 /// A body of a known form.
 pub(super) trait Form: DeserializeOwned {
@@ -161,16 +158,10 @@ fn refuse_other_types(request: &Request) -> Result<(), ApiError> {
     }
 }
 
-async fn read(body: Body, limit: usize) -> Result<axum::body::Bytes, ApiError> {
-    let read = tokio::time::timeout(BODY_TIME, to_bytes(body, limit)).await;
-    read.map_err(|_| ApiError::TooSlow)?.map_err(|error| {
-        let cause = std::error::Error::source(&error)
-            .map(ToString::to_string)
-            .unwrap_or_default();
-        if cause.contains("length limit exceeded") {
-            ApiError::PayloadTooLarge(limit)
-        } else {
-            ApiError::InvalidBody(format!("the body cannot be read: {error}"))
-        }
+async fn read(body: Body, limit: usize) -> Result<Bytes, ApiError> {
+    read_body(body, limit).await.map_err(|unread| match unread {
+        Unread::TooLong => ApiError::PayloadTooLarge(limit),
+        Unread::TooSlow => ApiError::TooSlow,
+        Unread::Broken(_) => ApiError::InvalidBody(unread.to_string()),
     })
 }

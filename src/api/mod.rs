@@ -25,7 +25,6 @@ mod previous;
 mod query;
 mod routes;
 mod segments;
-mod serving;
 mod session_events;
 mod shapes;
 mod sim_answer;
@@ -51,10 +50,15 @@ pub use credential_refusal::CredentialRefusal;
 pub use error::ApiError;
 pub use health::Readiness;
 pub use routes::router;
-pub use serving::serve;
 
 /// The largest body that is taken, in bytes. SORACOM caps the configuration of a group at 8 KB.
 pub const BODY_LIMIT: usize = 1024 * 1024;
+
+/// The body of the answer to a request that did not come in time.
+#[must_use]
+pub fn too_slow() -> String {
+    ApiError::TooSlow.body()
+}
 
 /// What the routes work with.
 #[derive(Debug, Clone)]

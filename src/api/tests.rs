@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::database::Database;
+use crate::http_server::HttpServer;
 use crate::sessions::Sessions;
 use crate::store::FileStore;
 
@@ -67,13 +68,13 @@ impl Api {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        tokio::spawn(serve(
-            listener,
-            None,
-            state,
-            std::num::NonZeroUsize::MAX,
-            std::future::pending(),
-        ));
+        let server = HttpServer {
+            service: "api",
+            tls: None,
+            most: std::num::NonZeroUsize::MAX,
+            too_slow: too_slow(),
+        };
+        tokio::spawn(server.serve(listener, router(state), std::future::pending()));
         Self {
             books,
             folder,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::message::LONGEST_MESSAGE;
 use super::rate::TooMany;
@@ -61,6 +61,9 @@ pub(super) enum Refusal {
     /// The message cannot be kept.
     #[error("the broker did not answer, and the message cannot be kept: {0}")]
     Unkept(String),
+    /// The request's head took too long.
+    #[error("the request did not come in time: send it whole within 10 s")]
+    TooSlow,
     /// No such route.
     #[error("there is no {0}; there are GET and POST /notify, and POST /publish")]
     Route(String),
@@ -83,9 +86,15 @@ impl Refusal {
             Self::Broker(_) => (StatusCode::BAD_GATEWAY, "refused by the broker"),
             Self::Full => (StatusCode::SERVICE_UNAVAILABLE, "queue full"),
             Self::Unkept(_) => (StatusCode::SERVICE_UNAVAILABLE, "not accepted"),
+            Self::TooSlow => (StatusCode::REQUEST_TIMEOUT, "too slow"),
             Self::Route(_) => (StatusCode::NOT_FOUND, "not found"),
             Self::Method(..) => (StatusCode::METHOD_NOT_ALLOWED, "method not allowed"),
         }
+    }
+
+    /// The body of its answer.
+    pub(super) fn body(&self) -> Value {
+        json!({ "error": self.status_and_error().1, "reason": self.to_string() })
     }
 
     /// Whether it is worth a line in the log: a flood from one address is one line.
@@ -96,12 +105,7 @@ impl Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let (status, error) = self.status_and_error();
-        let mut response = (
-            status,
-            Json(json!({ "error": error, "reason": self.to_string() })),
-        )
-            .into_response();
+        let mut response = (self.status_and_error().0, Json(self.body())).into_response();
         // For the log.
         response.extensions_mut().insert(self.clone());
         let mut add = |name: HeaderName, value: HeaderValue| response.headers_mut().insert(name, value);

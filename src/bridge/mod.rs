@@ -2,7 +2,6 @@
 //!
 //! | part | what it does |
 //! |---|---|
-//! | `server` | connections of callers, bounded in number and time |
 //! | `guard` | who may call: [`Network`]s, [`ApiKey`]s, a [`Rate`] for each address |
 //! | `routes`, `request`, `answer` | requests read into [`Message`]s; what callers are told |
 //! | `outbox` | messages that the broker has not acknowledged, in order |
@@ -24,12 +23,11 @@ mod parked;
 mod rate;
 mod request;
 mod routes;
-mod server;
 mod topic;
 
 use std::io;
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,9 +38,11 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use crate::database::Database;
+use crate::http_server::HttpServer;
 use crate::server_tls::{Certificate, TlsError, TlsFiles};
 use crate::site_broker::SiteBroker;
 use crate::{alive, report};
+use answer::Refusal;
 use guard::Guard;
 use journal::Journal;
 use routes::Desk;
@@ -56,6 +56,8 @@ pub use parked::{Parked, ParkedMessage};
 pub use rate::{InvalidRate, Rate};
 pub use topic::{InvalidTopic, Topic};
 
+/// How long answers may take that are due when the program shuts down.
+const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 /// How long the queue may take to be written when the program shuts down.
 const WRITE_WITHIN: Duration = Duration::from_secs(3);
 
@@ -73,7 +75,7 @@ pub struct BridgeSettings {
     /// Requests of one address.
     pub rate: Rate,
     /// Callers at a time; others wait in the kernel's queue.
-    pub most_connections: NonZeroU32,
+    pub most_connections: NonZeroUsize,
     /// Whether other machines may call without key and allow-list.
     pub is_open: bool,
     /// The certificate, if callers come with TLS.
@@ -140,6 +142,7 @@ impl Bridge {
         let acceptor = certificate
             .as_ref()
             .map(|certificate| TlsAcceptor::from(certificate.config()));
+        let has_tls = acceptor.is_some();
         let failed = |source| BridgeError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
@@ -149,19 +152,25 @@ impl Bridge {
             guard: Guard::new(settings.keys, settings.allow, settings.proxies, settings.rate),
             outbox: outbox.clone(),
         };
-        let (stop, stopped) = watch::channel(false);
-        let most = settings.most_connections;
+        let (stop, mut stopped) = watch::channel(false);
+        let server = HttpServer {
+            service: "bridge",
+            tls: acceptor,
+            most: settings.most_connections,
+            too_slow: Refusal::TooSlow.body().to_string(),
+        };
+        let shutdown = async move { drop(stopped.wait_for(|down| *down).await) };
         let router = routes::router(Arc::new(desk));
         Ok(Self {
             address,
-            has_tls: acceptor.is_some(),
+            has_tls,
             outbox: outbox.clone(),
             stop,
             writing: tokio::spawn(writing),
             reporting: tokio::spawn(report::changes("bridge", numbers(outbox.clone()))),
             taking_back: tokio::spawn(outbox.clone().take_back()),
             link: tokio::spawn(link::run(broker, outbox)),
-            serving: tokio::spawn(server::serve(listener, acceptor, router, most, stopped)),
+            serving: tokio::spawn(server.serve(listener, router, shutdown)),
             watching: certificate.map(|certificate| tokio::spawn(certificate.watch())),
         })
     }
@@ -200,7 +209,7 @@ impl Bridge {
     pub async fn shut_down(self) {
         // The server may have ended.
         let _ = self.stop.send(true);
-        let _ = self.serving.await;
+        let _ = timeout(ANSWER_WITHIN, self.serving).await;
         self.link.abort();
         self.reporting.abort();
         self.taking_back.abort();

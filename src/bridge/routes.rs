@@ -2,23 +2,22 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use axum::body::{Bytes, to_bytes};
-use axum::extract::{Extension, Request, State};
+use axum::extract::{ConnectInfo, Extension, Request, State};
 use axum::http::{StatusCode, Uri};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde_json::json;
-use tokio::time::timeout;
 
 use super::answer::{Refusal, status_of};
 use super::guard::Guard;
 use super::outbox::Outbox;
 use super::request::{Fields, LONGEST_BODY};
 use super::{Message, Outcome};
+use crate::http_server::{Unread, read_body};
 
 /// Where a notice goes if nothing is said.
 const DEFAULT_TOPIC: &str = "notify/slack";
@@ -26,8 +25,6 @@ const NOTIFY: &str = "/notify";
 const PUBLISH: &str = "/publish";
 /// Open to those who watch over services: it needs no key.
 const HEALTH: &str = "/healthz";
-/// How long a body may take to arrive.
-const BODY_WITHIN: Duration = Duration::from_secs(10);
 
 /// What the routes work with.
 #[derive(Debug)]
@@ -35,10 +32,6 @@ pub(super) struct Desk {
     pub(super) guard: Guard,
     pub(super) outbox: Outbox,
 }
-
-/// The address on the other end of the connection.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Peer(pub(super) SocketAddr);
 
 /// Who called, proxies seen through.
 #[derive(Debug, Clone, Copy)]
@@ -62,12 +55,12 @@ pub(super) fn router(desk: Arc<Desk>) -> Router {
 /// Admits a request, and puts down what was refused. Keys may stand in the address, so only the path is told.
 async fn guard(
     State(desk): State<Arc<Desk>>,
-    Extension(peer): Extension<Peer>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
     mut request: Request,
     next: Next,
 ) -> Response {
-    let caller = desk.guard.caller(peer.0.ip(), request.headers());
-    let address = caller.as_ref().copied().unwrap_or_else(|_| peer.0.ip());
+    let caller = desk.guard.caller(peer.ip(), request.headers());
+    let address = caller.as_ref().copied().unwrap_or_else(|_| peer.ip());
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let query = request.uri().query().unwrap_or_default();
     let wants_key = path != HEALTH;
@@ -154,18 +147,7 @@ fn of_address(uri: &Uri) -> Result<Fields, Refusal> {
 /// Body and address: a shortcut may have the topic in one and the message in the other.
 async fn of_request(request: Request) -> Result<Fields, Refusal> {
     let (parts, body) = request.into_parts();
-    let read = timeout(BODY_WITHIN, to_bytes(body, LONGEST_BODY)).await;
-    let body: Bytes = match read {
-        Ok(Ok(body)) => body,
-        Ok(Err(error)) if is_too_long(&error) => return Err(Refusal::TooLong),
-        Ok(Err(error)) => return Err(Refusal::Body(format!("the body cannot be read: {error}"))),
-        Err(_) => {
-            return Err(Refusal::Body(format!(
-                "the body did not arrive within {} s",
-                BODY_WITHIN.as_secs()
-            )));
-        }
-    };
+    let body = read_body(body, LONGEST_BODY).await?;
     let address = of_address(&parts.uri)?;
     if body.is_empty() {
         return Ok(address);
@@ -173,8 +155,14 @@ async fn of_request(request: Request) -> Result<Fields, Refusal> {
     Ok(Fields::of_body(&parts.headers, &body)?.or(address))
 }
 
-fn is_too_long(error: &axum::Error) -> bool {
-    std::error::Error::source(error).is_some_and(|cause| cause.to_string().contains("length limit exceeded"))
+impl From<Unread> for Refusal {
+    fn from(unread: Unread) -> Self {
+        match unread {
+            Unread::TooLong => Self::TooLong,
+            Unread::TooSlow => Self::TooSlow,
+            Unread::Broken(_) => Self::Body(unread.to_string()),
+        }
+    }
 }
 
 /// Alive, and whether the broker is there.

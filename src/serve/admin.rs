@@ -2,6 +2,7 @@
 
 use super::error::StartError;
 use crate::api::{self, ApiState};
+use crate::http_server::HttpServer;
 use crate::server_tls::Certificate;
 use crate::settings::ApiArgs;
 use std::net::SocketAddr;
@@ -43,8 +44,13 @@ impl Admin {
         }
         let (stop, stopped) = oneshot::channel::<()>();
         let shutdown = async move { drop(stopped.await) };
-        let most = settings.max_connections;
-        let serving = tokio::spawn(api::serve(listener, tls, state, most, shutdown));
+        let server = HttpServer {
+            service: "api",
+            tls,
+            most: settings.max_connections,
+            too_slow: api::too_slow(),
+        };
+        let serving = tokio::spawn(server.serve(listener, api::router(state), shutdown));
         Ok(Self {
             address,
             stop,

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use super::listen::Listen;
@@ -154,7 +154,7 @@ pub struct BridgeArgs {
         value_name = "N",
         global = true
     )]
-    pub max_connections: NonZeroU32,
+    pub max_connections: NonZeroUsize,
 
     /// Let other machines call without key and without allow-list
     #[arg(
