@@ -53,4 +53,14 @@ mod tests {
             assert_eq!(wait, Duration::from_secs_f64(seconds), "{failures} {chance}");
         }
     }
+
+    #[test]
+    fn chance_is_a_number_from_0_to_1_that_differs() {
+        let draws: Vec<f64> = (0..100).map(|_| chance()).collect();
+        assert!(draws.iter().all(|draw| (0.0..=1.0).contains(draw)), "{draws:?}");
+        assert!(
+            draws.iter().any(|draw| *draw < 0.5) && draws.iter().any(|draw| *draw > 0.5),
+            "{draws:?}"
+        );
+    }
 }

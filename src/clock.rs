@@ -121,4 +121,28 @@ mod tests {
         let built: u64 = BUILT.parse().unwrap();
         assert!(not_behind(built - 1).is_err() && not_behind(built).is_ok());
     }
+
+    #[test]
+    fn the_steady_clock_counts_milliseconds_since_the_start_of_the_machine() {
+        let steady = || {
+            let time = clock_gettime(ClockId::Boottime);
+            i64::try_from(Duration::new(time.tv_sec as u64, time.tv_nsec as u32).as_millis()).unwrap()
+        };
+        let (before, now, after) = (steady(), Moment::now(), steady());
+        assert!((before..=after).contains(&now.steady), "{before} {now:?} {after}");
+    }
+
+    #[test]
+    fn a_correction_of_a_minute_is_not_told() {
+        let earlier = Moment { wall: 0, steady: 0 };
+        let later = |wall| Moment { wall, steady: 0 };
+        assert_eq!(later(60_000).set_since(earlier), None);
+        assert_eq!(later(-60_001).set_since(earlier), Some(-60_001));
+    }
+
+    #[test]
+    fn the_time_that_is_trusted_is_that_of_the_system() {
+        let before = seconds(SystemTime::now());
+        assert!((before..before + 60).contains(&trusted_now().unwrap()));
+    }
 }

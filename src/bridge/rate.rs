@@ -175,4 +175,18 @@ mod tests {
         let limit = RateLimit::new(Rate::Off);
         (0..1000).for_each(|_| limit.take(ip("192.0.2.1"), Instant::now()).unwrap());
     }
+
+    #[test]
+    fn what_is_gained_and_how_long_to_wait_go_by_the_limit() {
+        let limit = RateLimit::new("120".parse().unwrap());
+        let start = Instant::now();
+        (0..120).for_each(|_| limit.take(ip("192.0.2.1"), start).unwrap());
+        let wait = |at: Instant| limit.take(ip("192.0.2.1"), at).unwrap_err().wait.as_millis();
+        assert_eq!(wait(start), 500);
+        let later = start + Duration::from_millis(250);
+        assert_eq!(wait(later), 250, "half a request is there");
+        let later = start + Duration::from_secs(2);
+        (0..4).for_each(|_| limit.take(ip("192.0.2.1"), later).unwrap());
+        assert_eq!(wait(later), 500);
+    }
 }

@@ -231,4 +231,59 @@ mod tests {
             assert!(Connack::parse(bytes, Version::V311).is_err(), "{bytes:02x?}");
         }
     }
+
+    #[test]
+    fn a_server_keep_alive_is_set_in_a_connack_of_more_than_127_bytes_too() {
+        let mut packet = vec![0x20, 139, 1, 0, 0, 0x87, 0x01, 0x13, 0xff, 0xff, 0x1f, 0, 129];
+        packet.extend_from_slice(&[b'x'; 129]);
+        assert_eq!(packet.len(), 3 + 139);
+        set_server_keep_alive(&mut packet, 1200);
+        let connack = Connack::parse(&packet, Version::V5).unwrap();
+        assert_eq!(connack.server_keep_alive, Some(1200));
+    }
+
+    #[test]
+    fn a_broker_without_mqtt_5_may_say_so_with_properties_too() {
+        let connack = Connack::parse(&[0x20, 3, 0, 1, 0], Version::V5).unwrap();
+        assert_eq!(connack.code, 1);
+    }
+
+    #[test]
+    fn every_code_of_the_specification_has_its_words() {
+        let words = |code| {
+            Connack::parse(&[0x20, 2, 0, code], Version::V311)
+                .unwrap()
+                .code_in_words()
+        };
+        for (codes, expected) in [
+            (&[0][..], "accepted"),
+            (&[1], "unacceptable protocol version"),
+            (&[2, 0x85], "client identifier not valid"),
+            (&[3, 0x88], "server unavailable"),
+            (&[4, 0x86], "bad user name or password"),
+            (&[5, 0x87], "not authorized"),
+            (&[0x80], "unspecified error"),
+            (&[0x81], "malformed packet"),
+            (&[0x82], "protocol error"),
+            (&[0x83], "implementation specific error"),
+            (&[0x84], "unsupported protocol version"),
+            (&[0x89], "server busy"),
+            (&[0x8a], "banned"),
+            (&[0x8c], "bad authentication method"),
+            (&[0x90], "topic name invalid"),
+            (&[0x95], "packet too large"),
+            (&[0x97], "quota exceeded"),
+            (&[0x99], "payload format invalid"),
+            (&[0x9a], "retain not supported"),
+            (&[0x9b], "QoS not supported"),
+            (&[0x9c], "use another server"),
+            (&[0x9d], "server moved"),
+            (&[0x9f], "connection rate exceeded"),
+            (&[6, 0xff], "a code that the specification does not define"),
+        ] {
+            for &code in codes {
+                assert_eq!(words(code), expected, "{code:#04x}");
+            }
+        }
+    }
 }

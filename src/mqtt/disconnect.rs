@@ -104,4 +104,17 @@ mod tests {
         assert_eq!(&packet[..7], &[0xe0, 0x84, 0x04, 0x98, 0x81, 0x04, 0x1f]);
         assert!(std::str::from_utf8(&packet[9..]).is_ok());
     }
+
+    #[test]
+    fn no_packet_is_larger_than_the_device_takes_and_a_text_is_left_out_only_near_the_limit() {
+        let text = "nothing came from the device for 90 s";
+        let full = packet(Reason::KeepAliveTimeout, text, None);
+        for limit in 4..100 {
+            let len = packet(Reason::KeepAliveTimeout, text, Some(limit)).len();
+            assert!(len <= limit as usize, "{len} of {limit}");
+        }
+        // Room is kept for two varints of two bytes each.
+        let near = full.len() as u32 + 3;
+        assert_eq!(packet(Reason::KeepAliveTimeout, text, Some(near)), full);
+    }
 }

@@ -371,4 +371,38 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn a_longer_packet_whose_length_begins_with_the_same_byte_is_not_taken_for_the_one_before() {
+        let publish = |len: usize| {
+            let mut packet = vec![0x30, len as u8 & 0x7f | 0x80, (len >> 7) as u8, 0, 1, b't'];
+            packet.resize(3 + len, b'x');
+            packet
+        };
+        // 128 bytes, then 256: both lengths begin with 0x80.
+        let input = [publish(128), publish(256), vec![0xd0, 0]].concat();
+        let scanned = Downlink::new(Version::V311).scan(&input);
+        assert_eq!(
+            (scanned.len, scanned.requests, scanned.pieces, scanned.violation),
+            (input.len(), 2, 3, None)
+        );
+    }
+
+    #[test]
+    fn one_packet_is_followed_and_not_the_same_one_behind_it() {
+        let mut downlink = Downlink::new(Version::V311);
+        assert_eq!(downlink.scan_packet(&[0xd0, 0, 0xd0, 0]).len, 2);
+        assert!(downlink.at_boundary());
+    }
+
+    #[test]
+    fn all_of_a_body_but_its_last_byte_may_pass_unseen() {
+        let mut downlink = Downlink::new(Version::V311);
+        downlink.scan(&[0x30, 9, 0, 1, b't']);
+        assert_eq!(downlink.unseen(), 5);
+        downlink.skip(3);
+        assert_eq!(downlink.unseen(), 2);
+        downlink.skip(2);
+        assert_eq!(downlink.scan(b"x").requests, 1);
+    }
 }

@@ -193,4 +193,48 @@ mod tests {
         let spliced = splice(&header, &packet[..5], Version::V311, &Unchanged, &mut new, &mut 0);
         assert_eq!((spliced, &new[..]), (Ok(None), &[][..]));
     }
+
+    #[test]
+    fn a_packet_that_a_longer_topic_makes_too_long_for_mqtt_is_refused() {
+        struct Longer;
+        impl TopicRewrite for Longer {
+            fn topic_name(&self, topic: &str, out: &mut Vec<u8>) -> bool {
+                out.extend_from_slice(topic.as_bytes());
+                out.push(b'x');
+                true
+            }
+            fn topic_filter(&self, _: &str, _: &mut Vec<u8>) -> bool {
+                false
+            }
+            fn response_topic(&self, _: &str, _: &mut Vec<u8>) -> bool {
+                false
+            }
+            fn rewrites_filters(&self) -> bool {
+                false
+            }
+            fn rewrites_response_topics(&self) -> bool {
+                false
+            }
+        }
+        let spliced = |head: &[u8]| {
+            let header = FixedHeader::parse(head)?.unwrap();
+            splice(&header, head, Version::V311, &Longer, &mut Vec::new(), &mut 0)
+        };
+        let last = [0x30, 0xfe, 0xff, 0xff, 0x7f, 0, 1, b't'];
+        assert_eq!(spliced(&last), Ok(Some(MAX_REMAINING)));
+        let too_long = [0x30, 0xff, 0xff, 0xff, 0x7f, 0, 1, b't'];
+        assert!(matches!(
+            spliced(&too_long),
+            Err(Violation::TooLarge { size, .. }) if size == MAX_REMAINING + 1
+        ));
+        // Behind a message to the same topic, whose rewritten one is used again.
+        for (head, refused) in [(last, false), (too_long, true)] {
+            let input = [&[0x30, 3, 0, 1, b't'][..], &head].concat();
+            let mut scratch = crate::mqtt::Scratch::default();
+            let passed = crate::mqtt::Uplink::new(Version::V311, Longer)
+                .pass(&input, &mut scratch)
+                .violation;
+            assert_eq!(passed.is_some(), refused);
+        }
+    }
 }

@@ -394,4 +394,133 @@ mod tests {
         assert_eq!(passed.violation, Some(Violation::Unexpected(PacketType::Connect)));
         assert_eq!(pass(&mut uplink, &[0xc0, 0]), (vec![], 0, false));
     }
+
+    #[test]
+    fn a_subscription_without_a_filter_is_refused_though_filters_stay_as_they_are() {
+        for (version, packet) in [
+            (Version::V311, &[0x82, 2, 0, 1][..]),
+            (Version::V5, &[0xa2, 3, 0, 1, 0]),
+        ] {
+            let mut scratch = Scratch::default();
+            let passed = Uplink::new(version, Unchanged).pass(packet, &mut scratch);
+            assert!(
+                matches!(passed.violation, Some(Violation::NoFilter(_))),
+                "{passed:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn all_of_a_body_but_its_last_byte_may_pass_unseen() {
+        let mut uplink = Uplink::new(Version::V311, Unchanged);
+        pass(&mut uplink, &[0x30, 9, 0, 1, b't']);
+        assert_eq!(uplink.unseen(), 5);
+        uplink.skip(3);
+        assert_eq!(uplink.unseen(), 2);
+        uplink.skip(2);
+        assert_eq!(pass(&mut uplink, b"x"), (b"x".to_vec(), 1, false));
+    }
+
+    #[test]
+    fn nothing_is_held_of_what_does_not_change() {
+        let mut uplink = Uplink::new(Version::V311, Unchanged);
+        let beginning = [0x82, 6, 0, 1, 0, 1];
+        assert_eq!(pass(&mut uplink, &beginning), (beginning.to_vec(), 0, false));
+        assert_eq!(uplink.held(), 0);
+    }
+
+    /// Puts `/1` behind topic names, and reads what may be a response topic.
+    struct Suffixed;
+
+    impl TopicRewrite for Suffixed {
+        fn topic_name(&self, topic: &str, out: &mut Vec<u8>) -> bool {
+            out.extend_from_slice(topic.as_bytes());
+            out.extend_from_slice(b"/1");
+            true
+        }
+        fn topic_filter(&self, _: &str, _: &mut Vec<u8>) -> bool {
+            false
+        }
+        fn response_topic(&self, _: &str, _: &mut Vec<u8>) -> bool {
+            false
+        }
+        fn rewrites_filters(&self) -> bool {
+            true
+        }
+        fn rewrites_response_topics(&self) -> bool {
+            true
+        }
+    }
+
+    fn publish(topic: &str, payload: &[u8]) -> Vec<u8> {
+        let remaining = (2 + topic.len() + payload.len()) as u8;
+        let head = [0x30, remaining, 0, topic.len() as u8];
+        [&head, topic.as_bytes(), payload].concat()
+    }
+
+    #[test]
+    fn topics_that_are_alike_up_to_their_last_letter_are_not_the_same() {
+        let topics = ["0123456789abcdef0", "0123456789abcdef1"];
+        for payloads in [[&b"x"[..], b"x"], [b"x", b"longer"]] {
+            for [one, other] in [[0, 1], [0, 0], [1, 0]] {
+                let with = |suffix: &str| -> Vec<u8> {
+                    [(one, payloads[0]), (other, payloads[1]), (one, payloads[0])]
+                        .map(|(topic, payload)| publish(&format!("{}{suffix}", topics[topic]), payload))
+                        .concat()
+                };
+                let (input, expected) = (with(""), with("/1"));
+                for cut in 0..=input.len() {
+                    let mut uplink = Uplink::new(Version::V311, Suffixed);
+                    let mut scratch = Scratch::default();
+                    let mut out = Vec::new();
+                    for part in [&input[..cut], &input[cut..]] {
+                        let passed = uplink.pass(part, &mut scratch);
+                        assert_eq!(passed.violation, None);
+                        out.extend_from_slice(passed.bytes);
+                    }
+                    assert_eq!(out, expected, "cut at {cut}");
+                    assert!(uplink.at_boundary());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_repeats_passes_whole_wherever_it_is_cut() {
+        let input = publish("t", b"0123456789").repeat(3);
+        for cut in 0..input.len() {
+            let mut uplink = Uplink::new(Version::V311, Unchanged);
+            let (mut out, _, _) = pass(&mut uplink, &input[..cut]);
+            out.extend_from_slice(&pass(&mut uplink, &input[cut..]).0);
+            assert_eq!((out, uplink.at_boundary()), (input.clone(), true), "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn the_properties_of_a_repeated_topic_are_still_checked() {
+        let mut scratch = Scratch::default();
+        let input = b"\x30\x04\0\x01t\0\x30\x06\0\x01t\x02\x01\x02";
+        let passed = Uplink::new(Version::V5, Suffixed).pass(input, &mut scratch);
+        assert_eq!(passed.violation, Some(Violation::PropertyValue(1)));
+        // Also where the one before had another length than the first.
+        let input = b"\x30\x04\0\x01t\0\x30\x08\0\x01t\0abcd\x30\x08\0\x01t\x02\x01\x02ab";
+        let passed = Uplink::new(Version::V5, Suffixed).pass(input, &mut scratch);
+        assert_eq!(passed.violation, Some(Violation::PropertyValue(1)));
+    }
+
+    #[test]
+    fn properties_and_filters_are_pieces_of_work_too() {
+        let user = b"\x26\0\x01k\0\x01v".repeat(3);
+        for (packet, pieces) in [
+            ([b"\x30\x19\0\x01t\x15".as_slice(), &user].concat(), 1 + 3),
+            (
+                [b"\x82\x20\0\x01\x15".as_slice(), &user, b"\0\x01a\0\0\x01b\0"].concat(),
+                1 + 3 + 2,
+            ),
+        ] {
+            let mut scratch = Scratch::default();
+            let passed = Uplink::new(Version::V5, Suffixed).pass(&packet, &mut scratch);
+            assert_eq!((passed.pieces, passed.violation), (pieces, None));
+        }
+    }
 }

@@ -137,3 +137,19 @@ impl Violation {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_topic_is_quoted_in_part_and_a_short_one_whole() {
+        let quoted = |topic: &str| Violation::wildcard_in(topic);
+        let whole = "x".repeat(256);
+        assert_eq!(quoted(&whole), Violation::WildcardInTopic(whole.clone()));
+        assert_eq!(
+            quoted(&(whole.clone() + "é")),
+            Violation::WildcardInTopic(whole + "…")
+        );
+    }
+}

@@ -154,4 +154,29 @@ mod tests {
             assert!((1..=268_435_455).contains(&id), "{filter}: {id}");
         }
     }
+
+    #[test]
+    fn another_level_is_another_topic() {
+        for (filter, topic) in [
+            ("stock/low", "stock/high"),
+            ("a/+/c", "a/b/d"),
+            ("a/b/#", "a/c/d"),
+        ] {
+            assert!(
+                !TopicFilter::new(filter).unwrap().matches(topic),
+                "{filter} {topic}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_subscription_identifier_is_the_same_in_every_version_of_the_program() {
+        for (filter, id) in [("#", 101486869), ("stock/low", 260436861), ("stock/+", 140300164)] {
+            assert_eq!(
+                TopicFilter::new(filter).unwrap().subscription_id(),
+                id,
+                "{filter}"
+            );
+        }
+    }
 }

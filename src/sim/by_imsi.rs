@@ -28,3 +28,22 @@ impl PartialEq for ByImsi {
 }
 
 impl Eq for ByImsi {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::SimId;
+    use std::collections::HashSet;
+
+    #[test]
+    fn sims_are_told_apart_by_their_imsi_alone_and_found_by_it() {
+        let key = |sim_id, imsi| {
+            let (sim_id, imsi) = (SimId::new(sim_id).unwrap(), Imsi::new(imsi).unwrap());
+            ByImsi(Arc::new(Sim::new(sim_id, imsi)))
+        };
+        let one = key("8981100000000000001", "440100000000001");
+        assert_eq!(one, key("8981100000000000002", "440100000000001"));
+        assert_ne!(one, key("8981100000000000001", "440100000000002"));
+        assert!(HashSet::from([one]).contains(&Imsi::new("440100000000001").unwrap()));
+    }
+}

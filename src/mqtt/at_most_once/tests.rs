@@ -387,3 +387,15 @@ proptest! {
         prop_assert_eq!(passed, messages);
     }
 }
+
+#[test]
+fn a_boundary_of_the_device_is_known_and_what_waits_is_counted() {
+    let mut streams = AtMostOnce::new(Version::V311, crate::mqtt::Unchanged);
+    let mut scratch = Scratch::default();
+    assert!(streams.up_at_boundary());
+    streams.up(&[0x32, 6, 0, 1, b't', 0, 1], &mut scratch);
+    assert!(!streams.up_at_boundary());
+    streams.up(b"x", &mut scratch);
+    assert!(streams.up_at_boundary());
+    assert_eq!(streams.held(), 4, "a PUBACK");
+}
