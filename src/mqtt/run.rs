@@ -22,8 +22,6 @@ pub(super) struct Run<'a> {
     run: usize,
     /// Input dealt with; the run reaches up to here.
     pub(super) at: usize,
-    /// Input beyond `at` that was held back or dropped.
-    ended: bool,
     pub(super) requests: u32,
     pub(super) pieces: u32,
     previous: Option<Previous>,
@@ -97,7 +95,6 @@ impl<'a> Run<'a> {
             input,
             run: 0,
             at: 0,
-            ended: false,
             requests: 0,
             pieces: 0,
             previous: None,
@@ -109,7 +106,7 @@ impl<'a> Run<'a> {
     /// Input not dealt with yet.
     #[inline]
     pub(super) fn rest(&self) -> &'a [u8] {
-        if self.ended { &[] } else { &self.input[self.at..] }
+        &self.input[self.at..]
     }
 
     /// Passes the next `n` bytes as they are.
@@ -275,11 +272,7 @@ impl<'a> Run<'a> {
         packet == PacketType::Disconnect
     }
 
-    /// Sends nothing of the input that is left.
-    pub(super) fn drop_rest(&mut self) {
-        self.ended = true;
-    }
-
+    /// What is sent: of the input, nothing behind what was dealt with.
     pub(super) fn finish(self) -> &'a [u8] {
         let run = &self.input[self.run..self.at];
         if self.scratch.out.is_empty() {

@@ -132,10 +132,7 @@ impl<R: TopicRewrite> Uplink<R> {
                 return Ok(false);
             }
             match &mut self.state {
-                State::Ended => {
-                    run.drop_rest();
-                    return Ok(false);
-                }
+                State::Ended => return Ok(false),
                 State::Body { left, packet } => {
                     let packet = *packet;
                     let n = run.rest().len().min(*left);
@@ -165,9 +162,7 @@ impl<R: TopicRewrite> Uplink<R> {
                         }
                     }
                     Head::Needs(_) => {
-                        let held = run.rest().to_vec();
-                        run.drop_rest();
-                        self.state = State::Head(held);
+                        self.state = State::Head(run.rest().to_vec());
                         return Ok(false);
                     }
                 },
