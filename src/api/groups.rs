@@ -18,8 +18,9 @@ use super::previous::Previous;
 use super::segments::Segments;
 use super::shapes::{Group, Sim};
 use super::{ApiError, ApiState};
+use crate::json::strict;
 use crate::sim::{GroupId, Imsi, Tags};
-use crate::store::{Change, Changed, GroupChange, strict_json};
+use crate::store::{Change, Changed, GroupChange};
 
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
@@ -39,7 +40,7 @@ struct NewGroup {
     #[serde(default)]
     tags: Tags,
     /// Namespace to key to value, checked as in a PUT.
-    #[serde(default, deserialize_with = "strict_json::object")]
+    #[serde(default, deserialize_with = "strict::object")]
     #[schema(value_type = BTreeMap<String, BTreeMap<String, Value>>)]
     configuration: Map<String, Value>,
 }

@@ -2,13 +2,13 @@
 
 use super::shown::{age, fields, local};
 use crate::database::{Database, DatabaseError};
+use crate::json::JsonFileError;
 use crate::notifier::NoHttpsClient;
 use crate::notifier::configuration::{Notifications, NotificationsFile};
 use crate::notifier::queue::{Job, Listed, Queue, Selection};
 use crate::notifier::send::{Outcome, Ready, Sender};
 use crate::printable::Printable;
 use crate::settings::Settings;
-use crate::store::StoreError;
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -87,7 +87,7 @@ impl Which {
 pub enum NotificationsError {
     /// The file of notifications cannot be used.
     #[error(transparent)]
-    File(#[from] StoreError),
+    File(#[from] JsonFileError),
     /// The database cannot be opened.
     #[error(transparent)]
     Database(#[from] DatabaseError),

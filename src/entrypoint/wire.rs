@@ -6,11 +6,10 @@ use super::credentials::{ClientCerts, CredentialsTemplate};
 use super::destination::{Destination, Scheme};
 use super::login::Login;
 use super::platform::Platform;
-use super::problem::{Problem, quote, unknown};
-use super::reader::{Object, Path};
 use super::template::{SecretTemplate, Template};
 use super::topics::TopicRules;
 use super::{EntryPoint, Parsed, PlatformVersion, wire_platform};
+use crate::json::{Object, Path, Problem, quote, unknown};
 use crate::sim::Imsi;
 
 /// Fields of the MQTT entry point that mean something here.

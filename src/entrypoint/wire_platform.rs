@@ -7,7 +7,7 @@ use super::credentials::CredentialsTemplate;
 use super::destination::{Destination, Host, Scheme};
 use super::login::Login;
 use super::platform::Platform;
-use super::reader::Object;
+use crate::json::Object;
 
 /// The Beam page spells one switch in three ways. The first is the one that is written.
 pub(super) const SPELLINGS: [&str; 3] = ["usePubnub", "usePubnum", "usePubNub"];

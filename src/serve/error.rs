@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 pub enum StartError {
     /// The configuration cannot be used.
     #[error(transparent)]
-    Store(#[from] crate::store::StoreError),
+    Store(#[from] crate::json::JsonFileError),
     /// Usage, log book and session events cannot be kept.
     #[error(transparent)]
     Database(#[from] crate::database::DatabaseError),
@@ -86,7 +86,7 @@ pub enum StartError {
 pub enum NotifierError {
     /// Its file cannot be used.
     #[error(transparent)]
-    File(#[from] crate::store::StoreError),
+    File(#[from] crate::json::JsonFileError),
     /// No service can be spoken to.
     #[error(transparent)]
     Https(#[from] crate::notifier::NoHttpsClient),

@@ -3,7 +3,7 @@
 use super::secret;
 use super::unquoted::Unquoted;
 use crate::entrypoint::Destination;
-use crate::notifier::secret::MissingSecret;
+use crate::secret::MissingSecret;
 use crate::site_broker::{Password, SiteBroker, SiteBrokerError};
 use clap::Args;
 use std::path::PathBuf;

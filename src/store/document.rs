@@ -10,8 +10,8 @@ use serde_json::{Map, Value};
 
 use super::namespaces::{NAMESPACES, check_entry};
 use super::snapshot::{Group, Snapshot};
-use crate::entrypoint::reader::{Object, Path};
-use crate::entrypoint::{EntryPoint, Problem, quote, unknown};
+use crate::entrypoint::EntryPoint;
+use crate::json::{Object, Path, Problem, quote, unknown};
 use crate::sim::{GroupId, Imei, Imsi, Sim, SimId, SimKind, Tags};
 
 const DOCUMENT_FIELDS: &[&str] = &["groups", "sims"];

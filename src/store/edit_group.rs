@@ -10,8 +10,8 @@ use super::namespaces::{NAMESPACES, check_entry};
 use super::snapshot::{Group, Snapshot};
 use super::tags::{delete_tag, put_tags};
 use crate::clock::now_millis;
-use crate::entrypoint::reader::Path;
 use crate::entrypoint::{BEAM_NAMESPACE, EntryPoint, MQTT_ENTRY_POINT, spell_switches};
+use crate::json::Path;
 use crate::sim::{GroupId, Sim, Tags};
 
 /// What is true after `change`, and notes for the admin.

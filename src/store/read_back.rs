@@ -4,7 +4,8 @@
 
 use super::change::Change;
 use super::snapshot::Snapshot;
-use super::{ChangeError, document, render, strict_json};
+use super::{ChangeError, document, render};
+use crate::json::strict;
 
 /// Refuses a change with which the file would not say the same when it is read.
 ///
@@ -13,7 +14,7 @@ use super::{ChangeError, document, render, strict_json};
 pub(super) fn check(after: &Snapshot, change: &Change) -> Result<(), ChangeError> {
     let unreadable = |reason: String| ChangeError::Unreadable(reason);
     let text = render::text(&touched(after, change)).map_err(|error| unreadable(error.to_string()))?;
-    let value = strict_json::parse(&text).map_err(|error| unreadable(error.to_string()))?;
+    let value = strict::parse(&text).map_err(|error| unreadable(error.to_string()))?;
     let document = document::parse(&value).map_err(|problems| {
         let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
         unreadable(problems.join("; "))

@@ -3,12 +3,11 @@
 use super::field::{one_of, strings, zone};
 use super::quiet::quiet_windows;
 use super::{Destination, Mail, MailSecurity, Service, Webhook};
-use crate::entrypoint::Problem;
-use crate::entrypoint::reader::{Object, Path};
+use crate::json::{Object, Path, Problem};
 use crate::notifier::pace::Pace;
 use crate::notifier::quiet_hours::QuietHours;
-use crate::notifier::secret::Secret;
 use crate::notifier::template::{Subject, Template};
+use crate::secret::Secret;
 use jiff::tz::TimeZone;
 use lettre::message::Mailbox;
 use serde_json::Value;

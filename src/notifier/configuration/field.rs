@@ -1,7 +1,6 @@
 //! Fields of `notifications.json` that several of its objects have the like of.
 
-use crate::entrypoint::reader::{Object, Path};
-use crate::entrypoint::{Problem, quote, unknown};
+use crate::json::{Object, Path, Problem, quote, unknown};
 use jiff::tz::TimeZone;
 use serde_json::Value;
 

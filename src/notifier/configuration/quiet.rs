@@ -1,8 +1,7 @@
 //! Quiet hours of `notifications.json`.
 
 use super::field::strings;
-use crate::entrypoint::Problem;
-use crate::entrypoint::reader::{Object, Path};
+use crate::json::{Object, Path, Problem};
 use crate::notifier::quiet_hours::QuietWindow;
 use jiff::civil::{Time, Weekday};
 use serde_json::Value;

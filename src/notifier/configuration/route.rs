@@ -2,8 +2,7 @@
 
 use super::field::{one_of, strings};
 use super::{Collapse, Route, Sameness, SilenceAlarm, Watched};
-use crate::entrypoint::reader::{Object, Path};
-use crate::entrypoint::{Problem, unknown};
+use crate::json::{Object, Path, Problem, unknown};
 use crate::notifier::template::{Subject, Template};
 use crate::notifier::topic_filter::TopicFilter;
 use serde_json::Value;

@@ -17,9 +17,9 @@ use moka::future::Cache;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::task::spawn_blocking;
 
-use super::stamp::Stamp;
 use crate::credential::{self, CredentialType, CredentialsId, X509Credential};
 use crate::private_file;
+use crate::stamp::Stamp;
 use used::Used;
 
 pub use change::CredentialChangeError;
