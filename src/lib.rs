@@ -11,7 +11,7 @@
 //! | floor | module | owns |
 //! |---|---|---|
 //! | 0 | [`mqtt`] | the wire: framing, CONNECT and CONNACK patched, topics spliced; sans-io, knows no SIM |
-//! | 0 | [`sim`] | who is calling: identifiers, SIMs, SIM sessions |
+//! | 0 | [`sim`] | who is calling: identifiers, SIMs |
 //! | 0 | [`descriptors`] | how many files and sockets may be open |
 //! | 0 | [`clock`] | what time it is, whether that can be right, and whether it was set |
 //! | 0 | [`credential`] | what a credential is, with its secrets hidden |

@@ -356,18 +356,15 @@ mod tests {
         let document = parse(&serde_json::from_str(include_str!("../../entrypoints.json")).unwrap()).unwrap();
         assert!(document.notes.is_empty());
         for address in ["127.0.0.1", "::1", "::ffff:127.0.0.1"] {
-            let session = document
-                .snapshot
-                .session(address.parse().unwrap())
-                .expect(address);
-            assert_eq!(session.sim.imsi.as_str(), "440103000000001");
-            let group = session.sim.group_id.clone().unwrap();
+            let sim = document.snapshot.sim_at(address.parse().unwrap()).expect(address);
+            assert_eq!(sim.imsi.as_str(), "440103000000001");
+            let group = sim.group_id.clone().unwrap();
             assert_eq!(
                 document.snapshot.entry_point(&group).unwrap().destination.port(),
                 1884
             );
         }
-        assert!(document.snapshot.session("127.0.0.2".parse().unwrap()).is_none());
+        assert!(document.snapshot.sim_at("127.0.0.2".parse().unwrap()).is_none());
     }
 
     #[test]

@@ -94,8 +94,7 @@ fn existing(snapshot: &Snapshot, group: Option<&GroupId>) -> Result<Option<Group
 fn free(snapshot: &Snapshot, id: &SimId, addresses: &[IpAddr]) -> Result<Vec<IpAddr>, ChangeError> {
     let mut plain = Vec::with_capacity(addresses.len());
     for address in addresses.iter().map(IpAddr::to_canonical) {
-        let owner = snapshot.session(address).map(|session| session.sim);
-        if let Some(other) = owner.filter(|sim| sim.sim_id != *id) {
+        if let Some(other) = snapshot.sim_at(address).filter(|sim| sim.sim_id != *id) {
             return Err(taken("address", &address, &other.sim_id));
         }
         if !plain.contains(&address) {

@@ -293,7 +293,7 @@ fn a_hundred_thousand_sims_load_within_a_second_and_are_found_at_once() {
     let begin = Instant::now();
     for n in 0..100_000_u32 {
         let address = IpAddr::from((0x0a00_0000 + n).to_be_bytes());
-        assert!(snapshot.session(address).is_some());
+        assert!(snapshot.sim_at(address).is_some());
     }
     assert!(
         begin.elapsed() < Duration::from_millis(500),
