@@ -190,5 +190,4 @@ fn shorten(text: &str, most: usize) -> String {
 }
 
 #[cfg(test)]
-#[path = "tests.rs"]
 mod tests;
