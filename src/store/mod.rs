@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 use crate::json::JsonFileError;
 
-pub use change::{Change, Changed, GroupChange, SimChange};
+pub use change::{Change, Changed, GroupChange, GroupEdit, NewSim, SimChange, SimEdit};
 pub use credentials::{CredentialChangeError, CredentialError, CredentialStore, Expiring, StoredCredential};
 pub use error::ChangeError;
 pub use file::FileStore;

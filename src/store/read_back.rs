@@ -50,7 +50,7 @@ mod tests {
 
     use super::*;
     use crate::sim::{GroupId, SimId};
-    use crate::store::{Group, GroupChange, SimChange};
+    use crate::store::{Group, GroupChange, SimChange, SimEdit};
 
     fn snapshot(value: Value) -> Snapshot {
         let document = json!({
@@ -74,7 +74,7 @@ mod tests {
         let after = snapshot(json!({ "a": [1, 0.5, -6.716102559544201e16, "x"] }));
         let of_sim = Change::Sim(
             SimId::new("8981100000000000001").unwrap(),
-            SimChange::SetGroup(None),
+            SimChange::Edit(SimEdit::SetGroup(None)),
         );
         for change in [of_group("g"), of_group("deleted"), of_sim] {
             check(&after, &change).unwrap();

@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 
 use super::credentials::{CredentialChangeError, CredentialStore};
 use super::namespaces::check_entry;
-use super::{Change, ChangeError, Changed, GroupChange, Snapshot, Store};
+use super::{Change, ChangeError, Changed, GroupChange, GroupEdit, Snapshot, Store};
 use crate::credential::CredentialsId;
 use crate::entrypoint::BEAM_NAMESPACE;
 use crate::json::{JsonFileError, Path};
@@ -153,7 +153,7 @@ fn newly_put(change: &GroupChange) -> Vec<CredentialsId> {
         })
     };
     match change {
-        GroupChange::Put { namespace, entries } if namespace == BEAM_NAMESPACE => entries
+        GroupChange::Edit(GroupEdit::Put { namespace, entries }) if namespace == BEAM_NAMESPACE => entries
             .iter()
             .flat_map(|(key, value)| named(key, value))
             .collect(),
