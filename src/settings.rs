@@ -2,6 +2,7 @@
 
 mod api;
 mod bridge;
+mod config_file;
 mod limits;
 mod listen;
 mod notifier;
@@ -10,6 +11,7 @@ mod unquoted;
 
 pub use api::{ApiArgs, PlainApi};
 pub use bridge::{BridgeArgs, BridgeSettingsError};
+pub use config_file::ConfigFile;
 pub use limits::LimitArgs;
 pub use listen::Listen;
 pub use notifier::{NotifierBroker, NotifierBrokerError, NotifierSettings};
@@ -179,13 +181,10 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// The configuration file, and whether its path was given rather than the default.
+    /// The file of groups and SIMs.
     #[must_use]
-    pub fn entrypoints(&self) -> (PathBuf, bool) {
-        match &self.entrypoints {
-            Some(path) => (path.clone(), true),
-            None => (PathBuf::from("entrypoints.json"), false),
-        }
+    pub fn entrypoints(&self) -> ConfigFile {
+        ConfigFile::new(self.entrypoints.as_ref(), "entrypoints.json")
     }
 
     /// These settings with everything off but relay and admin API.

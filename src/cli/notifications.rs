@@ -231,8 +231,9 @@ fn show(one: &Listed) -> String {
 }
 
 fn check(settings: &Settings) -> Result<String, NotificationsError> {
-    let (path, _) = settings.notifier.notifications();
-    let (read, notes) = NotificationsFile::check(&path)?;
+    let file = settings.notifier.notifications();
+    let path = file.path();
+    let (read, notes) = NotificationsFile::check(path)?;
     let mut text = format!(
         "{}: {} destination(s), {} route(s), {} silence(s)\n",
         path.display(),
@@ -259,8 +260,9 @@ fn unused(read: &Notifications) -> impl Iterator<Item = &String> {
 }
 
 async fn test(settings: &Settings, name: &str) -> Result<String, NotificationsError> {
-    let (path, _) = settings.notifier.notifications();
-    let (read, _) = NotificationsFile::check(&path)?;
+    let file = settings.notifier.notifications();
+    let path = file.path();
+    let (read, _) = NotificationsFile::check(path)?;
     let Some(destination) = read.destinations.get(name) else {
         return Err(NotificationsError::NoDestination {
             file: path.display().to_string(),
