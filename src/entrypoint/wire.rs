@@ -97,8 +97,7 @@ fn read(object: &mut Object<'_, '_>) -> Option<Parsed> {
         && use_client_cert
         && destination.as_ref().is_some_and(|d| d.scheme() == Scheme::Mqtt);
     if forced_tls {
-        let url = object.string("destination");
-        destination = object.parsed("destination", url, Destination::over_tls);
+        destination = object.parse("destination", Destination::over_tls);
     }
     let unused = read_unused(object);
     // Behind the last check: without these there is nothing to return, and their problems are told.
@@ -125,9 +124,9 @@ fn read(object: &mut Object<'_, '_>) -> Option<Parsed> {
 
 fn read_login(object: &mut Object<'_, '_>) -> Login {
     let username = object.string("username").filter(|text| !text.is_empty());
-    let username = object.parsed("username", username, Template::new);
+    let username = username.and_then(|text| object.parse_text("username", text, Template::new));
     let password = object.secret("password").filter(|text| !text.is_empty());
-    let password = object.parsed("password", password, SecretTemplate::new);
+    let password = password.and_then(|text| object.parse_text("password", text, SecretTemplate::new));
     if read_use_client_credentials(object) {
         Login::PassThrough
     } else {
@@ -193,8 +192,7 @@ fn read_reference(
     }
     let mut object = Object::new(value, path, problems)?;
     object.refuse_unknown(&[KEY]);
-    let id = object.required_string(KEY);
-    object.parsed(KEY, id, CredentialsTemplate::new)
+    object.require(KEY, CredentialsTemplate::new)
 }
 
 /// The credential of `platform`. Those of the others are checked too, though they have no effect: the console

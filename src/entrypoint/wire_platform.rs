@@ -81,8 +81,7 @@ pub(super) fn read_destination(
             8883,
         ));
     }
-    let url = object.required_string(KEY);
-    let destination = object.parsed(KEY, url, str::parse::<Destination>)?;
+    let destination = object.require(KEY, str::parse::<Destination>)?;
     match platform {
         Some(Platform::PubNub) if *destination.host() != Host::Dns(PUBNUB_HOST.into()) => {
             let message = format!(
