@@ -13,7 +13,7 @@ pub use api::{ApiArgs, PlainApi};
 pub use bridge::{BridgeArgs, BridgeSettingsError};
 pub use config_file::ConfigFile;
 pub use limits::LimitArgs;
-pub use listen::Listen;
+pub use listen::{Listen, OffBesideOthers};
 pub use notifier::{NotifierBroker, NotifierBrokerError, NotifierSettings};
 
 use crate::upstream::Detour;
@@ -197,13 +197,11 @@ impl Settings {
     }
 
     /// Addresses for devices; none if the relay is switched off.
-    #[must_use]
-    pub fn relay_addresses(&self) -> Vec<SocketAddr> {
-        let on = |listen: &Listen| match listen {
-            Listen::Off => None,
-            Listen::On(address) => Some(*address),
-        };
-        self.relay_listen.iter().filter_map(on).collect()
+    ///
+    /// # Errors
+    /// [`OffBesideOthers`]: it is off and on.
+    pub fn relay_addresses(&self) -> Result<Vec<SocketAddr>, OffBesideOthers> {
+        listen::addresses(&self.relay_listen)
     }
 
     /// Threads of the data plane.
@@ -212,23 +210,5 @@ impl Settings {
         self.relay_workers
             .or_else(|| std::thread::available_parallelism().ok())
             .unwrap_or(NonZeroUsize::MIN)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_address_is_an_address_with_a_port_or_off() {
-        assert_eq!("off".parse(), Ok(Listen::Off));
-        assert_eq!(
-            "127.0.0.1:0".parse(),
-            Ok(Listen::On("127.0.0.1:0".parse().unwrap()))
-        );
-        assert_eq!("[::]:1883".parse::<Listen>().unwrap().to_string(), "[::]:1883");
-        for bad in ["", "1883", "127.0.0.1", "localhost:1883", "OFF", "::1:1883x"] {
-            assert!(bad.parse::<Listen>().is_err(), "{bad:?}");
-        }
     }
 }

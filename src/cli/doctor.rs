@@ -56,8 +56,13 @@ pub async fn doctor(command: &DoctorArgs, settings: &Settings) -> Diagnosis {
         findings.extend(rehearse(topic, broker, settings).await);
     }
     findings.extend(public_password(settings));
-    for address in settings.relay_addresses() {
-        findings.push(doctor::relay(address).await);
+    match settings.relay_addresses() {
+        Ok(addresses) => {
+            for address in addresses {
+                findings.push(doctor::relay(address).await);
+            }
+        }
+        Err(error) => findings.push(Finding::bad("relay", error.to_string(), "see --relay-listen")),
     }
     if let Listen::On(address) = settings.api.listen {
         let (step, unit) = ("api", "simrelay-relay");

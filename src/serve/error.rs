@@ -1,7 +1,7 @@
 //! Why a service does not start.
 
 use crate::server_tls::TlsError;
-use crate::settings::{BridgeSettingsError, NotifierBrokerError, PlainApi};
+use crate::settings::{BridgeSettingsError, NotifierBrokerError, OffBesideOthers, PlainApi};
 use std::net::SocketAddr;
 
 /// Why simrelay could not start.
@@ -40,6 +40,9 @@ pub enum StartError {
     /// The credential store cannot be put right after a crash.
     #[error(transparent)]
     Credentials(#[from] crate::store::CredentialChangeError),
+    /// The relay is to listen, and not to.
+    #[error(transparent)]
+    RelayListen(#[from] OffBesideOthers),
     /// The admin API would be plain HTTP for other machines.
     #[error(transparent)]
     PlainApi(#[from] PlainApi),
