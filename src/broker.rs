@@ -26,7 +26,7 @@ pub enum BrokerError {
 }
 
 /// The broker, bound and ready to run.
-#[allow(missing_debug_implementations)]
+#[expect(missing_debug_implementations, reason = "that of the library has none")]
 pub struct Broker {
     broker: MqttBroker,
     address: SocketAddr,

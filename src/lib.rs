@@ -11,10 +11,11 @@
 //! | floor | module | owns |
 //! |---|---|---|
 //! | 0 | [`mqtt`] | the wire: framing, CONNECT and CONNACK patched, topics spliced; sans-io, knows no SIM |
-//! | 0 | [`sim`] | who is calling: identifiers, SIMs, SIM sessions |
+//! | 0 | [`sim`] | who is calling: identifiers, SIMs |
 //! | 0 | [`descriptors`] | how many files and sockets may be open |
 //! | 0 | [`clock`] | what time it is, whether that can be right, and whether it was set |
 //! | 0 | [`credential`] | what a credential is, with its secrets hidden |
+//! | 0 | [`json`] | JSON that people write: read strictly, with all that is wrong in it and where |
 //! | 0 | [`private_file`] | files that only their owner reads; files replaced whole |
 //! | 0 | `alive` | whether a service still does its work |
 //! | 0 | [`priority`] | which threads come first |
@@ -22,10 +23,12 @@
 //! | 0 | `complaint` | when what goes on is to be said again |
 //! | 0 | `printable` | text of others, made fit to be shown |
 //! | 0 | `report` | numbers of a service, logged when they change |
+//! | 0 | `stamp` | whether a file is still the one that was read |
 //! | 0 | `timers` | timers of threads whose own runtime keeps none |
 //! | 1 | [`claim`] | who works with a data folder |
 //! | 1 | [`database`] | the SQLite file of the data folder: opened, migrated |
 //! | 1 | `http_server` | the connections of an HTTP service of ours, bounded in number and in time |
+//! | 1 | [`secret`] | where a secret of a configuration is, and what it is now |
 //! | 1 | [`server_tls`] | the certificate that an HTTP service of ours shows |
 //! | 1 | [`entrypoint`] | the Beam object: JSON checked into an `EntryPoint`; placeholders and topics |
 //! | 2 | [`usage`] | what is counted for the bill; the ledger |
@@ -61,6 +64,7 @@ pub mod doctor;
 pub mod entrypoint;
 pub mod explain;
 mod http_server;
+pub mod json;
 pub mod logbook;
 pub mod logging;
 pub mod mqtt;
@@ -70,12 +74,14 @@ pub mod priority;
 pub mod private_file;
 pub mod relay;
 mod report;
+pub mod secret;
 pub mod serve;
 pub mod server_tls;
 pub mod sessions;
 pub mod settings;
 pub mod sim;
 pub mod site_broker;
+mod stamp;
 pub mod store;
 mod timers;
 pub mod upstream;

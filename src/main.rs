@@ -43,7 +43,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             Ok(exit_code(report.is_good()))
         }
         Command::Topic { imsi, topic } => {
-            let (store, _) = FileStore::open_with_notes(settings.entrypoints().0)?;
+            let (store, _) = FileStore::open_with_notes(settings.entrypoints().path())?;
             say(&explain::topic(&store.snapshot(), &imsi.parse()?, &topic)?)?;
             Ok(ExitCode::SUCCESS)
         }

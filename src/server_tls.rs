@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
@@ -13,6 +13,7 @@ use rustls::sign::CertifiedKey;
 use tokio::time::sleep;
 
 use crate::credential::{certificates, private_key};
+use crate::stamp::Stamp;
 
 /// How often the files are looked at, which is two calls of the system.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -116,11 +117,10 @@ impl ResolvesServerCert for Certificate {
 }
 
 /// Of chain and key; `None` for a file that is not there.
-type Stamps = [Option<SystemTime>; 2];
+type Stamps = [Option<Stamp>; 2];
 
 fn stamps(files: &TlsFiles) -> Stamps {
-    let changed = |path: &Path| std::fs::metadata(path).and_then(|m| m.modified()).ok();
-    [changed(&files.cert), changed(&files.key)]
+    [&files.cert, &files.key].map(|path| Stamp::of(path).ok())
 }
 
 fn read(files: &TlsFiles) -> Result<CertifiedKey, TlsError> {
@@ -144,6 +144,7 @@ fn read(files: &TlsFiles) -> Result<CertifiedKey, TlsError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::SystemTime;
 
     fn write(folder: &Path, name: &str) -> Vec<u8> {
         let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();

@@ -2,6 +2,7 @@
 
 mod api;
 mod bridge;
+mod config_file;
 mod limits;
 mod listen;
 mod notifier;
@@ -10,8 +11,9 @@ mod unquoted;
 
 pub use api::{ApiArgs, PlainApi};
 pub use bridge::{BridgeArgs, BridgeSettingsError};
+pub use config_file::ConfigFile;
 pub use limits::LimitArgs;
-pub use listen::Listen;
+pub use listen::{Listen, OffBesideOthers};
 pub use notifier::{NotifierBroker, NotifierBrokerError, NotifierSettings};
 
 use crate::upstream::Detour;
@@ -179,13 +181,10 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// The configuration file, and whether its path was given rather than the default.
+    /// The file of groups and SIMs.
     #[must_use]
-    pub fn entrypoints(&self) -> (PathBuf, bool) {
-        match &self.entrypoints {
-            Some(path) => (path.clone(), true),
-            None => (PathBuf::from("entrypoints.json"), false),
-        }
+    pub fn entrypoints(&self) -> ConfigFile {
+        ConfigFile::new(self.entrypoints.as_ref(), "entrypoints.json")
     }
 
     /// These settings with everything off but relay and admin API.
@@ -198,13 +197,11 @@ impl Settings {
     }
 
     /// Addresses for devices; none if the relay is switched off.
-    #[must_use]
-    pub fn relay_addresses(&self) -> Vec<SocketAddr> {
-        let on = |listen: &Listen| match listen {
-            Listen::Off => None,
-            Listen::On(address) => Some(*address),
-        };
-        self.relay_listen.iter().filter_map(on).collect()
+    ///
+    /// # Errors
+    /// [`OffBesideOthers`]: it is off and on.
+    pub fn relay_addresses(&self) -> Result<Vec<SocketAddr>, OffBesideOthers> {
+        listen::addresses(&self.relay_listen)
     }
 
     /// Threads of the data plane.
@@ -213,23 +210,5 @@ impl Settings {
         self.relay_workers
             .or_else(|| std::thread::available_parallelism().ok())
             .unwrap_or(NonZeroUsize::MIN)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_address_is_an_address_with_a_port_or_off() {
-        assert_eq!("off".parse(), Ok(Listen::Off));
-        assert_eq!(
-            "127.0.0.1:0".parse(),
-            Ok(Listen::On("127.0.0.1:0".parse().unwrap()))
-        );
-        assert_eq!("[::]:1883".parse::<Listen>().unwrap().to_string(), "[::]:1883");
-        for bad in ["", "1883", "127.0.0.1", "localhost:1883", "OFF", "::1:1883x"] {
-            assert!(bad.parse::<Listen>().is_err(), "{bad:?}");
-        }
     }
 }

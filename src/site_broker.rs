@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use crate::credential::{self, CredentialsId, InvalidCredentialsId, X509Credential};
 use crate::entrypoint::{Destination, Scheme};
-use crate::upstream::{Deadlines, TlsCredential, Upstream, UpstreamError};
+use crate::upstream::{CredentialPurpose, Deadlines, TlsCredential, Upstream, UpstreamError};
 
 /// Seconds between signs of life.
 const KEEP_ALIVE: u16 = 30;
@@ -256,13 +256,12 @@ fn read_ca(path: &Path) -> Result<TlsCredential, SiteBrokerError> {
     let id = CredentialsId::new("broker-ca").map_err(|e: InvalidCredentialsId| failed(e.to_string()))?;
     let x509 = X509Credential {
         id,
-        chain: Vec::new(),
-        key: None,
+        certificate: None,
         ca,
         generation: 0,
     };
     Ok(TlsCredential {
         x509: Arc::new(x509),
-        present: false,
+        purpose: CredentialPurpose::Trust,
     })
 }

@@ -12,8 +12,8 @@ use utoipa::ToSchema;
 
 use super::{ApiError, BODY_LIMIT};
 use crate::http_server::{Unread, read_body};
+use crate::json::strict;
 use crate::sim::Tags;
-use crate::store::strict_json;
 
 /// A body of a known form.
 pub(super) trait Form: DeserializeOwned {
@@ -59,7 +59,7 @@ impl<S: Sync, T: Form + Default> FromRequest<S> for OptionalInput<T> {
 fn parse<T: Form>(bytes: &[u8]) -> Result<T, ApiError> {
     let not_it = |error| ApiError::InvalidBody(format!("the body is not {}: {error}", T::FORM));
     serde_json::from_slice::<T::Outline>(bytes).map_err(not_it)?;
-    strict_json::parse(bytes).map_err(|error| ApiError::InvalidBody(error.to_string()))?;
+    strict::parse(bytes).map_err(|error| ApiError::InvalidBody(error.to_string()))?;
     serde_json::from_slice(bytes).map_err(not_it)
 }
 
@@ -71,7 +71,7 @@ pub(super) struct Parameter {
     pub(super) key: String,
     /// Any JSON, `null` too, but it has to be there.
     #[schema(required = true)]
-    #[serde(deserialize_with = "strict_json::value")]
+    #[serde(deserialize_with = "strict::value")]
     pub(super) value: Value,
 }
 
@@ -122,7 +122,7 @@ impl<S: Sync, const LIMIT: usize> FromRequest<S> for JsonObject<LIMIT> {
             return Ok(Self(Map::new()));
         }
         // Only the place of the error: its words may quote a secret.
-        match strict_json::parse(&bytes) {
+        match strict::parse(&bytes) {
             Ok(Value::Object(object)) => Ok(Self(object)),
             Ok(_) => Err(ApiError::InvalidBody("the body is not a JSON object".to_owned())),
             Err(error) => {

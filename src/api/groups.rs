@@ -18,8 +18,9 @@ use super::previous::Previous;
 use super::segments::Segments;
 use super::shapes::{Group, Sim};
 use super::{ApiError, ApiState};
+use crate::json::strict;
 use crate::sim::{GroupId, Imsi, Tags};
-use crate::store::{Change, Changed, GroupChange, strict_json};
+use crate::store::{Change, Changed, GroupChange, GroupEdit};
 
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
@@ -39,7 +40,7 @@ struct NewGroup {
     #[serde(default)]
     tags: Tags,
     /// Namespace to key to value, checked as in a PUT.
-    #[serde(default, deserialize_with = "strict_json::object")]
+    #[serde(default, deserialize_with = "strict::object")]
     #[schema(value_type = BTreeMap<String, BTreeMap<String, Value>>)]
     configuration: Map<String, Value>,
 }
@@ -130,7 +131,13 @@ async fn put_tags(
     Segments(id): Segments<String>,
     Input(tags): Input<Vec<Tag>>,
 ) -> Result<Json<Group>, ApiError> {
-    change_group(&state, caller, id, GroupChange::PutTags(body::tags(tags))).await
+    change_group(
+        &state,
+        caller,
+        id,
+        GroupChange::Edit(GroupEdit::PutTags(body::tags(tags))),
+    )
+    .await
 }
 
 /// One tag goes.
@@ -140,7 +147,7 @@ async fn delete_tag(
     caller: Caller,
     Segments((id, tag)): Segments<(String, String)>,
 ) -> Result<StatusCode, ApiError> {
-    remove(&state, caller, &id, GroupChange::DeleteTag(tag)).await
+    remove(&state, caller, &id, GroupChange::Edit(GroupEdit::DeleteTag(tag))).await
 }
 
 /// Each key gets its value whole; keys that are not named stay.
@@ -155,7 +162,13 @@ async fn put_configuration(
         .into_iter()
         .map(|parameter| (parameter.key, parameter.value))
         .collect();
-    change_group(&state, caller, id, GroupChange::Put { namespace, entries }).await
+    change_group(
+        &state,
+        caller,
+        id,
+        GroupChange::Edit(GroupEdit::Put { namespace, entries }),
+    )
+    .await
 }
 
 /// A namespace goes with all its keys.
@@ -165,7 +178,13 @@ async fn delete_namespace(
     caller: Caller,
     Segments((id, namespace)): Segments<(String, String)>,
 ) -> Result<StatusCode, ApiError> {
-    remove(&state, caller, &id, GroupChange::DeleteNamespace { namespace }).await
+    remove(
+        &state,
+        caller,
+        &id,
+        GroupChange::Edit(GroupEdit::DeleteNamespace { namespace }),
+    )
+    .await
 }
 
 /// One key goes; it may be sent with its slashes unencoded.
@@ -175,7 +194,13 @@ async fn delete_key(
     caller: Caller,
     Segments((id, namespace, key)): Segments<(String, String, String)>,
 ) -> Result<StatusCode, ApiError> {
-    remove(&state, caller, &id, GroupChange::DeleteKey { namespace, key }).await
+    remove(
+        &state,
+        caller,
+        &id,
+        GroupChange::Edit(GroupEdit::DeleteKey { namespace, key }),
+    )
+    .await
 }
 
 /// An id that could be that of a group.

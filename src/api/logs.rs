@@ -14,7 +14,7 @@ use utoipa_axum::routes;
 
 use super::paging::{Listed, link, non_empty};
 use super::{ApiError, ApiState};
-use crate::logbook::{Found, LogQuery, Source};
+use crate::logbook::{Found, LogQuery, Source, SourceKind};
 use crate::sim::Imsi;
 
 const LIMIT: usize = 100;
@@ -118,9 +118,9 @@ impl LogEntry {
     fn of(operator: &str, entry: &Found) -> Self {
         Self {
             time: entry.time,
-            resource_type: match entry.source {
-                Source::Sim(_) => SUBSCRIBER,
-                Source::Address(_) => ADDRESS,
+            resource_type: match entry.source.kind() {
+                SourceKind::Sim => SUBSCRIBER,
+                SourceKind::Address => ADDRESS,
             },
             resource_id: entry.source.to_string(),
             service: "Beam",
@@ -139,10 +139,10 @@ impl LogsQuery {
             return Err(invalid("service", service, &SERVICES.join(", ")));
         }
         let resource = non_empty(self.resource_type.as_deref());
-        let sims = match resource {
+        let kind = match resource {
             None => None,
-            Some(SUBSCRIBER) => Some(true),
-            Some(ADDRESS) => Some(false),
+            Some(SUBSCRIBER) => Some(SourceKind::Sim),
+            Some(ADDRESS) => Some(SourceKind::Address),
             Some(other) if OTHER_RESOURCES.contains(&other) => return Ok(None),
             Some(other) => {
                 let allowed = format!("{SUBSCRIBER}, {ADDRESS}, {}", OTHER_RESOURCES.join(", "));
@@ -150,7 +150,7 @@ impl LogsQuery {
             }
         };
         let source = non_empty(self.resource_id.as_deref())
-            .map(|id| source(id, sims))
+            .map(|id| source(id, kind))
             .transpose()?;
         let from = millis("from", self.from.as_deref())?.unwrap_or(0);
         let to = millis("to", self.to.as_deref())?.unwrap_or(i64::MAX);
@@ -165,7 +165,7 @@ impl LogsQuery {
             .map_err(|error| ApiError::InvalidQuery(format!("last_evaluated_key: {error}")))?;
         let wanted = LogQuery {
             source,
-            sims,
+            kind,
             time: (from, to),
             behind,
             limit: self.limit()?,
@@ -183,15 +183,15 @@ impl LogsQuery {
 }
 
 /// Whose entries: an IMSI, or the address of a stranger.
-fn source(id: &str, sims: Option<bool>) -> Result<Source, ApiError> {
+fn source(id: &str, kind: Option<SourceKind>) -> Result<Source, ApiError> {
     let sim = || Imsi::new(id).ok().map(Source::Sim);
     let address = || {
         let address = id.parse::<IpAddr>().ok()?;
         Some(Source::Address(address.to_canonical()))
     };
-    let (source, allowed) = match sims {
-        Some(true) => (sim(), "an IMSI"),
-        Some(false) => (address(), "an IP address"),
+    let (source, allowed) = match kind {
+        Some(SourceKind::Sim) => (sim(), "an IMSI"),
+        Some(SourceKind::Address) => (address(), "an IP address"),
         None => (sim().or_else(address), "an IMSI or an IP address"),
     };
     source.ok_or_else(|| invalid("resource_id", id, allowed))

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use super::ApiError;
 use super::body::{AnyObject, Form, present};
 use crate::sim::{GroupId, Imei, ImeiLock, Imsi, InvalidIdentifier, SimId, SimKind, Tags};
-use crate::store::{SimChange, Snapshot};
+use crate::store::{self, SimChange, SimEdit, Snapshot};
 
 /// Body of `POST /v1/sims` and of the two `register` calls. All is optional: what SORACOM's own calls do not
 /// say (`simId`, `imsi`) is chosen here, from numbers that no network uses.
@@ -52,7 +52,7 @@ impl NewSim {
     pub(super) fn change(self, snapshot: &Snapshot) -> Result<(SimId, SimChange), ApiError> {
         let sim_id = read("simId", self.sim_id.as_deref(), SimId::new)?;
         let imsi = read("imsi", self.imsi.as_deref(), Imsi::new)?;
-        let create = SimChange::Create {
+        let new = store::NewSim {
             imsi: match imsi {
                 Some(imsi) => imsi,
                 // Of the test network 001/01.
@@ -76,7 +76,7 @@ impl NewSim {
                 snapshot.sim(id).is_none()
             })?,
         };
-        Ok((sim_id, create))
+        Ok((sim_id, SimChange::Create(new)))
     }
 }
 
@@ -120,8 +120,8 @@ impl Form for GroupOfSim {
 }
 
 impl GroupOfSim {
-    pub(super) fn change(&self) -> Result<SimChange, ApiError> {
-        Ok(SimChange::SetGroup(read(
+    pub(super) fn edit(&self) -> Result<SimEdit, ApiError> {
+        Ok(SimEdit::SetGroup(read(
             "groupId",
             Some(&self.group_id),
             GroupId::new,
@@ -158,8 +158,8 @@ impl Form for Modem {
 }
 
 impl Modem {
-    pub(super) fn change(&self) -> Result<SimChange, ApiError> {
-        Ok(SimChange::SetImei(read("imei", self.imei.as_deref(), Imei::new)?))
+    pub(super) fn edit(&self) -> Result<SimEdit, ApiError> {
+        Ok(SimEdit::SetImei(read("imei", self.imei.as_deref(), Imei::new)?))
     }
 }
 
@@ -174,7 +174,7 @@ pub(super) struct Lock {
 
 impl Lock {
     /// `current` is the IMEI of a SIM that is online.
-    pub(super) fn change(&self, current: Option<Imei>) -> Result<SimChange, ApiError> {
+    pub(super) fn edit(&self, current: Option<Imei>) -> Result<SimEdit, ApiError> {
         let given = self.imei.as_deref().filter(|imei| !imei.is_empty());
         let lock = match read("imei", given, str::parse::<ImeiLock>)? {
             Some(lock) => lock,
@@ -183,7 +183,7 @@ impl Lock {
                 ApiError::InvalidBody(message.to_owned())
             })?),
         };
-        Ok(SimChange::SetImeiLock(Some(lock)))
+        Ok(SimEdit::SetImeiLock(Some(lock)))
     }
 }
 

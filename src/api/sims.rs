@@ -22,7 +22,7 @@ use super::twin::twin;
 use super::{ApiError, ApiState, audit, query, session_events};
 use crate::relay::Administrative;
 use crate::sim::{self, SimStatus, SpeedClass};
-use crate::store::{Change, SimChange};
+use crate::store::{Change, SimChange, SimEdit};
 
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
@@ -162,15 +162,15 @@ async fn delete_one<I: Identity>(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Makes the change and shows the SIM as it is then.
+/// Makes the edit and shows the SIM as it is then.
 async fn change_sim<I: Identity>(
     state: &ApiState,
     caller: Caller,
     id: &str,
-    what: SimChange,
+    edit: SimEdit,
 ) -> Result<Json<I::Shape>, ApiError> {
     let sim_id = I::find(&state.store.snapshot(), id)?.sim_id.clone();
-    let changed = change(state, caller, Change::Sim(sim_id, what)).await?;
+    let changed = change(state, caller, Change::Sim(sim_id, SimChange::Edit(edit))).await?;
     let sim = I::find(&changed.snapshot, id)?;
     Ok(show::<I>(state, &sim).await)
 }
@@ -183,7 +183,7 @@ async fn set_group<I: Identity>(
     Segments(id): Segments<String>,
     Input(group): Input<GroupOfSim>,
 ) -> Result<Json<I::Shape>, ApiError> {
-    change_sim::<I>(&state, caller, &id, group.change()?).await
+    change_sim::<I>(&state, caller, &id, group.edit()?).await
 }
 
 /// The SIM may be used in no other modem; without an IMEI, in no other than now. Open connections stay.
@@ -202,13 +202,13 @@ async fn set_imei_lock<I: Identity>(
 ) -> Result<Json<I::Shape>, ApiError> {
     let sim = I::find(&state.store.snapshot(), &id)?;
     let session = state.registry.sessions().of(&sim.imsi);
-    let change = lock.change(session.and_then(|session| session.sim.imei.clone()))?;
-    change_sim::<I>(&state, caller, &id, change).await
+    let edit = lock.edit(session.and_then(|session| session.sim.imei.clone()))?;
+    change_sim::<I>(&state, caller, &id, edit).await
 }
 
 /// Calls without a body, that only say what the SIM is to be.
 macro_rules! plain {
-    ($($(#[$doc:meta])* $path:literal $name:ident: $change:expr;)*) => {$(
+    ($($(#[$doc:meta])* $path:literal $name:ident: $edit:expr;)*) => {$(
         $(#[$doc])*
         #[utoipa::path(
             post,
@@ -221,24 +221,24 @@ macro_rules! plain {
             caller: Caller,
             Segments(id): Segments<String>,
         ) -> Result<Json<I::Shape>, ApiError> {
-            change_sim::<I>(&state, caller, &id, $change).await
+            change_sim::<I>(&state, caller, &id, $edit).await
         }
     )*};
 }
 
 plain! {
     /// The SIM is in no group, and can connect nowhere.
-    "/v1/sims/{sim_id}/unset_group" unset_group: SimChange::SetGroup(None);
+    "/v1/sims/{sim_id}/unset_group" unset_group: SimEdit::SetGroup(None);
     /// The SIM may connect.
-    "/v1/sims/{sim_id}/activate" activate: SimChange::SetStatus(SimStatus::Active);
+    "/v1/sims/{sim_id}/activate" activate: SimEdit::SetStatus(SimStatus::Active);
     /// Connections are closed and new ones refused.
-    "/v1/sims/{sim_id}/deactivate" deactivate: SimChange::SetStatus(SimStatus::Inactive);
+    "/v1/sims/{sim_id}/deactivate" deactivate: SimEdit::SetStatus(SimStatus::Inactive);
     /// As `deactivate`.
-    "/v1/sims/{sim_id}/suspend" suspend: SimChange::SetStatus(SimStatus::Suspended);
+    "/v1/sims/{sim_id}/suspend" suspend: SimEdit::SetStatus(SimStatus::Suspended);
     /// The SIM may be used in any modem.
-    "/v1/sims/{sim_id}/unset_imei_lock" unset_imei_lock: SimChange::SetImeiLock(None);
+    "/v1/sims/{sim_id}/unset_imei_lock" unset_imei_lock: SimEdit::SetImeiLock(None);
     /// As `deactivate`, for good.
-    "/v1/sims/{sim_id}/terminate" terminate: SimChange::SetStatus(SimStatus::Terminated);
+    "/v1/sims/{sim_id}/terminate" terminate: SimEdit::SetStatus(SimStatus::Terminated);
 }
 
 /// SIMs have no protection against termination here, so nothing changes.
@@ -279,7 +279,7 @@ async fn put_tags<I: Identity>(
     Segments(id): Segments<String>,
     Input(tags): Input<Vec<Tag>>,
 ) -> Result<Json<I::Shape>, ApiError> {
-    change_sim::<I>(&state, caller, &id, SimChange::PutTags(body::tags(tags))).await
+    change_sim::<I>(&state, caller, &id, SimEdit::PutTags(body::tags(tags))).await
 }
 
 /// One tag goes.
@@ -289,7 +289,7 @@ async fn delete_tag<I: Identity>(
     caller: Caller,
     Segments((id, tag)): Segments<(String, String)>,
 ) -> Result<StatusCode, ApiError> {
-    let Json(_) = change_sim::<I>(&state, caller, &id, SimChange::DeleteTag(tag)).await?;
+    let Json(_) = change_sim::<I>(&state, caller, &id, SimEdit::DeleteTag(tag)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -302,7 +302,7 @@ async fn put_addresses<I: Identity>(
     Input(list): Input<Vec<String>>,
 ) -> Result<Json<I::Shape>, ApiError> {
     let addresses = sim_body::addresses(&list)?;
-    change_sim::<I>(&state, caller, &id, SimChange::SetAddresses(addresses)).await
+    change_sim::<I>(&state, caller, &id, SimEdit::SetAddresses(addresses)).await
 }
 
 /// This server's own: the modem that the SIM sits in; null forgets it. Open connections keep the one they began with.
@@ -313,5 +313,5 @@ async fn put_imei<I: Identity>(
     Segments(id): Segments<String>,
     Input(modem): Input<Modem>,
 ) -> Result<Json<I::Shape>, ApiError> {
-    change_sim::<I>(&state, caller, &id, modem.change()?).await
+    change_sim::<I>(&state, caller, &id, modem.edit()?).await
 }

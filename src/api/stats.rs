@@ -17,6 +17,7 @@ use super::error::Refusal;
 use super::segments::Segments;
 use super::{ApiError, ApiState};
 use crate::clock::now_millis;
+use crate::entrypoint::Scheme;
 use crate::sim::Imsi;
 use crate::usage::{ExportRow, Period, StatsRow};
 
@@ -184,7 +185,10 @@ fn buckets(period: Period, rows: &[StatsRow]) -> Vec<Bucket> {
 
 /// The counts of a row by SORACOM's names, without zeros.
 fn by_type(row: &StatsRow) -> impl Iterator<Item = (&'static str, u64)> {
-    let out = if row.tls { "outMqtts" } else { "outMqtt" };
+    let out = match row.scheme {
+        Scheme::Mqtt => "outMqtt",
+        Scheme::Mqtts => "outMqtts",
+    };
     [("inMqtt", row.device_leg), (out, row.broker_leg)]
         .into_iter()
         .filter(|(_, count)| *count > 0)
@@ -360,13 +364,16 @@ mod tests {
 
     #[test]
     fn both_kinds_of_destination_are_one_bucket() {
-        let row = |tls, device_leg| StatsRow {
+        let row = |scheme, device_leg| StatsRow {
             bucket: 0,
-            tls,
+            scheme,
             device_leg,
             broker_leg: device_leg,
         };
-        let buckets = buckets(Period::Day, &[row(false, 1), row(true, 2), row(false, 0)]);
+        let buckets = buckets(
+            Period::Day,
+            &[row(Scheme::Mqtt, 1), row(Scheme::Mqtts, 2), row(Scheme::Mqtt, 0)],
+        );
         let expected = serde_json::json!([{
             "date": "19700101", "unixtime": 0,
             "beamStatsMap": { "inMqtt": { "count": 3 }, "outMqtt": { "count": 1 }, "outMqtts": { "count": 2 } }

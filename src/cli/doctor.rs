@@ -56,8 +56,13 @@ pub async fn doctor(command: &DoctorArgs, settings: &Settings) -> Diagnosis {
         findings.extend(rehearse(topic, broker, settings).await);
     }
     findings.extend(public_password(settings));
-    for address in settings.relay_addresses() {
-        findings.push(doctor::relay(address).await);
+    match settings.relay_addresses() {
+        Ok(addresses) => {
+            for address in addresses {
+                findings.push(doctor::relay(address).await);
+            }
+        }
+        Err(error) => findings.push(Finding::bad("relay", error.to_string(), "see --relay-listen")),
     }
     if let Listen::On(address) = settings.api.listen {
         let (step, unit) = ("api", "simrelay-relay");
@@ -95,22 +100,22 @@ fn notifiers_broker(settings: &Settings) -> Option<Result<SiteBroker, String>> {
 
 /// Whether others can read passwords of entry points. What else may be wrong with the file, `simrelay check` says.
 fn public_password(settings: &Settings) -> Option<Finding> {
-    let (file, _) = settings.entrypoints();
-    let (store, _) = FileStore::open_with_notes(&file).ok()?;
-    let warning = store::public_password(&file, &store.snapshot())?;
+    let file = settings.entrypoints();
+    let (store, _) = FileStore::open_with_notes(file.path()).ok()?;
+    let warning = store::public_password(file.path(), &store.snapshot())?;
     Some(Finding::note("passwords", warning, ""))
 }
 
 /// The notifier's file. Where there is none and none was named, there is no notifier.
 async fn notifier(command: &DoctorArgs, settings: &Settings) -> Vec<Finding> {
-    let (file, is_named) = settings.notifier.notifications();
+    let file = settings.notifier.notifications();
     if settings.notifier.notifier_broker == Some(NotifierBroker::Off) {
         return Vec::new();
     }
-    if !is_named && !file.exists() {
+    if file.awaits_first_run() {
         let what = format!(
             "{} is not there: the notifier was never started here",
-            file.display()
+            file.path().display()
         );
         return vec![Finding::note(
             "routes",
@@ -118,7 +123,7 @@ async fn notifier(command: &DoctorArgs, settings: &Settings) -> Vec<Finding> {
             "sudo systemctl start simrelay-notifier",
         )];
     }
-    let mut findings = doctor::notifications(&file, command.topic.as_ref().map(Topic::as_str)).await;
+    let mut findings = doctor::notifications(file.path(), command.topic.as_ref().map(Topic::as_str)).await;
     findings.push(doctor::notifier(&settings.data));
     findings
 }

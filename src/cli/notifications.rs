@@ -2,13 +2,13 @@
 
 use super::shown::{age, fields, local};
 use crate::database::{Database, DatabaseError};
+use crate::json::JsonFileError;
 use crate::notifier::NoHttpsClient;
 use crate::notifier::configuration::{Notifications, NotificationsFile};
 use crate::notifier::queue::{Job, Listed, Queue, Selection};
 use crate::notifier::send::{Outcome, Ready, Sender};
 use crate::printable::Printable;
 use crate::settings::Settings;
-use crate::store::StoreError;
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -87,7 +87,7 @@ impl Which {
 pub enum NotificationsError {
     /// The file of notifications cannot be used.
     #[error(transparent)]
-    File(#[from] StoreError),
+    File(#[from] JsonFileError),
     /// The database cannot be opened.
     #[error(transparent)]
     Database(#[from] DatabaseError),
@@ -231,8 +231,9 @@ fn show(one: &Listed) -> String {
 }
 
 fn check(settings: &Settings) -> Result<String, NotificationsError> {
-    let (path, _) = settings.notifier.notifications();
-    let (read, notes) = NotificationsFile::check(&path)?;
+    let file = settings.notifier.notifications();
+    let path = file.path();
+    let (read, notes) = NotificationsFile::check(path)?;
     let mut text = format!(
         "{}: {} destination(s), {} route(s), {} silence(s)\n",
         path.display(),
@@ -259,8 +260,9 @@ fn unused(read: &Notifications) -> impl Iterator<Item = &String> {
 }
 
 async fn test(settings: &Settings, name: &str) -> Result<String, NotificationsError> {
-    let (path, _) = settings.notifier.notifications();
-    let (read, _) = NotificationsFile::check(&path)?;
+    let file = settings.notifier.notifications();
+    let path = file.path();
+    let (read, _) = NotificationsFile::check(path)?;
     let Some(destination) = read.destinations.get(name) else {
         return Err(NotificationsError::NoDestination {
             file: path.display().to_string(),

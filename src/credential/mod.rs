@@ -14,7 +14,7 @@ pub use kind::{CredentialType, Values};
 pub use pem::{certificate_blocks, certificates, private_key};
 pub(crate) use token_key::token_key;
 pub use validity::{expires, runs_out};
-pub use x509::X509Credential;
+pub use x509::{ClientCertificate, X509Credential};
 
 /// A text that cannot be the id of a credential.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::Finding;
 use crate::notifier::configuration::{Destination, Notifications, NotificationsFile, Service};
-use crate::notifier::secret::Secret;
+use crate::secret::Secret;
 
 /// How long each step towards a service may take.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);

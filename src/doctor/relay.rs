@@ -3,7 +3,6 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -18,21 +17,19 @@ use crate::mqtt::{Connack, Version};
 const PROBE: &[u8] = b"\x10\x1c\0\x04MQTT\x05\x02\0\x01\0\0\x0fsimrelay-doctor";
 /// The longest answer that is read: a reason in words fits.
 const LONGEST: u64 = 2048;
-/// A relay answers at once.
-const PATIENCE: Duration = ANSWER_WITHIN;
 
 /// Whether the relay listens on `address`. Not every site runs one, so that it does not is only noted.
 pub async fn relay(address: SocketAddr) -> Finding {
     let (step, unit) = ("relay", "simrelay-relay");
     let address = near(address);
-    let answer = timeout(PATIENCE, ask(address)).await;
+    let answer = timeout(ANSWER_WITHIN, ask(address)).await;
     let found = match answer {
         Ok(Ok(answer)) => judge(&answer),
         Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
             return port(Port { step, address, unit }).await;
         }
         Ok(Err(error)) => Err(error.to_string()),
-        Err(_) => Err(format!("it says nothing for {} s", PATIENCE.as_secs())),
+        Err(_) => Err(format!("it says nothing for {} s", ANSWER_WITHIN.as_secs())),
     };
     match found {
         Ok(()) => Finding::good(step, format!("the relay answers on {address}")),

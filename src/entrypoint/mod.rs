@@ -8,8 +8,6 @@ mod destination;
 mod login;
 mod placeholder;
 mod platform;
-mod problem;
-pub(crate) mod reader;
 mod template;
 mod topics;
 mod wire;
@@ -20,12 +18,11 @@ pub use destination::{Destination, Host, InvalidDestination, Scheme};
 pub use login::Login;
 pub use placeholder::UNKNOWN_IMEI;
 pub use platform::{Call, Identity, Platform, PlatformError, identity};
-pub use problem::{Problem, Segment};
-pub(crate) use problem::{quote, unknown};
 pub use template::{InvalidTemplate, SecretTemplate, Template};
 pub use topics::{TopicPlan, TopicRules};
 
 use crate::credential::{CredentialType, CredentialsId};
+use crate::json::{Path, Problem};
 use crate::sim::Sim;
 use std::fmt;
 
@@ -141,7 +138,7 @@ impl EntryPoint {
     /// # Errors
     /// Every problem of the value, in the order of its fields; paths begin inside the value.
     pub fn from_value(value: &serde_json::Value) -> Result<Parsed, Vec<Problem>> {
-        wire::parse(value, &reader::Path::ROOT)
+        wire::parse(value, &Path::ROOT)
     }
 }
 

@@ -39,12 +39,6 @@ impl TopicPlan {
         Self { sim, rules }
     }
 
-    /// The SIM whose identifiers are put in.
-    #[must_use]
-    pub fn sim(&self) -> &Arc<Sim> {
-        &self.sim
-    }
-
     fn replace(&self, topic: &str, out: &mut Vec<u8>) -> bool {
         if !self.rules.replace {
             return false;

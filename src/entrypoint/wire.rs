@@ -6,11 +6,10 @@ use super::credentials::{ClientCerts, CredentialsTemplate};
 use super::destination::{Destination, Scheme};
 use super::login::Login;
 use super::platform::Platform;
-use super::problem::{Problem, quote, unknown};
-use super::reader::{Object, Path};
 use super::template::{SecretTemplate, Template};
 use super::topics::TopicRules;
 use super::{EntryPoint, Parsed, PlatformVersion, wire_platform};
+use crate::json::{Object, Path, Problem, quote, unknown};
 use crate::sim::Imsi;
 
 /// Fields of the MQTT entry point that mean something here.
@@ -98,8 +97,7 @@ fn read(object: &mut Object<'_, '_>) -> Option<Parsed> {
         && use_client_cert
         && destination.as_ref().is_some_and(|d| d.scheme() == Scheme::Mqtt);
     if forced_tls {
-        let url = object.string("destination");
-        destination = object.parsed("destination", url, Destination::over_tls);
+        destination = object.parse("destination", Destination::over_tls);
     }
     let unused = read_unused(object);
     // Behind the last check: without these there is nothing to return, and their problems are told.
@@ -126,9 +124,9 @@ fn read(object: &mut Object<'_, '_>) -> Option<Parsed> {
 
 fn read_login(object: &mut Object<'_, '_>) -> Login {
     let username = object.string("username").filter(|text| !text.is_empty());
-    let username = object.parsed("username", username, Template::new);
+    let username = username.and_then(|text| object.parse_text("username", text, Template::new));
     let password = object.secret("password").filter(|text| !text.is_empty());
-    let password = object.parsed("password", password, SecretTemplate::new);
+    let password = password.and_then(|text| object.parse_text("password", text, SecretTemplate::new));
     if read_use_client_credentials(object) {
         Login::PassThrough
     } else {
@@ -194,8 +192,7 @@ fn read_reference(
     }
     let mut object = Object::new(value, path, problems)?;
     object.refuse_unknown(&[KEY]);
-    let id = object.required_string(KEY);
-    object.parsed(KEY, id, CredentialsTemplate::new)
+    object.require(KEY, CredentialsTemplate::new)
 }
 
 /// The credential of `platform`. Those of the others are checked too, though they have no effect: the console

@@ -7,7 +7,7 @@ use super::credentials::CredentialsTemplate;
 use super::destination::{Destination, Host, Scheme};
 use super::login::Login;
 use super::platform::Platform;
-use super::reader::Object;
+use crate::json::Object;
 
 /// The Beam page spells one switch in three ways. The first is the one that is written.
 pub(super) const SPELLINGS: [&str; 3] = ["usePubnub", "usePubnum", "usePubNub"];
@@ -81,8 +81,7 @@ pub(super) fn read_destination(
             8883,
         ));
     }
-    let url = object.required_string(KEY);
-    let destination = object.parsed(KEY, url, str::parse::<Destination>)?;
+    let destination = object.require(KEY, str::parse::<Destination>)?;
     match platform {
         Some(Platform::PubNub) if *destination.host() != Host::Dns(PUBNUB_HOST.into()) => {
             let message = format!(

@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use crate::credential::{CredentialType, CredentialsId};
 use crate::entrypoint::{EntryPoint, Scheme};
+use crate::json::JsonFileError;
 use crate::sim::Sim;
-use crate::store::{CredentialStore, FileStore, Snapshot, Store, StoreError};
+use crate::store::{CredentialStore, FileStore, Snapshot, Store};
 
 /// What there is to say about a configuration that can be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,7 +47,7 @@ impl fmt::Display for Report {
 ///
 /// # Errors
 /// The file cannot be used; everything that is wrong in it.
-pub async fn check(path: &Path, certs: &Path) -> Result<Report, StoreError> {
+pub async fn check(path: &Path, certs: &Path) -> Result<Report, JsonFileError> {
     let (store, mut notes) = FileStore::open_with_notes(path)?;
     let snapshot = store.snapshot();
     notes.extend(lonely_sims(&snapshot));

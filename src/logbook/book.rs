@@ -1,6 +1,6 @@
 //! The log book in SQLite: written in batches, read in pages, pruned.
 
-use super::{Entry, Queue, Source};
+use super::{Entry, Queue, Source, SourceKind};
 use crate::database::Database;
 use crate::sim::Imsi;
 use sqlx::Row;
@@ -93,8 +93,8 @@ impl FromStr for PageKey {
 pub struct LogQuery {
     /// Of this SIM or this address only.
     pub source: Option<Source>,
-    /// Of SIMs only, or of addresses only.
-    pub sims: Option<bool>,
+    /// Of this kind only; a source has its own.
+    pub kind: Option<SourceKind>,
     /// The earliest and the latest time, in milliseconds since 1970.
     pub time: (i64, i64),
     /// Behind this page.
@@ -166,7 +166,7 @@ impl LogBook {
             sqlx::query(insert)
                 .bind(entry.time)
                 .bind(entry.source.to_string())
-                .bind(matches!(entry.source, Source::Sim(_)))
+                .bind(is_sim(entry.source.kind()))
                 .bind(entry.level.as_str())
                 .bind(serde_json::Value::Object(entry.body.clone()).to_string())
                 .execute(&mut *transaction)
@@ -211,10 +211,8 @@ impl LogBook {
             .bind(behind.time)
             .bind(behind.id);
         let sqlx = match &query.source {
-            Some(source) => sqlx
-                .bind(matches!(source, Source::Sim(_)))
-                .bind(source.to_string()),
-            None => sqlx.bind(query.sims),
+            Some(source) => sqlx.bind(is_sim(source.kind())).bind(source.to_string()),
+            None => sqlx.bind(query.kind.map(is_sim)),
         };
         let mut rows = sqlx.bind(limit).fetch_all(self.database.readers()).await?;
         let more = rows.len() > query.limit;
@@ -228,6 +226,11 @@ impl LogBook {
         };
         Ok((rows.iter().map(found).collect::<Result<_, _>>()?, next))
     }
+}
+
+/// As the table has it.
+fn is_sim(kind: SourceKind) -> bool {
+    kind == SourceKind::Sim
 }
 
 fn found(row: &SqliteRow) -> Result<Found, LogBookError> {

@@ -23,6 +23,26 @@ pub enum Source {
     Address(IpAddr),
 }
 
+/// What kind of [`Source`] it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SourceKind {
+    /// A SIM.
+    Sim,
+    /// A source address that belongs to no SIM.
+    Address,
+}
+
+impl Source {
+    /// What kind it is.
+    #[must_use]
+    pub fn kind(&self) -> SourceKind {
+        match self {
+            Self::Sim(_) => SourceKind::Sim,
+            Self::Address(_) => SourceKind::Address,
+        }
+    }
+}
+
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -3,7 +3,8 @@
 use super::connect::block;
 use super::disconnect::reason_string;
 use super::frame::{FixedHeader, push_varint};
-use super::properties::{Place, Properties, REASON_STRING, SERVER_KEEP_ALIVE, Value};
+use super::properties::{Properties, Value};
+use super::property_table::{Place, REASON_STRING, SERVER_KEEP_ALIVE};
 use super::reader::Reader;
 use super::{PacketType, Reason, Version, Violation};
 

@@ -1,7 +1,8 @@
 //! CONNECT: parsed fully, patched where the entry point says so (§3.1).
 
 use super::frame::{FixedHeader, push_varint};
-use super::properties::{AUTHENTICATION_METHOD, MAXIMUM_PACKET_SIZE, Place, Properties, Value};
+use super::properties::{Properties, Value};
+use super::property_table::{AUTHENTICATION_METHOD, MAXIMUM_PACKET_SIZE, Place};
 use super::publish::{push_properties, topic_name};
 use super::reader::{Reader, push_binary, push_rewritten};
 use super::{PacketType, TopicRewrite, Version, Violation};
@@ -69,9 +70,9 @@ struct Will<'a> {
     payload: &'a [u8],
 }
 
-/// Whose user name and password the broker sees. Not `Debug`: it holds a password.
+/// Whose user name and password the broker sees.
 #[derive(Clone, Copy, PartialEq, Eq)]
-#[allow(missing_debug_implementations)]
+#[expect(missing_debug_implementations, reason = "it holds a password")]
 pub enum Login<'a> {
     /// The device's own, or none if it sent none.
     PassThrough,

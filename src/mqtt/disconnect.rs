@@ -2,7 +2,7 @@
 
 use super::Reason;
 use super::frame::push_varint;
-use super::properties::REASON_STRING;
+use super::property_table::REASON_STRING;
 use super::reader::push_binary;
 
 /// A DISCONNECT for an MQTT 5 device, with `text` as Reason String if the packet then keeps within the

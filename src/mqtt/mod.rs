@@ -24,6 +24,7 @@ mod downlink;
 mod frame;
 mod packet_type;
 mod properties;
+mod property_table;
 mod publish;
 mod reader;
 mod reason;

@@ -1,62 +1,17 @@
 //! MQTT 5 properties: a walk that checks every one and hands out its raw bytes (§2.2.2).
 
 use super::Violation;
+use super::property_table::{
+    AUTHENTICATION_DATA, CORRELATION_DATA, MAXIMUM_PACKET_SIZE, MESSAGE_EXPIRY_INTERVAL, Place,
+    RECEIVE_MAXIMUM, RESPONSE_TOPIC, SERVER_KEEP_ALIVE, SESSION_EXPIRY_INTERVAL, SUBSCRIPTION_IDENTIFIER,
+    TOPIC_ALIAS, TOPIC_ALIAS_MAXIMUM, USER_PROPERTY, WILL_DELAY_INTERVAL, is_flag,
+};
 use super::reader::Reader;
 use std::ops::Range;
-
-pub(super) const RESPONSE_TOPIC: u32 = 0x08;
-pub(super) const SERVER_KEEP_ALIVE: u32 = 0x13;
-pub(super) const REASON_STRING: u32 = 0x1f;
-pub(super) const MAXIMUM_PACKET_SIZE: u32 = 0x27;
-pub(super) const AUTHENTICATION_METHOD: u32 = 0x15;
-const AUTHENTICATION_DATA: u32 = 0x16;
-const SUBSCRIPTION_IDENTIFIER: u32 = 0x0b;
-const USER_PROPERTY: u32 = 0x26;
 
 /// As many properties a block may have where they are read one by one, and filters a packet: each takes the relay
 /// some 60 ns, in which no other connection of its worker is served. The specification sets no limit.
 pub(super) const MAX_PIECES: usize = 2048;
-
-/// Where a property block stands, which decides what may be in it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
-    Connect,
-    Will,
-    Connack,
-    /// PUBLISH from a client: no Subscription Identifier ([MQTT-3.3.4-6]).
-    Publish,
-    Subscribe,
-    Unsubscribe,
-}
-
-impl Place {
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Connect => "CONNECT",
-            Self::Will => "the will",
-            Self::Connack => "CONNACK",
-            Self::Publish => "PUBLISH",
-            Self::Subscribe => "SUBSCRIBE",
-            Self::Unsubscribe => "UNSUBSCRIBE",
-        }
-    }
-
-    /// The table of §2.2.2.2, as far as packets that the relay reads go.
-    fn allows(self, id: u32) -> bool {
-        let allowed: &[u32] = match self {
-            Self::Connect => &[0x11, 0x15, 0x16, 0x17, 0x19, 0x21, 0x22, 0x26, 0x27],
-            Self::Will => &[0x01, 0x02, 0x03, 0x08, 0x09, 0x18, 0x26],
-            Self::Connack => &[
-                0x11, 0x12, 0x13, 0x15, 0x16, 0x1a, 0x1c, 0x1f, 0x21, 0x22, 0x24, 0x25, 0x26, 0x27, 0x28,
-                0x29, 0x2a,
-            ],
-            Self::Publish => &[0x01, 0x02, 0x03, 0x08, 0x09, 0x23, 0x26],
-            Self::Subscribe => &[SUBSCRIPTION_IDENTIFIER, USER_PROPERTY],
-            Self::Unsubscribe => &[USER_PROPERTY],
-        };
-        allowed.contains(&id)
-    }
-}
 
 /// The value of a property, as far as the relay wants to know it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,11 +98,15 @@ impl<'a> Properties<'a> {
         const FIELD: &str = "a property";
         let r = &mut self.reader;
         let value = match id {
-            0x01 | 0x17 | 0x19 | 0x24 | 0x25 | 0x28 | 0x29 | 0x2a => Value::Number(r.u8(FIELD)?.into()),
-            0x13 | 0x21 | 0x22 | 0x23 => Value::Number(r.u16(FIELD)?.into()),
-            0x02 | 0x11 | 0x18 | 0x27 => Value::Number(r.u32(FIELD)?),
+            _ if is_flag(id) => Value::Number(r.u8(FIELD)?.into()),
+            SERVER_KEEP_ALIVE | RECEIVE_MAXIMUM | TOPIC_ALIAS_MAXIMUM | TOPIC_ALIAS => {
+                Value::Number(r.u16(FIELD)?.into())
+            }
+            MESSAGE_EXPIRY_INTERVAL | SESSION_EXPIRY_INTERVAL | WILL_DELAY_INTERVAL | MAXIMUM_PACKET_SIZE => {
+                Value::Number(r.u32(FIELD)?)
+            }
             SUBSCRIPTION_IDENTIFIER => Value::Number(r.varint(FIELD)? as u32),
-            0x09 | AUTHENTICATION_DATA => r.binary(FIELD).map(|_| Value::Bytes)?,
+            CORRELATION_DATA | AUTHENTICATION_DATA => r.binary(FIELD).map(|_| Value::Bytes)?,
             USER_PROPERTY => {
                 r.text("a user property")?;
                 r.text("a user property")?;
@@ -158,8 +117,11 @@ impl<'a> Properties<'a> {
         };
         match (id, value) {
             // Flags are 0 or 1, these numbers are not 0, a response topic has no wildcard.
-            (0x01 | 0x17 | 0x19 | 0x24 | 0x25 | 0x28 | 0x29 | 0x2a, Value::Number(2..))
-            | (0x0b | 0x21 | 0x23 | 0x27, Value::Number(0)) => Err(Violation::PropertyValue(id)),
+            (_, Value::Number(2..)) if is_flag(id) => Err(Violation::PropertyValue(id)),
+            (
+                SUBSCRIPTION_IDENTIFIER | RECEIVE_MAXIMUM | TOPIC_ALIAS | MAXIMUM_PACKET_SIZE,
+                Value::Number(0),
+            ) => Err(Violation::PropertyValue(id)),
             (RESPONSE_TOPIC, Value::Text(topic)) if topic.contains(['+', '#']) => {
                 Err(Violation::wildcard_in(topic))
             }
@@ -201,7 +163,7 @@ mod tests {
         }
         assert_eq!(
             (at, &ids[..]),
-            (block.len(), &[1, USER_PROPERTY, RESPONSE_TOPIC, 0x23][..])
+            (block.len(), &[1, USER_PROPERTY, RESPONSE_TOPIC, TOPIC_ALIAS][..])
         );
     }
 
@@ -231,28 +193,5 @@ mod tests {
             refused.to_string(),
             "more than 2048 properties in the will, which the relay reads one by one"
         );
-    }
-
-    #[test]
-    fn every_place_has_the_properties_of_the_table() {
-        // 2.2.2.2: the identifiers that may stand in CONNECT, will, CONNACK, PUBLISH, SUBSCRIBE, UNSUBSCRIBE.
-        let places = [
-            (Place::Connect, 9),
-            (Place::Will, 7),
-            (Place::Connack, 17),
-            (Place::Publish, 7),
-            (Place::Subscribe, 2),
-            (Place::Unsubscribe, 1),
-        ];
-        for (place, expected) in places {
-            let allowed = (0..=0xff).filter(|&id| place.allows(id)).count();
-            assert_eq!(allowed, expected, "{}", place.name());
-            assert!(place.allows(USER_PROPERTY), "{}", place.name());
-            assert!(
-                (0x40..=0x100).all(|id| !place.allows(id)),
-                "{} is a bit of `seen`",
-                place.name()
-            );
-        }
     }
 }

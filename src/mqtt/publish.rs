@@ -1,7 +1,8 @@
 //! The head of a PUBLISH: topic name, packet identifier, properties (§3.3.1, §3.3.2).
 
 use super::frame::{FixedHeader, push_varint};
-use super::properties::{Place, Properties, RESPONSE_TOPIC, Value};
+use super::properties::{Properties, Value};
+use super::property_table::{Place, RESPONSE_TOPIC};
 use super::reader::{Reader, push_binary, push_rewritten, text};
 use super::{MAX_REMAINING, PacketType, TopicRewrite, Version, Violation};
 

@@ -1,7 +1,8 @@
 //! SUBSCRIBE and UNSUBSCRIBE, whole, with their topic filters rewritten (§3.8, §3.10).
 
 use super::frame::{FixedHeader, push_varint};
-use super::properties::{MAX_PIECES, Place, Properties};
+use super::properties::{MAX_PIECES, Properties};
+use super::property_table::Place;
 use super::reader::{Reader, push_binary, push_rewritten};
 use super::{MAX_REMAINING, PacketType, TopicRewrite, Version, Violation};
 

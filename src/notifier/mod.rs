@@ -18,7 +18,7 @@
 //! | `silence` | topics that ought to speak |
 //! | `watchman` | looks at bounds, silences and the clock again and again |
 //! | `counters` | what became of messages |
-//! | [`template`], [`topic_filter`], [`secret`], [`pace`], [`quiet_hours`] | what the others stand on |
+//! | [`template`], [`topic_filter`], [`pace`], [`quiet_hours`] | what the others stand on |
 
 pub mod configuration;
 mod counters;
@@ -30,7 +30,6 @@ pub mod pace;
 pub mod queue;
 pub mod quiet_hours;
 mod recall;
-pub mod secret;
 pub mod send;
 mod session;
 mod silence;

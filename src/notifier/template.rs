@@ -3,7 +3,7 @@
 
 mod vocabulary;
 
-use crate::entrypoint::unknown;
+use crate::json::unknown;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use minijinja::value::Value;

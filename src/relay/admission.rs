@@ -3,7 +3,7 @@
 use super::{Administrative, Refusal};
 use crate::entrypoint::{EntryPoint, PlatformVersion};
 use crate::mqtt::Version;
-use crate::sim::{Sim, SimSession};
+use crate::sim::Sim;
 use crate::store::Snapshot;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -34,8 +34,8 @@ impl Admission {
         version: Version,
         keep_alive: u16,
     ) -> Result<Self, Refusal> {
-        let known = snapshot.session(address);
-        let SimSession { sim, .. } = known.ok_or(Refusal::UnknownAddress(address.to_canonical()))?;
+        let known = snapshot.sim_at(address);
+        let sim = known.ok_or(Refusal::UnknownAddress(address.to_canonical()))?;
         if !sim.status.may_connect() {
             return Err(Refusal::SwitchedOff(sim.imsi.clone(), sim.status));
         }
@@ -76,22 +76,25 @@ impl Admission {
                 longest,
             });
         }
-        Ok(Self { sim, entry_point })
+        Ok(Self {
+            sim: Arc::clone(sim),
+            entry_point,
+        })
     }
 
     /// Why a connection from `address` may not go on under `snapshot`, if it may not.
     pub(super) fn lost(&self, address: IpAddr, snapshot: &Snapshot) -> Option<Administrative> {
         let was = &self.sim;
-        let Some(now) = snapshot.session(address) else {
+        let Some(now) = snapshot.sim_at(address) else {
             return Some(Administrative::SessionGone);
         };
-        if (&now.sim.imsi, &now.sim.sim_id) != (&was.imsi, &was.sim_id) {
+        if (&now.imsi, &now.sim_id) != (&was.imsi, &was.sim_id) {
             return Some(Administrative::SessionGone);
         }
-        if !now.sim.status.may_connect() {
+        if !now.status.may_connect() {
             return Some(Administrative::SimSwitchedOff);
         }
-        if now.sim.group_id != was.group_id {
+        if now.group_id != was.group_id {
             return Some(Administrative::GroupChanged);
         }
         match was

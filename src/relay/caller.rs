@@ -29,7 +29,7 @@ impl Caller {
             peer,
             version: None,
             client_id: None,
-            sim: snapshot.session(peer.ip()).map(|session| session.sim),
+            sim: snapshot.sim_at(peer.ip()).cloned(),
             keep_alive: None,
             destination: None,
             maximum_packet_size: None,
@@ -38,7 +38,7 @@ impl Caller {
 
     /// Adds what its CONNECT says, and whose address it is by the time of that.
     pub(super) fn learn(&mut self, connect: &Connect<'_>, snapshot: &Snapshot) {
-        self.sim = snapshot.session(self.peer.ip()).map(|session| session.sim);
+        self.sim = snapshot.sim_at(self.peer.ip()).cloned();
         self.version = Some(connect.version);
         self.client_id = Some(shortened(connect.client_id).into());
         self.keep_alive = Some(connect.keep_alive);

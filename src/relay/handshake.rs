@@ -18,7 +18,7 @@ use crate::mqtt::{
     AtMostOnce, Connack, Connect, ConnectError, FixedHeader, PacketType, Version, Violation, connack,
 };
 use crate::timers::timeout;
-use crate::upstream::{BrokerStream, TlsCredential};
+use crate::upstream::{BrokerStream, CredentialPurpose, TlsCredential};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -267,12 +267,15 @@ async fn credential(admission: &Admission, context: &Context) -> Result<Option<T
     }
     match entry_point.client_certs.credentials_id(sim) {
         Some(id) => {
-            let present = entry_point.use_client_cert;
-            let x509 = match present {
-                true => Box::pin(context.credentials.client_certificate(&id)).await?,
-                false => Box::pin(context.credentials.x509(&id)).await?,
+            let store = &context.credentials;
+            let (x509, purpose) = match entry_point.use_client_cert {
+                true => (
+                    Box::pin(store.client_certificate(&id)).await?,
+                    CredentialPurpose::Identify,
+                ),
+                false => (Box::pin(store.x509(&id)).await?, CredentialPurpose::Trust),
             };
-            Ok(Some(TlsCredential { x509, present }))
+            Ok(Some(TlsCredential { x509, purpose }))
         }
         None if entry_point.use_client_cert => Err(Refusal::NoCredential(sim.imsi.clone())),
         None => Ok(None),

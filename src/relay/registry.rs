@@ -284,20 +284,6 @@ impl Registry {
         }
     }
 
-    /// How many connections there are now.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        (0..self.tables.len())
-            .map(|worker| self.table(worker).connections.len())
-            .sum()
-    }
-
-    /// Whether there is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     /// Calls `look` with each connection that is there from the first call to the last, and with some of the others.
     pub fn for_each(&self, mut look: impl FnMut(&Arc<Connection>)) {
         let mut part = Some(Part::default());

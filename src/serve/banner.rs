@@ -83,13 +83,13 @@ impl Banner<'_> {
 impl fmt::Display for Banner<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let snapshot = self.store.snapshot();
-        let (file, _) = self.settings.entrypoints();
+        let file = self.settings.entrypoints();
         let (groups, sims) = (snapshot.groups().len(), snapshot.sims().len());
         writeln!(f, "simrelay {}", env!("CARGO_PKG_VERSION"))?;
         writeln!(
             f,
             "  config  {}: {groups} group(s), {sims} SIM(s)",
-            file.display()
+            file.path().display()
         )?;
         for address in self.relay.addresses() {
             writeln!(f, "  relay   {address}: devices connect here with plain MQTT")?;
@@ -117,11 +117,11 @@ impl fmt::Display for Banner<'_> {
             writeln!(f, "  bridge  {url}/notify?message=hello: HTTP to {broker}")?;
         }
         if self.notifies {
-            let (file, _) = self.settings.notifier.notifications();
+            let file = self.settings.notifier.notifications();
             writeln!(
                 f,
                 "  notifier as {} says: simrelay notifications --help",
-                file.display()
+                file.path().display()
             )?;
         }
         self.try_next(f)

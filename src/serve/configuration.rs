@@ -16,9 +16,10 @@ const FIRST_BROKER: &str = "127.0.0.1:1884";
 /// Opens the file of the settings; where none was named and none is there, one is written that leads to the
 /// `embedded` broker.
 pub(super) fn open(settings: &Settings, embedded: Option<SocketAddr>) -> Result<Arc<FileStore>, StartError> {
-    let (path, given) = settings.entrypoints();
-    if !given && !path.exists() {
-        write_first_run(&path, embedded)?;
+    let file = settings.entrypoints();
+    let path = file.path();
+    if file.awaits_first_run() {
+        write_first_run(path, embedded)?;
         tracing::info!(path = %path.display(), "there was no configuration, so one for a first run was written");
     }
     Ok(Arc::new(FileStore::open(path)?))

@@ -1,7 +1,7 @@
 //! Why a service does not start.
 
 use crate::server_tls::TlsError;
-use crate::settings::{BridgeSettingsError, NotifierBrokerError, PlainApi};
+use crate::settings::{BridgeSettingsError, NotifierBrokerError, OffBesideOthers, PlainApi};
 use std::net::SocketAddr;
 
 /// Why simrelay could not start.
@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 pub enum StartError {
     /// The configuration cannot be used.
     #[error(transparent)]
-    Store(#[from] crate::store::StoreError),
+    Store(#[from] crate::json::JsonFileError),
     /// Usage, log book and session events cannot be kept.
     #[error(transparent)]
     Database(#[from] crate::database::DatabaseError),
@@ -40,6 +40,9 @@ pub enum StartError {
     /// The credential store cannot be put right after a crash.
     #[error(transparent)]
     Credentials(#[from] crate::store::CredentialChangeError),
+    /// The relay is to listen, and not to.
+    #[error(transparent)]
+    RelayListen(#[from] OffBesideOthers),
     /// The admin API would be plain HTTP for other machines.
     #[error(transparent)]
     PlainApi(#[from] PlainApi),
@@ -86,7 +89,7 @@ pub enum StartError {
 pub enum NotifierError {
     /// Its file cannot be used.
     #[error(transparent)]
-    File(#[from] crate::store::StoreError),
+    File(#[from] crate::json::JsonFileError),
     /// No service can be spoken to.
     #[error(transparent)]
     Https(#[from] crate::notifier::NoHttpsClient),

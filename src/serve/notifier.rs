@@ -60,11 +60,12 @@ pub async fn notifier(settings: &Settings, format: LogFormat) -> Result<(), Star
         None => SiteBroker::USUAL.into(),
     };
     let database = Database::open(&settings.data).await?;
-    let (path, given) = settings.notifier.notifications();
-    if !given && !path.exists() {
-        write_first_run(&path)?;
+    let file = settings.notifier.notifications();
+    let path = file.path();
+    if file.awaits_first_run() {
+        write_first_run(path)?;
     }
-    let running = Running::start(settings, broker.clone(), &path, database.clone())?;
+    let running = Running::start(settings, broker.clone(), path, database.clone())?;
     if format == LogFormat::Human {
         let version = env!("CARGO_PKG_VERSION");
         // A closed standard error is no reason not to run.
@@ -107,15 +108,16 @@ pub(super) fn beside(
             return Ok(None);
         }
     };
-    let (path, given) = settings.notifier.notifications();
-    if !given && !path.exists() {
+    let file = settings.notifier.notifications();
+    let path = file.path();
+    if file.awaits_first_run() {
         // A relay does not stay down for a file that nobody asked for.
-        if let Err(error) = write_first_run(&path) {
+        if let Err(error) = write_first_run(path) {
             tracing::warn!("{error}; the notifier does not run");
             return Ok(None);
         }
     }
-    Running::start(settings, broker, &path, database).map(Some)
+    Running::start(settings, broker, path, database).map(Some)
 }
 
 fn write_first_run(path: &Path) -> Result<(), NotifierError> {

@@ -7,12 +7,14 @@ use crate::sessions::Sessions;
 use crate::settings::Settings;
 use crate::store::{CredentialStore, FileStore, Store};
 use crate::upstream::{Deadlines, LocalAddresses, Upstream};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Starts it; it may have so many `descriptors` open.
 pub(super) fn start(
     settings: &Settings,
+    listen: Vec<ListenOn>,
     store: &Arc<FileStore>,
     credentials: &Arc<CredentialStore>,
     books: Books,
@@ -29,7 +31,7 @@ pub(super) fn start(
         );
     }
     let relay = RelaySettings {
-        listen: sockets(settings)?,
+        listen,
         workers: settings.workers(),
         limits,
         usage_interval: settings.usage_interval,
@@ -52,12 +54,11 @@ pub(super) fn start(
     )?)
 }
 
-/// What systemd opened for devices, if it did; else the addresses of the settings.
-fn sockets(settings: &Settings) -> Result<Vec<ListenOn>, StartError> {
+/// What systemd opened for devices, if it did; else the `addresses` of the settings.
+pub(super) fn sockets(addresses: &[SocketAddr]) -> Result<Vec<ListenOn>, StartError> {
     let inherited = systemd::listeners().map_err(StartError::Inherited)?;
     if inherited.is_empty() {
-        let addresses = settings.relay_addresses();
-        return Ok(addresses.into_iter().map(ListenOn::Address).collect());
+        return Ok(addresses.iter().copied().map(ListenOn::Address).collect());
     }
     tracing::info!(
         sockets = inherited.len(),

@@ -69,6 +69,7 @@ struct Site {
 impl Site {
     async fn start(settings: &Settings) -> Result<Self, StartError> {
         // Refused before anything starts.
+        let relay_addresses = settings.relay_addresses()?;
         let admin_address = settings.api.address()?;
         let bridge = settings.bridge.settings()?;
         let descriptors = descriptors::raise();
@@ -84,7 +85,8 @@ impl Site {
         // The embedded broker has an end of each connection, too.
         let share = broker.map_or(descriptors, |_| descriptors / 3 * 2);
         let books = Books::new(&database);
-        let relay = relay::start(settings, &store, &credentials, books, sessions, share)?;
+        let listen = relay::sockets(&relay_addresses)?;
+        let relay = relay::start(settings, listen, &store, &credentials, books, sessions, share)?;
         let bridge = Running::start(settings, bridge, broker, &database).await?;
         let mut site = Self {
             descriptors,

@@ -1,7 +1,6 @@
 //! Who was online: session events in the database.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::sqlite::SqliteRow;
@@ -142,9 +141,7 @@ impl History {
                 sleep(PATIENCE).await;
             }
             touched.extend(batch.drain(..).map(|event| event.session.sim.imsi.clone()));
-            let forgotten = sessions
-                .upgrade()
-                .map_or(0, |sessions| Arc::as_ref(&sessions).take_forgotten());
+            let forgotten = sessions.upgrade().map_or(0, |sessions| sessions.take_forgotten());
             if forgotten > 0 {
                 tracing::warn!(forgotten, "session events came faster than they could be kept");
             }

@@ -10,7 +10,7 @@ use super::secret;
 use super::unquoted::Unquoted;
 use crate::bridge::{ApiKey, BridgeSettings, InvalidKey, Network, Rate};
 use crate::entrypoint::Destination;
-use crate::notifier::secret::MissingSecret;
+use crate::secret::MissingSecret;
 use crate::server_tls::TlsFiles;
 use crate::site_broker::{Password, SiteBroker, SiteBrokerError};
 

@@ -1,9 +1,10 @@
 //! Settings of the notifier.
 
+use super::config_file::ConfigFile;
 use super::secret;
 use super::unquoted::Unquoted;
 use crate::entrypoint::Destination;
-use crate::notifier::secret::MissingSecret;
+use crate::secret::MissingSecret;
 use crate::site_broker::{Password, SiteBroker, SiteBrokerError};
 use clap::Args;
 use std::path::PathBuf;
@@ -102,13 +103,10 @@ pub struct NotifierSettings {
 }
 
 impl NotifierSettings {
-    /// The file of notifications, and whether its path was given rather than the default.
+    /// The file of destinations and routes.
     #[must_use]
-    pub fn notifications(&self) -> (PathBuf, bool) {
-        match &self.notifications {
-            Some(path) => (path.clone(), true),
-            None => (PathBuf::from("notifications.json"), false),
-        }
+    pub fn notifications(&self) -> ConfigFile {
+        ConfigFile::new(self.notifications.as_ref(), "notifications.json")
     }
 
     /// The broker at `destination`, with the notifier's login and CA.

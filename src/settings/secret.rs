@@ -1,7 +1,7 @@
 //! Secrets of the settings: in an environment variable or in a file, and in no flag, as anybody on the machine
 //! reads those.
 
-use crate::notifier::secret::{MissingSecret, Secret};
+use crate::secret::{MissingSecret, Secret};
 use crate::site_broker::Password;
 use std::path::Path;
 

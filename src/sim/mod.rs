@@ -1,4 +1,4 @@
-//! Who is calling: SIMs, their identifiers, and what the network knows of them now.
+//! Who is calling: SIMs and their identifiers.
 
 mod by_imsi;
 mod identifier;
@@ -14,7 +14,6 @@ pub use status::SimStatus;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::Arc;
 
 /// Free labels of the admin; `name` is the one that people see.
 pub type Tags = BTreeMap<String, String>;
@@ -64,13 +63,4 @@ impl Sim {
             last_modified_time: None,
         }
     }
-}
-
-/// What the network knows now: this source address is this SIM.
-#[derive(Debug, Clone)]
-pub struct SimSession {
-    /// The SIM that is calling.
-    pub sim: Arc<Sim>,
-    /// The address it calls from, IPv4-mapped ones already as IPv4.
-    pub address: IpAddr,
 }

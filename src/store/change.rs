@@ -30,6 +30,13 @@ pub enum GroupChange {
     },
     /// It goes, if no SIM is in it.
     Delete,
+    /// It becomes another one.
+    Edit(GroupEdit),
+}
+
+/// A change of a group that is there and stays.
+#[derive(Debug, Clone, PartialEq)]
+pub enum GroupEdit {
     /// Each key gets its value whole; keys that are not named stay.
     Put {
         /// One of [`super::NAMESPACES`].
@@ -59,22 +66,33 @@ pub enum GroupChange {
 #[derive(Debug, Clone, PartialEq)]
 pub enum SimChange {
     /// A new one.
-    Create {
-        /// The subscriber identity on it.
-        imsi: Imsi,
-        /// The modem it sits in.
-        imei: Option<Imei>,
-        /// Its group.
-        group_id: Option<GroupId>,
-        /// The source addresses that belong to it.
-        addresses: Vec<IpAddr>,
-        /// Its labels.
-        tags: Tags,
-        /// What kind it is.
-        kind: SimKind,
-    },
+    Create(NewSim),
     /// It goes.
     Delete,
+    /// It becomes another one.
+    Edit(SimEdit),
+}
+
+/// What is said of a SIM that is to be, but for its id.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewSim {
+    /// The subscriber identity on it.
+    pub imsi: Imsi,
+    /// The modem it sits in.
+    pub imei: Option<Imei>,
+    /// Its group.
+    pub group_id: Option<GroupId>,
+    /// The source addresses that belong to it.
+    pub addresses: Vec<IpAddr>,
+    /// Its labels.
+    pub tags: Tags,
+    /// What kind it is.
+    pub kind: SimKind,
+}
+
+/// A change of a SIM that is there and stays.
+#[derive(Debug, Clone, PartialEq)]
+pub enum SimEdit {
     /// It moves into a group, or out of all.
     SetGroup(Option<GroupId>),
     /// It is switched on or off.
@@ -97,9 +115,8 @@ impl Change {
     pub fn group(&self) -> Option<&GroupId> {
         match self {
             Self::Group(group, _) => Some(group),
-            Self::Sim(_, SimChange::Create { group_id, .. } | SimChange::SetGroup(group_id)) => {
-                group_id.as_ref()
-            }
+            Self::Sim(_, SimChange::Create(sim)) => sim.group_id.as_ref(),
+            Self::Sim(_, SimChange::Edit(SimEdit::SetGroup(group))) => group.as_ref(),
             Self::Sim(..) => None,
         }
     }
@@ -129,6 +146,14 @@ impl fmt::Display for GroupChange {
         match self {
             Self::Create { .. } => f.write_str("create"),
             Self::Delete => f.write_str("delete"),
+            Self::Edit(edit) => edit.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for GroupEdit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
             Self::Put { namespace, entries } => {
                 let keys: Vec<&str> = entries.iter().map(|(key, _)| key.as_str()).collect();
                 write!(f, "put {namespace} {keys:?}")
@@ -144,10 +169,18 @@ impl fmt::Display for GroupChange {
 impl fmt::Display for SimChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Create { imsi, addresses, .. } => {
+            Self::Create(NewSim { imsi, addresses, .. }) => {
                 write!(f, "create with IMSI {imsi}, addresses {addresses:?}")
             }
             Self::Delete => f.write_str("delete"),
+            Self::Edit(edit) => edit.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for SimEdit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
             Self::SetGroup(Some(group)) => write!(f, "move to group {group}"),
             Self::SetGroup(None) => f.write_str("move out of its group"),
             Self::SetStatus(status) => write!(f, "make {status}"),

@@ -10,8 +10,8 @@ use serde_json::{Map, Value};
 
 use super::namespaces::{NAMESPACES, check_entry};
 use super::snapshot::{Group, Snapshot};
-use crate::entrypoint::reader::{Object, Path};
-use crate::entrypoint::{EntryPoint, Problem, quote, unknown};
+use crate::entrypoint::EntryPoint;
+use crate::json::{Object, Path, Problem, quote, unknown};
 use crate::sim::{GroupId, Imei, Imsi, Sim, SimId, SimKind, Tags};
 
 const DOCUMENT_FIELDS: &[&str] = &["groups", "sims"];
@@ -137,8 +137,7 @@ fn read_groups(
 /// `None` without a valid id: there is nothing to call the group by.
 fn read_group(object: &mut Object<'_, '_>, notes: &mut Vec<String>) -> Option<Group> {
     object.refuse_unknown(GROUP_FIELDS);
-    let id = object.required_string("groupId");
-    let group_id = object.parsed("groupId", id, GroupId::new);
+    let group_id = object.require("groupId", GroupId::new);
     let tags = object.member("tags", read_tags).unwrap_or_default();
     let mut found = Vec::new();
     let (configuration, beam) = object
@@ -265,24 +264,18 @@ fn refuse_duplicates(object: &mut Object<'_, '_>, ids: &mut SimIds, sim: &Sim, i
 
 fn read_sim(object: &mut Object<'_, '_>, seen: &mut Seen<IpAddr>, index: usize) -> Option<Sim> {
     object.refuse_unknown(SIM_FIELDS);
-    let sim_id = object.required_string("simId");
-    let sim_id = object.parsed("simId", sim_id, SimId::new);
-    let imsi = object.required_string("imsi");
-    let imsi = object.parsed("imsi", imsi, Imsi::new);
-    let imei = object.string("imei");
-    let imei = object.parsed("imei", imei, Imei::new);
-    let group_id = object.string("groupId");
-    let group_id = object.parsed("groupId", group_id, GroupId::new);
+    let sim_id = object.require("simId", SimId::new);
+    let imsi = object.require("imsi", Imsi::new);
+    let imei = object.parse("imei", Imei::new);
+    let group_id = object.parse("groupId", GroupId::new);
     let addresses = object
         .member("addresses", |value, path, problems| {
             read_addresses(value, path, seen, index, problems)
         })
         .unwrap_or_default();
     let tags = object.member("tags", read_tags).unwrap_or_default();
-    let status = object.string("status");
-    let status = object.parsed("status", status, str::parse).unwrap_or_default();
-    let imei_lock = object.string("imeiLock");
-    let imei_lock = object.parsed("imeiLock", imei_lock, str::parse);
+    let status = object.parse("status", str::parse).unwrap_or_default();
+    let imei_lock = object.parse("imeiLock", str::parse);
     let kind = read_kind(object);
     let created_time = read_time(object, "createdTime");
     let last_modified_time = read_time(object, "lastModifiedTime");
@@ -301,13 +294,10 @@ fn read_sim(object: &mut Object<'_, '_>, seen: &mut Seen<IpAddr>, index: usize) 
 }
 
 fn read_kind(object: &mut Object<'_, '_>) -> SimKind {
-    let sim_type = object.string("type");
-    let module_type = object.string("moduleType");
-    let speed_class = object.string("speedClass");
     SimKind {
-        sim_type: object.parsed("type", sim_type, str::parse),
-        module_type: object.parsed("moduleType", module_type, str::parse),
-        speed_class: object.parsed("speedClass", speed_class, str::parse),
+        sim_type: object.parse("type", str::parse),
+        module_type: object.parse("moduleType", str::parse),
+        speed_class: object.parse("speedClass", str::parse),
     }
 }
 
@@ -356,18 +346,15 @@ mod tests {
         let document = parse(&serde_json::from_str(include_str!("../../entrypoints.json")).unwrap()).unwrap();
         assert!(document.notes.is_empty());
         for address in ["127.0.0.1", "::1", "::ffff:127.0.0.1"] {
-            let session = document
-                .snapshot
-                .session(address.parse().unwrap())
-                .expect(address);
-            assert_eq!(session.sim.imsi.as_str(), "440103000000001");
-            let group = session.sim.group_id.clone().unwrap();
+            let sim = document.snapshot.sim_at(address.parse().unwrap()).expect(address);
+            assert_eq!(sim.imsi.as_str(), "440103000000001");
+            let group = sim.group_id.clone().unwrap();
             assert_eq!(
                 document.snapshot.entry_point(&group).unwrap().destination.port(),
                 1884
             );
         }
-        assert!(document.snapshot.session("127.0.0.2".parse().unwrap()).is_none());
+        assert!(document.snapshot.sim_at("127.0.0.2".parse().unwrap()).is_none());
     }
 
     #[test]

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::ChangeError;
-use super::change::GroupChange;
+use super::change::{GroupChange, GroupEdit};
 use super::namespaces::{NAMESPACES, check_entry};
 use super::snapshot::{Group, Snapshot};
 use super::tags::{delete_tag, put_tags};
 use crate::clock::now_millis;
-use crate::entrypoint::reader::Path;
 use crate::entrypoint::{BEAM_NAMESPACE, EntryPoint, MQTT_ENTRY_POINT, spell_switches};
+use crate::json::Path;
 use crate::sim::{GroupId, Sim, Tags};
 
 /// What is true after `change`, and notes for the admin.
@@ -37,9 +37,9 @@ pub(super) fn apply(
             refuse_in_use(snapshot, id)?;
             groups.remove(at);
         }
-        (change, Some(at)) => {
+        (GroupChange::Edit(what), Some(at)) => {
             let mut group = Group::clone(&groups[at]);
-            edit(&mut group, change, &mut notes)?;
+            edit(&mut group, what, &mut notes)?;
             group.last_modified_time = Some(now_millis());
             groups[at] = Arc::new(group);
         }
@@ -89,10 +89,10 @@ fn refuse_in_use(snapshot: &Snapshot, id: &GroupId) -> Result<(), ChangeError> {
     }
 }
 
-fn edit(group: &mut Group, change: &GroupChange, notes: &mut Vec<String>) -> Result<(), ChangeError> {
-    match change {
-        GroupChange::Put { namespace, entries } => put(group, namespace, entries, notes)?,
-        GroupChange::DeleteNamespace { namespace } => {
+fn edit(group: &mut Group, edit: &GroupEdit, notes: &mut Vec<String>) -> Result<(), ChangeError> {
+    match edit {
+        GroupEdit::Put { namespace, entries } => put(group, namespace, entries, notes)?,
+        GroupEdit::DeleteNamespace { namespace } => {
             known(namespace)?;
             let removed = group.configuration.shift_remove(namespace);
             removed.ok_or_else(|| ChangeError::NoSuchNamespace {
@@ -103,7 +103,7 @@ fn edit(group: &mut Group, change: &GroupChange, notes: &mut Vec<String>) -> Res
                 group.beam = None;
             }
         }
-        GroupChange::DeleteKey { namespace, key } => {
+        GroupEdit::DeleteKey { namespace, key } => {
             known(namespace)?;
             let values = group.configuration.get_mut(namespace);
             let removed = values
@@ -118,10 +118,8 @@ fn edit(group: &mut Group, change: &GroupChange, notes: &mut Vec<String>) -> Res
                 group.beam = None;
             }
         }
-        GroupChange::PutTags(tags) => put_tags(&mut group.tags, tags)?,
-        GroupChange::DeleteTag(tag) => delete_tag(&mut group.tags, tag)?,
-        // Both change the list of groups, not one of it.
-        GroupChange::Create { .. } | GroupChange::Delete => {}
+        GroupEdit::PutTags(tags) => put_tags(&mut group.tags, tags)?,
+        GroupEdit::DeleteTag(tag) => delete_tag(&mut group.tags, tag)?,
     }
     Ok(())
 }

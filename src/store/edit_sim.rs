@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::change::SimChange;
+use super::change::{NewSim, SimChange, SimEdit};
 use super::tags::{delete_tag, put_tags};
 use super::{ChangeError, Snapshot};
 use crate::clock::now_millis;
@@ -17,17 +17,15 @@ pub(super) fn apply(snapshot: &Snapshot, id: &SimId, change: &SimChange) -> Resu
     let mut sims = snapshot.sims().to_vec();
     let at = sims.iter().position(|sim| sim.sim_id == *id);
     match (change, at) {
-        (SimChange::Create { .. }, Some(_)) => {
-            return Err(taken("SIM id", id, id));
-        }
-        (SimChange::Create { .. }, None) => sims.push(Arc::new(create(snapshot, id, change)?)),
+        (SimChange::Create(_), Some(_)) => return Err(taken("SIM id", id, id)),
+        (SimChange::Create(new), None) => sims.push(Arc::new(create(snapshot, id, new)?)),
         (_, None) => return Err(ChangeError::NoSuchSim(id.clone())),
         (SimChange::Delete, Some(at)) => {
             sims.remove(at);
         }
-        (change, Some(at)) => {
+        (SimChange::Edit(what), Some(at)) => {
             let mut sim = Sim::clone(&sims[at]);
-            edit(snapshot, &mut sim, change)?;
+            edit(snapshot, &mut sim, what)?;
             sim.last_modified_time = Some(now_millis());
             sims[at] = Arc::new(sim);
         }
@@ -35,50 +33,37 @@ pub(super) fn apply(snapshot: &Snapshot, id: &SimId, change: &SimChange) -> Resu
     Ok(Snapshot::new(snapshot.groups().to_vec(), sims))
 }
 
-fn create(snapshot: &Snapshot, id: &SimId, change: &SimChange) -> Result<Sim, ChangeError> {
-    let SimChange::Create {
-        imsi,
-        imei,
-        group_id,
-        addresses,
-        tags,
-        kind,
-    } = change
-    else {
-        return Err(ChangeError::NoSuchSim(id.clone()));
-    };
-    if let Some(other) = snapshot.sim_by_imsi(imsi) {
-        return Err(taken("IMSI", imsi, &other.sim_id));
+fn create(snapshot: &Snapshot, id: &SimId, new: &NewSim) -> Result<Sim, ChangeError> {
+    if let Some(other) = snapshot.sim_by_imsi(&new.imsi) {
+        return Err(taken("IMSI", &new.imsi, &other.sim_id));
     }
-    let mut named = Tags::new();
-    put_tags(&mut named, tags)?;
+    let mut tags = Tags::new();
+    put_tags(&mut tags, &new.tags)?;
     let time = Some(now_millis());
     Ok(Sim {
-        imei: imei.clone(),
-        group_id: existing(snapshot, group_id.as_ref())?,
-        addresses: free(snapshot, id, addresses)?,
-        tags: named,
-        kind: kind.clone(),
+        imei: new.imei.clone(),
+        group_id: existing(snapshot, new.group_id.as_ref())?,
+        addresses: free(snapshot, id, &new.addresses)?,
+        tags,
+        kind: new.kind.clone(),
         created_time: time,
         last_modified_time: time,
-        ..Sim::new(id.clone(), imsi.clone())
+        ..Sim::new(id.clone(), new.imsi.clone())
     })
 }
 
-fn edit(snapshot: &Snapshot, sim: &mut Sim, change: &SimChange) -> Result<(), ChangeError> {
-    match change {
-        SimChange::SetGroup(group) => sim.group_id = existing(snapshot, group.as_ref())?,
-        SimChange::SetStatus(_) if sim.status == SimStatus::Terminated => {
+fn edit(snapshot: &Snapshot, sim: &mut Sim, edit: &SimEdit) -> Result<(), ChangeError> {
+    match edit {
+        SimEdit::SetGroup(group) => sim.group_id = existing(snapshot, group.as_ref())?,
+        SimEdit::SetStatus(_) if sim.status == SimStatus::Terminated => {
             return Err(ChangeError::Terminated(sim.sim_id.clone()));
         }
-        SimChange::SetStatus(status) => sim.status = *status,
-        SimChange::SetAddresses(addresses) => sim.addresses = free(snapshot, &sim.sim_id, addresses)?,
-        SimChange::SetImei(imei) => sim.imei.clone_from(imei),
-        SimChange::SetImeiLock(lock) => sim.imei_lock.clone_from(lock),
-        SimChange::PutTags(tags) => put_tags(&mut sim.tags, tags)?,
-        SimChange::DeleteTag(tag) => delete_tag(&mut sim.tags, tag)?,
-        // Both change the list of SIMs, not one of it.
-        SimChange::Create { .. } | SimChange::Delete => {}
+        SimEdit::SetStatus(status) => sim.status = *status,
+        SimEdit::SetAddresses(addresses) => sim.addresses = free(snapshot, &sim.sim_id, addresses)?,
+        SimEdit::SetImei(imei) => sim.imei.clone_from(imei),
+        SimEdit::SetImeiLock(lock) => sim.imei_lock.clone_from(lock),
+        SimEdit::PutTags(tags) => put_tags(&mut sim.tags, tags)?,
+        SimEdit::DeleteTag(tag) => delete_tag(&mut sim.tags, tag)?,
     }
     Ok(())
 }
@@ -94,8 +79,7 @@ fn existing(snapshot: &Snapshot, group: Option<&GroupId>) -> Result<Option<Group
 fn free(snapshot: &Snapshot, id: &SimId, addresses: &[IpAddr]) -> Result<Vec<IpAddr>, ChangeError> {
     let mut plain = Vec::with_capacity(addresses.len());
     for address in addresses.iter().map(IpAddr::to_canonical) {
-        let owner = snapshot.session(address).map(|session| session.sim);
-        if let Some(other) = owner.filter(|sim| sim.sim_id != *id) {
+        if let Some(other) = snapshot.sim_at(address).filter(|sim| sim.sim_id != *id) {
             return Err(taken("address", &address, &other.sim_id));
         }
         if !plain.contains(&address) {

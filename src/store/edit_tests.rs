@@ -6,7 +6,7 @@ use super::super::document;
 use super::*;
 use crate::entrypoint::MQTT_ENTRY_POINT;
 use crate::sim::{GroupId, Imsi, Sim, SimId, SimKind, SimStatus, Tags};
-use crate::store::{Group, GroupChange, SimChange};
+use crate::store::{Group, GroupChange, GroupEdit, NewSim, SimChange, SimEdit};
 
 fn snapshot() -> Snapshot {
     let document = json!({
@@ -34,20 +34,26 @@ fn configuration(group: &str, change: GroupChange) -> Result<String, String> {
 }
 
 fn put(namespace: &str, entries: &[(&str, Value)]) -> GroupChange {
-    GroupChange::Put {
+    GroupChange::Edit(GroupEdit::Put {
         namespace: namespace.to_owned(),
         entries: entries
             .iter()
             .map(|(key, value)| ((*key).to_owned(), value.clone()))
             .collect(),
-    }
+    })
 }
 
 fn delete(namespace: &str, key: &str) -> GroupChange {
-    GroupChange::DeleteKey {
+    GroupChange::Edit(GroupEdit::DeleteKey {
         namespace: namespace.to_owned(),
         key: key.to_owned(),
-    }
+    })
+}
+
+fn delete_namespace(namespace: &str) -> GroupChange {
+    GroupChange::Edit(GroupEdit::DeleteNamespace {
+        namespace: namespace.to_owned(),
+    })
 }
 
 fn sim_changed(sim: u8, change: SimChange) -> Result<Arc<Sim>, String> {
@@ -62,7 +68,11 @@ fn sim_id(n: u8) -> SimId {
 }
 
 fn create(imsi: u8, group: Option<&str>, addresses: &[&str]) -> SimChange {
-    SimChange::Create {
+    SimChange::Create(new(imsi, group, addresses))
+}
+
+fn new(imsi: u8, group: Option<&str>, addresses: &[&str]) -> NewSim {
+    NewSim {
         imsi: Imsi::new(&format!("44010000000000{imsi}")).unwrap(),
         imei: None,
         group_id: group.map(|id| GroupId::new(id).unwrap()),
@@ -89,11 +99,8 @@ fn deletions_take_what_is_there_and_say_what_is_not() {
         configuration("a", delete("SoracomAir", "y")).unwrap(),
         r#"{"SoracomAir":{"z":1,"x":3}}"#
     );
-    let namespace = |name: &str| GroupChange::DeleteNamespace {
-        namespace: name.to_owned(),
-    };
-    assert_eq!(configuration("a", namespace("SoracomAir")).unwrap(), "{}");
-    let tag = || GroupChange::DeleteTag("q".to_owned());
+    assert_eq!(configuration("a", delete_namespace("SoracomAir")).unwrap(), "{}");
+    let tag = || GroupChange::Edit(GroupEdit::DeleteTag("q".to_owned()));
     for (group, change, expected) in [
         (
             "a",
@@ -107,10 +114,10 @@ fn deletions_take_what_is_there_and_say_what_is_not() {
         ),
         (
             "b",
-            namespace("SoracomAir"),
+            delete_namespace("SoracomAir"),
             "group \"b\" has no namespace \"SoracomAir\"",
         ),
-        ("c", namespace("SoracomAir"), "there is no group \"c\""),
+        ("c", delete_namespace("SoracomAir"), "there is no group \"c\""),
         ("b", tag(), "there is no tag \"q\""),
     ] {
         assert_eq!(group_changed(group, change).unwrap_err(), expected);
@@ -144,9 +151,7 @@ fn the_entry_point_in_force_follows_the_configuration() {
     assert_eq!(after.entry_point(&id).unwrap().destination.port(), 9);
     for change in [
         delete("SoracomBeam", MQTT_ENTRY_POINT),
-        GroupChange::DeleteNamespace {
-            namespace: "SoracomBeam".to_owned(),
-        },
+        delete_namespace("SoracomBeam"),
     ] {
         let (gone, _) = apply(&after, &Change::Group(id.clone(), change)).unwrap();
         assert!(gone.entry_point(&id).is_none());
@@ -196,21 +201,30 @@ fn nothing_of_a_sim_that_must_be_unique_is_twice() {
         (3, create(3, Some("q"), &[]), "groupId: there is no group \"q\""),
         (
             2,
-            SimChange::SetAddresses(vec!["10.0.0.1".parse().unwrap()]),
+            SimChange::Edit(SimEdit::SetAddresses(vec!["10.0.0.1".parse().unwrap()])),
             "the address \"10.0.0.1\" is that of SIM 8981100000000000001 already",
         ),
         (4, SimChange::Delete, "there is no SIM \"8981100000000000004\""),
     ] {
         assert_eq!(sim_changed(sim, change).unwrap_err(), expected);
     }
-    assert!(sim_changed(1, SimChange::SetAddresses(vec!["10.0.0.1".parse().unwrap()])).is_ok());
+    assert!(
+        sim_changed(
+            1,
+            SimChange::Edit(SimEdit::SetAddresses(vec!["10.0.0.1".parse().unwrap()]))
+        )
+        .is_ok()
+    );
 }
 
 #[test]
 fn a_terminated_sim_stays_so() {
-    let terminate = Change::Sim(sim_id(1), SimChange::SetStatus(SimStatus::Terminated));
+    let terminate = Change::Sim(
+        sim_id(1),
+        SimChange::Edit(SimEdit::SetStatus(SimStatus::Terminated)),
+    );
     let (after, _) = apply(&snapshot(), &terminate).unwrap();
-    let activate = Change::Sim(sim_id(1), SimChange::SetStatus(SimStatus::Active));
+    let activate = Change::Sim(sim_id(1), SimChange::Edit(SimEdit::SetStatus(SimStatus::Active)));
     assert!(matches!(
         apply(&after, &activate),
         Err(ChangeError::Terminated(_))
@@ -222,32 +236,17 @@ fn what_nobody_could_delete_again_is_not_made() {
     let tags = Tags::from([(String::new(), "v".to_owned())]);
     let text = "tags: the name of a tag must not be empty";
     assert_eq!(
-        group_changed("a", GroupChange::PutTags(tags.clone())).unwrap_err(),
+        group_changed("a", GroupChange::Edit(GroupEdit::PutTags(tags.clone()))).unwrap_err(),
         text
     );
     assert_eq!(
-        sim_changed(1, SimChange::PutTags(tags.clone())).unwrap_err(),
+        sim_changed(1, SimChange::Edit(SimEdit::PutTags(tags.clone()))).unwrap_err(),
         text
     );
-    let SimChange::Create {
-        imsi,
-        imei,
-        group_id,
-        addresses,
-        kind,
-        ..
-    } = create(3, None, &[])
-    else {
-        panic!("it creates");
-    };
-    let tagged = SimChange::Create {
-        imsi,
-        imei,
-        group_id,
-        addresses,
+    let tagged = SimChange::Create(NewSim {
         tags: tags.clone(),
-        kind,
-    };
+        ..new(3, None, &[])
+    });
     assert_eq!(sim_changed(3, tagged).unwrap_err(), text);
     let configuration = Map::new();
     let tagged = GroupChange::Create { tags, configuration };

@@ -1,4 +1,4 @@
-//! What can go wrong with the store, in words for the admin who has to act.
+//! Why a change was not made, in words for the admin who has to act.
 
 use std::fmt;
 use std::io;
@@ -6,69 +6,8 @@ use std::path::PathBuf;
 
 use super::namespaces::NAMESPACES;
 use crate::credential::CredentialsId;
-use crate::entrypoint::Problem;
+use crate::json::{JsonFileError, PRINTED, Problem};
 use crate::sim::{GroupId, SimId};
-
-/// How many problems an error prints; the first ones are the cause of the rest more often than not.
-const PRINTED: usize = 20;
-
-/// A problem and the line on which it stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Located {
-    /// Counted from 1.
-    pub line: usize,
-    /// What is wrong, and where inside the document.
-    pub problem: Problem,
-}
-
-/// The file cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// It is not there, or may not be read.
-    #[error("cannot read {}: {source}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// It is not JSON, or has a key twice.
-    #[error("{}:{}:{}: not usable JSON: {reason}", path.display(), line, column)]
-    Syntax {
-        /// The file.
-        path: PathBuf,
-        /// Counted from 1.
-        line: usize,
-        /// Counted from 1, in bytes.
-        column: usize,
-        /// What the parser expected.
-        reason: String,
-    },
-    /// It is JSON, but says what cannot be.
-    #[error("{}", Listing(path, problems))]
-    Invalid {
-        /// The file.
-        path: PathBuf,
-        /// Everything that is wrong, in the order of the file.
-        problems: Vec<Located>,
-    },
-}
-
-struct Listing<'a>(&'a PathBuf, &'a [Located]);
-
-impl fmt::Display for Listing<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(path, problems) = self;
-        for (number, Located { line, problem }) in problems.iter().take(PRINTED).enumerate() {
-            let separator = if number == 0 { "" } else { "\n" };
-            write!(f, "{separator}{}:{line}: {problem}", path.display())?;
-        }
-        match problems.len().saturating_sub(PRINTED) {
-            0 => Ok(()),
-            more => write!(f, "\nand {more} more"),
-        }
-    }
-}
 
 /// A change was not made; nothing is different from before, but with [`Self::NotSynced`].
 #[derive(Debug, thiserror::Error)]
@@ -144,7 +83,7 @@ pub enum ChangeError {
     Unreadable(String),
     /// Somebody has edited the file by hand and left it broken; a change would destroy their work.
     #[error("the configuration file was edited by hand and is broken, correct it first: {0}")]
-    BrokenFile(#[from] StoreError),
+    BrokenFile(#[from] JsonFileError),
     /// Somebody edits the file by hand at this moment.
     #[error("{} is being edited by hand at this moment; try again", .0.display())]
     Busy(PathBuf),

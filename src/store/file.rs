@@ -11,11 +11,10 @@ use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 use tokio::task::spawn_blocking;
 
 use super::document::{self, Document};
-use super::error::{ChangeError, StoreError};
-use super::json_file::JsonFile;
-use super::stamp::Stamp;
-use super::{Change, Changed, Pending, Snapshot, Store, atomic, edit, read_back, render};
+use super::{Change, ChangeError, Changed, Pending, Snapshot, Store, atomic, edit, read_back, render};
+use crate::json::{JsonFile, JsonFileError};
 use crate::private_file::{self, Replacement};
+use crate::stamp::Stamp;
 
 /// How often the file is looked at for hand edits.
 const POLL: Duration = Duration::from_secs(1);
@@ -73,7 +72,7 @@ impl FileStore {
     ///
     /// # Errors
     /// The file cannot be read, or everything that is wrong in it.
-    pub fn open(path: impl Into<PathBuf>) -> Result<Self, StoreError> {
+    pub fn open(path: impl Into<PathBuf>) -> Result<Self, JsonFileError> {
         let (store, notes) = Self::open_with_notes(path)?;
         log_notes(&store.0.path, &notes);
         Ok(store)
@@ -83,7 +82,7 @@ impl FileStore {
     ///
     /// # Errors
     /// As [`Self::open`].
-    pub fn open_with_notes(path: impl Into<PathBuf>) -> Result<(Self, Vec<String>), StoreError> {
+    pub fn open_with_notes(path: impl Into<PathBuf>) -> Result<(Self, Vec<String>), JsonFileError> {
         let path = path.into();
         let loaded = load(&path)?;
         let seen = Seen {
@@ -104,7 +103,7 @@ impl FileStore {
     ///
     /// # Errors
     /// The file cannot be used; the old state runs on.
-    pub async fn reload(&self) -> Result<bool, StoreError> {
+    pub async fn reload(&self) -> Result<bool, JsonFileError> {
         let mut seen = Arc::clone(&self.0.writer).lock_owned().await;
         let inner = Arc::clone(&self.0);
         let reloaded = spawn_blocking(move || inner.reload(&mut seen)).await;
@@ -141,7 +140,7 @@ impl Store for FileStore {
         self.0.current.load_full()
     }
 
-    fn latest(&self) -> Pending<'_, Result<Arc<Snapshot>, StoreError>> {
+    fn latest(&self) -> Pending<'_, Result<Arc<Snapshot>, JsonFileError>> {
         Box::pin(async move {
             let seen = Arc::clone(&self.0.writer).lock_owned().await;
             let inner = Arc::clone(&self.0);
@@ -167,7 +166,7 @@ impl Store for FileStore {
 }
 
 impl Inner {
-    fn reload(&self, seen: &mut Seen) -> Result<bool, StoreError> {
+    fn reload(&self, seen: &mut Seen) -> Result<bool, JsonFileError> {
         let stamp = Stamp::of(&self.path).ok();
         let loaded = load(&self.path).inspect_err(|error| {
             (seen.stamp, seen.is_snapshot) = (stamp, false);
@@ -256,7 +255,7 @@ impl Inner {
 
     /// What a change starts from: the file and not memory, so that a hand edit of the last second is not lost.
     /// A file that is still the one the snapshot came from need not be read again.
-    fn before_change(&self, seen: &Seen) -> Result<(Arc<Snapshot>, Stamp), StoreError> {
+    fn before_change(&self, seen: &Seen) -> Result<(Arc<Snapshot>, Stamp), JsonFileError> {
         if let (true, Some(stamp), Ok(now)) = (seen.is_snapshot, seen.stamp, Stamp::of(&self.path))
             && stamp == now
         {
@@ -275,7 +274,7 @@ impl Inner {
 }
 
 /// Reads and checks the file.
-fn load(path: &Path) -> Result<Loaded, StoreError> {
+fn load(path: &Path) -> Result<Loaded, JsonFileError> {
     let file = JsonFile::read(path)?;
     match document::parse(&file.value) {
         Ok(mut document) => {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::entrypoint::MQTT_ENTRY_POINT;
 use crate::sim::{GroupId, SimId, Tags};
-use crate::store::{GroupChange, SimChange};
+use crate::store::{GroupChange, GroupEdit, SimChange, SimEdit};
 
 const SHIPPED: &str = include_str!("../../entrypoints.json");
 
@@ -52,10 +52,10 @@ fn put(destination: &str) -> GroupChange {
         MQTT_ENTRY_POINT.to_owned(),
         json!({ "destination": destination, "psk": 1 }),
     )];
-    GroupChange::Put {
+    GroupChange::Edit(GroupEdit::Put {
         namespace: "SoracomBeam".to_owned(),
         entries,
-    }
+    })
 }
 
 fn refusal(text: &str) -> String {
@@ -166,11 +166,14 @@ async fn changes_at_the_same_time_and_a_hand_edit_between_them_are_all_kept() {
         let store = f.store.clone();
         tokio::spawn(async move {
             let entries = vec![(format!("key{n}"), json!(n))];
-            let change = GroupChange::Put {
+            let put = GroupEdit::Put {
                 namespace: "SoracomAir".to_owned(),
                 entries,
             };
-            store.change(group("default", change)).await.unwrap();
+            store
+                .change(group("default", GroupChange::Edit(put)))
+                .await
+                .unwrap();
         })
     });
     for task in puts.collect::<Vec<_>>() {
@@ -293,7 +296,7 @@ fn a_hundred_thousand_sims_load_within_a_second_and_are_found_at_once() {
     let begin = Instant::now();
     for n in 0..100_000_u32 {
         let address = IpAddr::from((0x0a00_0000 + n).to_be_bytes());
-        assert!(snapshot.session(address).is_some());
+        assert!(snapshot.sim_at(address).is_some());
     }
     assert!(
         begin.elapsed() < Duration::from_millis(500),
@@ -317,7 +320,7 @@ async fn a_change_among_a_hundred_thousand_sims_takes_a_fraction_of_a_second() {
     for n in 0..5 {
         let tags = Tags::from([("n".to_owned(), n.to_string())]);
         let begin = Instant::now();
-        let change = Change::Sim(id.clone(), SimChange::PutTags(tags));
+        let change = Change::Sim(id.clone(), SimChange::Edit(SimEdit::PutTags(tags)));
         f.store.change(change).await.unwrap();
         best = best.min(begin.elapsed());
     }

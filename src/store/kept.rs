@@ -2,8 +2,7 @@
 
 use serde_json::Value;
 
-use crate::entrypoint::Problem;
-use crate::entrypoint::reader::Path;
+use crate::json::{Path, Problem};
 
 /// The most levels of arrays and objects in a value. The reader of the file gives up at 128, of which the groups around
 /// it take a few.

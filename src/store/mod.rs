@@ -9,25 +9,23 @@ mod edit_group;
 mod edit_sim;
 mod error;
 mod file;
-pub(crate) mod json_file;
 mod kept;
-mod locator;
 mod namespaces;
 mod read_back;
 mod references;
 mod render;
 mod snapshot;
-pub(crate) mod stamp;
-pub(crate) mod strict_json;
 mod tags;
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-pub use change::{Change, Changed, GroupChange, SimChange};
+use crate::json::JsonFileError;
+
+pub use change::{Change, Changed, GroupChange, GroupEdit, NewSim, SimChange, SimEdit};
 pub use credentials::{CredentialChangeError, CredentialError, CredentialStore, Expiring, StoredCredential};
-pub use error::{ChangeError, Located, StoreError};
+pub use error::ChangeError;
 pub use file::FileStore;
 pub(crate) use file::public_password;
 pub use namespaces::NAMESPACES;
@@ -46,7 +44,7 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     ///
     /// # Errors
     /// The edit is broken.
-    fn latest(&self) -> Pending<'_, Result<Arc<Snapshot>, StoreError>>;
+    fn latest(&self) -> Pending<'_, Result<Arc<Snapshot>, JsonFileError>>;
 
     /// Tells each new snapshot by its revision.
     fn changes(&self) -> tokio::sync::watch::Receiver<u64>;

@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use super::kept;
-use crate::entrypoint::reader::Path;
-use crate::entrypoint::{BEAM_NAMESPACE, EntryPoint, MQTT_ENTRY_POINT, Problem, parse_at};
+use crate::entrypoint::{BEAM_NAMESPACE, EntryPoint, MQTT_ENTRY_POINT, parse_at};
+use crate::json::{Path, Problem};
 
 /// The namespaces of SORACOM's group configuration (API definition of 2026-06-04).
 pub const NAMESPACES: &[&str] = &[

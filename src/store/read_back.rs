@@ -4,7 +4,8 @@
 
 use super::change::Change;
 use super::snapshot::Snapshot;
-use super::{ChangeError, document, render, strict_json};
+use super::{ChangeError, document, render};
+use crate::json::strict;
 
 /// Refuses a change with which the file would not say the same when it is read.
 ///
@@ -13,7 +14,7 @@ use super::{ChangeError, document, render, strict_json};
 pub(super) fn check(after: &Snapshot, change: &Change) -> Result<(), ChangeError> {
     let unreadable = |reason: String| ChangeError::Unreadable(reason);
     let text = render::text(&touched(after, change)).map_err(|error| unreadable(error.to_string()))?;
-    let value = strict_json::parse(&text).map_err(|error| unreadable(error.to_string()))?;
+    let value = strict::parse(&text).map_err(|error| unreadable(error.to_string()))?;
     let document = document::parse(&value).map_err(|problems| {
         let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
         unreadable(problems.join("; "))
@@ -49,7 +50,7 @@ mod tests {
 
     use super::*;
     use crate::sim::{GroupId, SimId};
-    use crate::store::{Group, GroupChange, SimChange};
+    use crate::store::{Group, GroupChange, SimChange, SimEdit};
 
     fn snapshot(value: Value) -> Snapshot {
         let document = json!({
@@ -73,7 +74,7 @@ mod tests {
         let after = snapshot(json!({ "a": [1, 0.5, -6.716102559544201e16, "x"] }));
         let of_sim = Change::Sim(
             SimId::new("8981100000000000001").unwrap(),
-            SimChange::SetGroup(None),
+            SimChange::Edit(SimEdit::SetGroup(None)),
         );
         for change in [of_group("g"), of_group("deleted"), of_sim] {
             check(&after, &change).unwrap();

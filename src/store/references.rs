@@ -9,10 +9,10 @@ use tokio::sync::Mutex;
 
 use super::credentials::{CredentialChangeError, CredentialStore};
 use super::namespaces::check_entry;
-use super::{Change, ChangeError, Changed, GroupChange, Snapshot, Store, StoreError};
+use super::{Change, ChangeError, Changed, GroupChange, GroupEdit, Snapshot, Store};
 use crate::credential::CredentialsId;
 use crate::entrypoint::BEAM_NAMESPACE;
-use crate::entrypoint::reader::Path;
+use crate::json::{JsonFileError, Path};
 use crate::sim::{GroupId, Sim};
 
 /// A credential was not deleted.
@@ -33,7 +33,7 @@ pub enum CredentialRemovalError {
     #[error(
         "the configuration file was edited by hand and is broken: correct it first, or delete the credential with ?force=true: {0}"
     )]
-    BrokenFile(StoreError),
+    BrokenFile(JsonFileError),
     /// The credential store refused.
     #[error(transparent)]
     Change(#[from] CredentialChangeError),
@@ -153,7 +153,7 @@ fn newly_put(change: &GroupChange) -> Vec<CredentialsId> {
         })
     };
     match change {
-        GroupChange::Put { namespace, entries } if namespace == BEAM_NAMESPACE => entries
+        GroupChange::Edit(GroupEdit::Put { namespace, entries }) if namespace == BEAM_NAMESPACE => entries
             .iter()
             .flat_map(|(key, value)| named(key, value))
             .collect(),

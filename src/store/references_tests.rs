@@ -51,7 +51,8 @@ fn naming(credential: &str) -> Change {
 fn put(value: Value) -> Change {
     let entries = vec![(MQTT_ENTRY_POINT.to_owned(), value)];
     let namespace = "SoracomBeam".to_owned();
-    Change::Group(group(), GroupChange::Put { namespace, entries })
+    let put = GroupEdit::Put { namespace, entries };
+    Change::Group(group(), GroupChange::Edit(put))
 }
 
 impl Site {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use crate::entrypoint::EntryPoint;
-use crate::sim::{GroupId, Imsi, Sim, SimId, SimSession, Tags};
+use crate::sim::{GroupId, Imsi, Sim, SimId, Tags};
 
 /// A group of SIMs that share configuration.
 #[derive(Clone, PartialEq)]
@@ -69,12 +69,12 @@ impl Snapshot {
         }
     }
 
-    /// Who calls from `address`, which may be an IPv4 address inside IPv6.
+    /// The SIM that calls from `address`, which may be an IPv4 address inside IPv6.
     #[must_use]
-    pub fn session(&self, address: IpAddr) -> Option<SimSession> {
-        let address = address.to_canonical();
-        let sim = Arc::clone(&self.sims[*self.by_address.get(&address)?]);
-        Some(SimSession { sim, address })
+    pub fn sim_at(&self, address: IpAddr) -> Option<&Arc<Sim>> {
+        self.by_address
+            .get(&address.to_canonical())
+            .map(|&at| &self.sims[at])
     }
 
     /// The SIM with this IMSI.

@@ -1,7 +1,7 @@
 //! Tags, which groups and SIMs both have.
 
 use super::ChangeError;
-use crate::entrypoint::reader::Path;
+use crate::json::Path;
 use crate::sim::Tags;
 
 /// Tags get new values; others stay.

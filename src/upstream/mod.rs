@@ -33,7 +33,7 @@ pub use detour::{Detour, InvalidDetour};
 pub use dial::{Deadlines, Upstream};
 pub use local::{InvalidLocalAddress, LocalAddresses};
 pub use stream::BrokerStream;
-pub use tls::TlsCredential;
+pub use tls::{CredentialPurpose, TlsCredential};
 pub(crate) use tls::{gather_entropy, system_roots};
 pub use tls_stream::TlsStream;
 

@@ -21,19 +21,34 @@ const UNUSED: Duration = Duration::from_secs(3600);
 pub struct TlsCredential {
     /// The certificate, its key, the CA to trust.
     pub x509: Arc<X509Credential>,
-    /// Whether the broker is shown the certificate, or only the CA counts.
-    pub present: bool,
+    /// Which of these count.
+    pub purpose: CredentialPurpose,
+}
+
+/// What a credential is for at a broker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum CredentialPurpose {
+    /// The broker is shown the certificate, and the CA is trusted.
+    Identify,
+    /// Only the CA is trusted.
+    Trust,
 }
 
 impl TlsCredential {
     fn identity(&self) -> Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)> {
-        let key = self.x509.key.as_ref().filter(|_| self.present)?;
-        Some((self.x509.chain.clone(), key.clone_key()))
+        match self.purpose {
+            CredentialPurpose::Trust => None,
+            CredentialPurpose::Identify => self
+                .x509
+                .certificate
+                .as_ref()
+                .map(|certificate| (certificate.chain.clone(), certificate.key.clone_key())),
+        }
     }
 }
 
 /// One configuration for each credential and destination.
-type Key = (Destination, Option<(CredentialsId, bool)>);
+type Key = (Destination, Option<(CredentialsId, CredentialPurpose)>);
 
 /// A configuration with the credential as it was then.
 #[derive(Debug, Clone)]
@@ -95,7 +110,7 @@ impl TlsClients {
         destination: &Destination,
         credential: Option<&TlsCredential>,
     ) -> Result<Arc<ClientConfig>, UpstreamError> {
-        let part = |c: &TlsCredential| (c.x509.id.clone(), c.present);
+        let part = |c: &TlsCredential| (c.x509.id.clone(), c.purpose);
         let key = (destination.clone(), credential.map(part));
         let generation = credential.map_or(0, |c| c.x509.generation);
         if self
@@ -180,14 +195,13 @@ mod tests {
     fn credential(id: &str, ca: &[&CertificateDer<'static>]) -> TlsCredential {
         let x509 = X509Credential {
             id: CredentialsId::new(id).unwrap(),
-            chain: Vec::new(),
-            key: None,
+            certificate: None,
             ca: ca.iter().map(|&ca| ca.clone()).collect(),
             generation: 1,
         };
         TlsCredential {
             x509: Arc::new(x509),
-            present: false,
+            purpose: CredentialPurpose::Trust,
         }
     }
 

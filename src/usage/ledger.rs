@@ -2,7 +2,7 @@
 
 use super::{Counts, Pending, Period, UNDATED, UsageKey};
 use crate::database::Database;
-use crate::entrypoint::MQTT_ENTRY_POINT;
+use crate::entrypoint::{MQTT_ENTRY_POINT, Scheme};
 use crate::sim::{GroupId, Imsi};
 use foldhash::fast::RandomState;
 use serde_json::{Value, json};
@@ -96,8 +96,8 @@ pub struct LedgerError(#[from] sqlx::Error);
 pub struct StatsRow {
     /// First second of the bucket.
     pub bucket: i64,
-    /// Whether the broker leg is MQTTS.
-    pub tls: bool,
+    /// How the brokers were spoken to.
+    pub scheme: Scheme,
     /// Requests on the device leg, both ways.
     pub device_leg: u64,
     /// Requests on the broker leg, both ways.
@@ -142,8 +142,8 @@ impl Ledger {
     pub async fn write(&self, pending: &Pending) -> Result<(), LedgerError> {
         let mut ids = self.ids.lock().await;
         let mut transaction = self.database.begin().await?;
-        let new: Vec<&UsageKey> = pending.buckets().flat_map(|(_, sums)| sums.keys()).collect();
-        let new: Vec<&UsageKey> = new.into_iter().filter(|key| !ids.contains_key(key)).collect();
+        let keys = pending.buckets().flat_map(|(_, sums)| sums.keys());
+        let new: Vec<&UsageKey> = keys.filter(|key| !ids.contains_key(key)).collect();
         let mut fresh = HashMap::default();
         for keys in new.chunks(ROWS) {
             enter(&mut transaction, keys, &mut fresh).await?;
@@ -340,9 +340,13 @@ async fn add(
 
 fn stats_row(row: &SqliteRow) -> Result<StatsRow, sqlx::Error> {
     let count = |name| row.try_get::<i64, _>(name).map(i64::unsigned_abs);
+    let scheme = match row.try_get("scheme")? {
+        "mqtts" => Scheme::Mqtts,
+        _ => Scheme::Mqtt,
+    };
     Ok(StatsRow {
         bucket: row.try_get("bucket")?,
-        tls: row.try_get::<&str, _>("scheme")? == "mqtts",
+        scheme,
         device_leg: count("device_leg")?,
         broker_leg: count("broker_leg")?,
     })

@@ -117,15 +117,18 @@ impl UsageLines {
 }
 
 fn line(key: &UsageKey, counts: &Counts, interval: u64) {
-    let tls = key.scheme == Scheme::Mqtts;
+    let (out_mqtt, out_mqtts) = match key.scheme {
+        Scheme::Mqtt => (counts.broker_leg(), 0),
+        Scheme::Mqtts => (0, counts.broker_leg()),
+    };
     tracing::info!(
         event = "usage",
         imsi = %key.imsi(),
         group = key.group().map(GroupId::as_str),
         interval,
         in_mqtt = counts.device_leg(),
-        out_mqtt = if tls { 0 } else { counts.broker_leg() },
-        out_mqtts = if tls { counts.broker_leg() } else { 0 },
+        out_mqtt,
+        out_mqtts,
         device_up = counts.device_up,
         broker_up = counts.broker_up,
         broker_down = counts.broker_down,
@@ -141,29 +144,29 @@ pub(super) mod tests {
     use super::*;
     use crate::sim::SimId;
 
-    pub(in crate::usage) fn key_of(imsi: &str, tls: bool) -> UsageKey {
+    pub(in crate::usage) fn key_of(imsi: &str, scheme: Scheme) -> UsageKey {
         let sim_id = SimId::new("8981100000000000017").unwrap();
         let mut sim = Sim::new(sim_id, Imsi::new(imsi).unwrap());
         sim.group_id = Some(GroupId::new("default").unwrap());
-        UsageKey::new(Arc::new(sim), if tls { Scheme::Mqtts } else { Scheme::Mqtt })
+        UsageKey::new(Arc::new(sim), scheme)
     }
 
     #[test]
     fn connections_of_one_sim_are_one_sum_for_each_kind_of_broker_leg() {
-        let key = |tls| key_of("440103000000001", tls);
+        let key = |scheme| key_of("440103000000001", scheme);
         let meter = Meter::default();
         let one = Counts {
             device_up: 1,
             broker_up: 1,
             ..Counts::default()
         };
-        meter.add(key(false), one);
-        meter.add(key(false), one);
-        meter.add(key(true), one);
-        meter.add(key(true), Counts::default());
+        meter.add(key(Scheme::Mqtt), one);
+        meter.add(key(Scheme::Mqtt), one);
+        meter.add(key(Scheme::Mqtts), one);
+        meter.add(key(Scheme::Mqtts), Counts::default());
         let sums = meter.take();
-        assert_eq!(sums[&key(false)].device_leg(), 2);
-        assert_eq!(sums[&key(true)].device_leg(), 1);
+        assert_eq!(sums[&key(Scheme::Mqtt)].device_leg(), 2);
+        assert_eq!(sums[&key(Scheme::Mqtts)].device_leg(), 1);
         assert!(meter.take().is_empty());
     }
 }

@@ -62,12 +62,13 @@ impl Pending {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::entrypoint::Scheme;
     use crate::usage::meter::tests::key_of;
 
     #[test]
     fn a_long_failure_of_the_database_loses_no_request_and_stays_bounded() {
         let mut pending = Pending::default();
-        let key = key_of("440103000000001", false);
+        let key = key_of("440103000000001", Scheme::Mqtt);
         let one = Counts {
             device_up: 1,
             ..Counts::default()

@@ -2,6 +2,10 @@
 
 use std::str::FromStr;
 
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::Offset;
+
 const MINUTE: i64 = 60;
 const DAY: i64 = 24 * 60 * MINUTE;
 
@@ -59,10 +63,7 @@ impl Period {
         match self {
             Self::Minutes => time - time.rem_euclid(5 * MINUTE),
             Self::Day => time - time.rem_euclid(DAY),
-            Self::Month => {
-                let (year, month, _) = civil(time.div_euclid(DAY));
-                month_start(year, month)
-            }
+            Self::Month => Self::Day.start(time) - (i64::from(date(time).day()) - 1) * DAY,
         }
     }
 
@@ -83,9 +84,7 @@ impl Period {
         match self {
             Self::Minutes => self.start(now - 32 * DAY),
             Self::Day | Self::Month => {
-                let (year, month, _) = civil(now.div_euclid(DAY));
-                let months = year * 12 + month - 1 - 18;
-                month_start(months.div_euclid(12), months.rem_euclid(12) + 1)
+                (0..18).fold(Self::Month.start(now), |start, _| Self::Month.start(start - 1))
             }
         }
     }
@@ -102,7 +101,8 @@ impl Period {
     /// for five minutes: `20261123T1405`.
     #[must_use]
     pub fn date(self, start: i64) -> String {
-        let (year, month, day) = civil(start.div_euclid(DAY));
+        let date = date(start);
+        let (year, month, day) = (date.year(), date.month(), date.day());
         let minute = start.rem_euclid(DAY) / MINUTE;
         match self {
             Self::Minutes => format!("{year:04}{month:02}{day:02}T{:02}{:02}", minute / 60, minute % 60),
@@ -112,30 +112,11 @@ impl Period {
     }
 }
 
-fn month_start(year: i64, month: i64) -> i64 {
-    days_before(year, month, 1) * DAY
-}
-
-/// Days from 1970-01-01 to a date of the Gregorian calendar. Years begin in March here, which puts the leap
-/// day at their end.
-fn days_before(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let era = year.div_euclid(400);
-    let year_of_era = year.rem_euclid(400);
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
-}
-
-/// Year, month and day of a number of days since 1970-01-01.
-fn civil(days: i64) -> (i64, i64, i64) {
-    let days = days + 719_468;
-    let day_of_era = days.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let march = (5 * day_of_year + 2) / 153;
-    let month = (march + 2) % 12 + 1;
-    let year = year_of_era + days.div_euclid(146_097) * 400 + i64::from(month <= 2);
-    (year, month, day_of_year - (153 * march + 2) / 5 + 1)
+/// The day in UTC that holds `time`, in seconds since 1970; the first or the last of the calendar for a time past it.
+fn date(time: i64) -> Date {
+    let past = if time < 0 { Timestamp::MIN } else { Timestamp::MAX };
+    let time = Timestamp::from_second(time).unwrap_or(past);
+    Offset::UTC.to_datetime(time).date()
 }
 
 #[cfg(test)]
@@ -146,13 +127,44 @@ mod tests {
     const NOW: i64 = 1_795_443_011;
 
     #[test]
-    fn every_day_of_800_years_is_found_again() {
-        for days in -146_097..146_097 {
-            let (year, month, day) = civil(days);
-            assert_eq!(days_before(year, month, day), days);
+    fn days_and_months_are_those_of_the_calendar() {
+        for (time, day, month, kept_since) in [
+            (-100_000_000_000, "-11990215", -100_001_260_800, -100_048_780_800),
+            (-12_219_292_801, "15821014", -12_220_502_400, -12_267_849_600),
+            (-1, "19691231", -2_678_400, -50_025_600),
+            (0, "19700101", 0, -47_433_600),
+            (951_868_799, "20000229", 949_363_200, 901_929_600),
+            (951_868_800, "20000301", 951_868_800, 904_608_000),
+            (1_709_164_800, "20240229", 1_706_745_600, 1_659_312_000),
+            (4_107_542_399, "21000228", 4_105_123_200, 4_057_689_600),
+            (4_107_542_400, "21000301", 4_107_542_400, 4_060_368_000),
+            (253_000_000_000, "99870402", 252_999_849_600, 252_952_588_800),
+        ] {
+            assert_eq!(Period::Day.date(Period::Day.start(time)), day);
+            assert_eq!(Period::Month.start(time), month, "{day}");
+            assert_eq!(Period::Month.kept_since(time), kept_since, "{day}");
         }
-        assert_eq!(civil(0), (1970, 1, 1));
-        assert_eq!(civil(11_016), (2000, 2, 29));
+    }
+
+    #[test]
+    fn a_month_begins_on_its_first_day_and_the_next_one_behind_it() {
+        let mut start = Period::Month.start(-146_097 * DAY);
+        while start < 146_097 * DAY {
+            assert!(Period::Day.date(start).ends_with("01"), "{start}");
+            let next = Period::Month.next(start);
+            assert!((28..=31).contains(&((next - start) / DAY)), "{start}");
+            assert_eq!(Period::Month.start(next - 1), start);
+            start = next;
+        }
+    }
+
+    #[test]
+    fn a_time_past_the_calendar_is_no_reason_to_panic() {
+        for time in [i64::MAX, i64::MAX / 2, i64::MIN / 2] {
+            assert!(Period::Month.start(time) <= time);
+            assert!(Period::Month.kept_since(time) < time);
+            assert!(!Period::Day.date(time).is_empty());
+        }
     }
 
     #[test]

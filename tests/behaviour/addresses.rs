@@ -62,6 +62,19 @@ fn the_relay_listens_wherever_it_is_told() {
 }
 
 #[test]
+fn a_relay_that_is_off_and_on_at_once_is_refused_before_anything_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = run(
+        folder.path(),
+        &["--relay-listen", "127.0.0.1:0", "--relay-listen", "off"],
+    );
+    assert_eq!(output.code, Some(1), "{output:?}");
+    let words = "--relay-listen is 127.0.0.1:0,off, but off stands alone";
+    assert!(output.stderr.contains(words), "{output:?}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
 fn a_destination_may_have_an_ipv6_address() {
     let listener = std::net::TcpListener::bind("[::1]:0").unwrap();
     let relay = Simrelay::to(&format!("mqtt://[::1]:{}", listener.local_addr().unwrap().port()));

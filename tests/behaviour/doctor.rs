@@ -46,6 +46,17 @@ fn fails_at(broker: &str, flags: &[&str], name: &str, advice: &str) {
 }
 
 #[test]
+fn a_relay_that_is_off_and_on_at_once_fails() {
+    let mosquitto = Mosquitto::plain();
+    fails_at(
+        &mosquitto.url(),
+        &["--relay-listen", "off"],
+        "relay",
+        "see --relay-listen",
+    );
+}
+
+#[test]
 fn a_site_where_all_is_well_passes() {
     let mosquitto = Mosquitto::plain();
     let key = secret_file("0123456789abcdef");

@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 use super::clock;
 use super::file_error::AuthFileError;
 use crate::private_file;
-use crate::store::stamp::Stamp;
+use crate::stamp::Stamp;
 
 /// Verified instead of the hash of a key that is not there, so that the answer takes as long.
 const NOBODY: &str =

@@ -206,5 +206,4 @@ pub fn identity(
 }
 
 #[cfg(test)]
-#[path = "tests.rs"]
 mod tests;

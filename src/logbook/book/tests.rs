@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 
 const EVERYTHING: LogQuery = LogQuery {
     source: None,
-    sims: None,
+    kind: None,
     time: (0, i64::MAX),
     behind: None,
     limit: 1000,
@@ -55,7 +55,7 @@ async fn entries_come_back_newest_first_by_source_and_time() {
     assert_eq!(times(&book, &of(sim(1))).await, [20, 10]);
     assert_eq!(times(&book, &of(stranger(7))).await, [30]);
     let sims = LogQuery {
-        sims: Some(true),
+        kind: Some(SourceKind::Sim),
         time: (15, 25),
         ..EVERYTHING
     };

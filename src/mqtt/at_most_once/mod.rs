@@ -153,5 +153,4 @@ impl<R: TopicRewrite> TopicRewrite for Gathered<R> {
 }
 
 #[cfg(test)]
-#[path = "tests.rs"]
 mod tests;

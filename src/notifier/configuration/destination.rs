@@ -3,12 +3,11 @@
 use super::field::{one_of, strings, zone};
 use super::quiet::quiet_windows;
 use super::{Destination, Mail, MailSecurity, Service, Webhook};
-use crate::entrypoint::Problem;
-use crate::entrypoint::reader::{Object, Path};
+use crate::json::{Object, Path, Problem};
 use crate::notifier::pace::Pace;
 use crate::notifier::quiet_hours::QuietHours;
-use crate::notifier::secret::Secret;
 use crate::notifier::template::{Subject, Template};
+use crate::secret::Secret;
 use jiff::tz::TimeZone;
 use lettre::message::Mailbox;
 use serde_json::Value;
@@ -16,7 +15,25 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-const KINDS: [&str; 6] = ["slack", "line", "mail", "webhook", "log", "database"];
+/// What `type` says.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Slack,
+    Line,
+    Mail,
+    Webhook,
+    Log,
+    Database,
+}
+
+const KINDS: [(&str, Kind); 6] = [
+    ("slack", Kind::Slack),
+    ("line", Kind::Line),
+    ("mail", Kind::Mail),
+    ("webhook", Kind::Webhook),
+    ("log", Kind::Log),
+    ("database", Kind::Database),
+];
 /// Fields that every destination may have.
 const ALL: [&str; 7] = [
     "type",
@@ -26,6 +43,11 @@ const ALL: [&str; 7] = [
     "timeZone",
     "timeToLiveHours",
     "mostWaiting",
+];
+const SECURITIES: [(&str, MailSecurity); 3] = [
+    ("tls", MailSecurity::Tls),
+    ("starttls", MailSecurity::StartTls),
+    ("none", MailSecurity::None),
 ];
 const LINE_API: &str = "https://api.line.me";
 
@@ -42,17 +64,20 @@ pub(super) fn read(
     if !fields.fields.contains_key("type") {
         fields.refuse(
             "type",
-            format!("the field is missing; known are {}", KINDS.join(", ")),
+            format!(
+                "the field is missing; known are {}",
+                KINDS.map(|(name, _)| name).join(", ")
+            ),
         );
     }
     let kind = one_of(&mut fields, "type", &KINDS)?;
     let service = match kind {
-        "slack" => slack(&mut fields),
-        "line" => line(&mut fields),
-        "mail" => mail(&mut fields).map(Service::Mail),
-        "webhook" => webhook(&mut fields).map(Service::Webhook),
-        "log" => Some(log(&mut fields)),
-        _ => Some(database(&mut fields)),
+        Kind::Slack => slack(&mut fields),
+        Kind::Line => line(&mut fields),
+        Kind::Mail => mail(&mut fields).map(Service::Mail),
+        Kind::Webhook => webhook(&mut fields).map(Service::Webhook),
+        Kind::Log => Some(log(&mut fields)),
+        Kind::Database => Some(database(&mut fields)),
     };
     let pace = pace(&mut fields, kind);
     let zone = zone(&mut fields).unwrap_or_else(|| file_zone.clone());
@@ -76,7 +101,7 @@ pub(super) fn read(
         pace,
         quiet: QuietHours { zone, windows },
         time_to_live: Duration::from_secs(hours * 3600),
-        most_waiting: u32::try_from(most_waiting).unwrap_or(u32::MAX),
+        most_waiting,
     })
 }
 
@@ -181,21 +206,14 @@ fn mail(fields: &mut Object<'_, '_>) -> Option<Mail> {
     ];
     known(fields, &own);
     let host = fields.required_string("host").map(str::to_owned);
-    let security = match one_of(fields, "security", &["tls", "starttls", "none"]) {
-        Some("starttls") => MailSecurity::StartTls,
-        Some("none") => MailSecurity::None,
-        _ => MailSecurity::Tls,
-    };
+    let security = one_of(fields, "security", &SECURITIES).unwrap_or(MailSecurity::Tls);
     let usual = match security {
         MailSecurity::Tls => 465,
         MailSecurity::StartTls => 587,
         MailSecurity::None => 25,
     };
-    let port = fields
-        .whole_number("port", 1..=65_535)
-        .and_then(|port| u16::try_from(port).ok());
-    let from = fields.required_string("from");
-    let from = fields.parsed("from", from, address);
+    let port = fields.whole_number("port", 1..=u16::MAX);
+    let from = fields.require("from", address);
     let recipients = strings(fields, "recipients");
     if recipients.is_empty() {
         fields.refuse(
@@ -205,10 +223,10 @@ fn mail(fields: &mut Object<'_, '_>) -> Option<Mail> {
     }
     let mut to = Vec::new();
     for recipient in &recipients {
-        to.extend(fields.parsed("recipients", Some(recipient), address));
+        to.extend(fields.parse_text("recipients", recipient, address));
     }
-    let subject = fields.string("subject").unwrap_or("{{ line }}").to_owned();
-    let subject = fields.parsed("subject", Some(&subject), |text| {
+    let subject = fields.string("subject").unwrap_or("{{ line }}");
+    let subject = fields.parse_text("subject", subject, |text| {
         Template::new(text, Subject::Notification)
     });
     let ca = fields.string("ca").map(PathBuf::from);
@@ -266,10 +284,7 @@ fn webhook(fields: &mut Object<'_, '_>) -> Option<Webhook> {
         }
         headers
     });
-    let body = fields.string("body").map(str::to_owned);
-    let body = fields.parsed("body", body.as_deref(), |text| {
-        Template::new(text, Subject::Notification)
-    });
+    let body = fields.parse("body", |text| Template::new(text, Subject::Notification));
     Some(Webhook {
         url: url?,
         headers: headers.unwrap_or_default(),
@@ -279,12 +294,11 @@ fn webhook(fields: &mut Object<'_, '_>) -> Option<Webhook> {
 
 fn log(fields: &mut Object<'_, '_>) -> Service {
     known(fields, &["file", "mostMegabytes", "keep"]);
-    let megabytes = fields.whole_number("mostMegabytes", 1..=1024).unwrap_or(10);
-    let keep = fields.whole_number("keep", 0..=100).unwrap_or(5);
+    let megabytes: u64 = fields.whole_number("mostMegabytes", 1..=1024).unwrap_or(10);
     Service::Log {
         file: PathBuf::from(fields.string("file").unwrap_or("notifications.log")),
         most_bytes: megabytes * 1_000_000,
-        keep: u32::try_from(keep).unwrap_or(5),
+        keep: fields.whole_number("keep", 0..=100).unwrap_or(5),
     }
 }
 
@@ -297,19 +311,17 @@ fn database(fields: &mut Object<'_, '_>) -> Service {
 }
 
 /// Slack takes one message a second and short bursts; the others are asked to be gentle with.
-fn pace(fields: &mut Object<'_, '_>, kind: &str) -> Option<Pace> {
-    let per_minute = fields.whole_number("perMinute", 1..=60_000);
+fn pace(fields: &mut Object<'_, '_>, kind: Kind) -> Option<Pace> {
+    let per_minute = fields.whole_number("perMinute", 1..=60_000_u32);
     let burst = fields.whole_number("burst", 1..=1000);
     let usual = match kind {
-        "log" | "database" if per_minute.is_none() => return None,
-        "slack" => (60, 3),
-        "mail" => (60, 10),
-        _ => (600, 10),
+        Kind::Log | Kind::Database if per_minute.is_none() => return None,
+        Kind::Slack => (60, 3),
+        Kind::Mail => (60, 10),
+        Kind::Line | Kind::Webhook | Kind::Log | Kind::Database => (600, 10),
     };
     Some(Pace {
-        per_second: per_minute.unwrap_or(usual.0) as f64 / 60.0,
-        burst: burst
-            .and_then(|burst| u32::try_from(burst).ok())
-            .unwrap_or(usual.1),
+        per_second: f64::from(per_minute.unwrap_or(usual.0)) / 60.0,
+        burst: burst.unwrap_or(usual.1),
     })
 }

@@ -2,8 +2,7 @@
 
 use super::field::{list, zone};
 use super::{Destination, Notifications, destination, route};
-use crate::entrypoint::Problem;
-use crate::entrypoint::reader::{Object, Path};
+use crate::json::{Object, Path, Problem};
 use jiff::tz::TimeZone;
 use serde_json::Value;
 use std::collections::BTreeMap;

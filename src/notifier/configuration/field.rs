@@ -1,14 +1,12 @@
 //! Fields of `notifications.json` that several of its objects have the like of.
 
-use crate::entrypoint::reader::{Object, Path};
-use crate::entrypoint::{Problem, quote, unknown};
+use crate::json::{Object, Path, Problem, quote, unknown};
 use jiff::tz::TimeZone;
 use serde_json::Value;
 
 /// The time zone of an object that may name one.
 pub(super) fn zone(object: &mut Object<'_, '_>) -> Option<TimeZone> {
-    let name = object.string("timeZone");
-    object.parsed("timeZone", name, |name| {
+    object.parse("timeZone", |name| {
         TimeZone::get(name).map_err(|_| format!("{name:?} is not a time zone; an example is \"Asia/Tokyo\""))
     })
 }
@@ -47,12 +45,13 @@ pub(super) fn strings(object: &mut Object<'_, '_>, key: &str) -> Vec<String> {
     })
 }
 
-/// A name out of `known`.
-pub(super) fn one_of<'k>(object: &mut Object<'_, '_>, key: &str, known: &[&'k str]) -> Option<&'k str> {
-    let name = object.string(key)?;
-    let found = known.iter().find(|known| **known == name);
-    if found.is_none() {
-        object.refuse(key, format!("{name:?} {}", unknown("value", name, known)));
-    }
-    found.copied()
+/// What a name stands for, out of `known`.
+pub(super) fn one_of<T: Copy>(object: &mut Object<'_, '_>, key: &str, known: &[(&str, T)]) -> Option<T> {
+    object.parse(key, |name| {
+        let found = known.iter().find(|(known, _)| *known == name);
+        found.map(|(_, value)| *value).ok_or_else(|| {
+            let known: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
+            format!("{name:?} {}", unknown("value", name, &known))
+        })
+    })
 }

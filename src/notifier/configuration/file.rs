@@ -2,9 +2,8 @@
 
 use super::Notifications;
 use super::document::{self, Parsed};
-use crate::store::StoreError;
-use crate::store::json_file::JsonFile;
-use crate::store::stamp::Stamp;
+use crate::json::{JsonFile, JsonFileError};
+use crate::stamp::Stamp;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,7 +27,7 @@ impl NotificationsFile {
     ///
     /// # Errors
     /// The file cannot be read, or everything that is wrong in it.
-    pub fn open(path: impl Into<PathBuf>) -> Result<Self, StoreError> {
+    pub fn open(path: impl Into<PathBuf>) -> Result<Self, JsonFileError> {
         let path = path.into();
         let (parsed, stamp) = load(&path)?;
         log_notes(&path, &parsed.notes);
@@ -43,7 +42,7 @@ impl NotificationsFile {
     ///
     /// # Errors
     /// As [`Self::open`].
-    pub fn check(path: &Path) -> Result<(Notifications, Vec<String>), StoreError> {
+    pub fn check(path: &Path) -> Result<(Notifications, Vec<String>), JsonFileError> {
         load(path).map(|(parsed, _)| (parsed.notifications, parsed.notes))
     }
 
@@ -89,7 +88,7 @@ impl NotificationsFile {
     }
 }
 
-fn load(path: &Path) -> Result<(Parsed, Stamp), StoreError> {
+fn load(path: &Path) -> Result<(Parsed, Stamp), JsonFileError> {
     let file = JsonFile::read(path)?;
     match document::parse(&file.value) {
         Ok(parsed) => Ok((parsed, file.stamp)),

@@ -12,9 +12,9 @@ pub use file::NotificationsFile;
 
 use super::pace::Pace;
 use super::quiet_hours::QuietHours;
-use super::secret::Secret;
 use super::template::{Markup, Template};
 use super::topic_filter::TopicFilter;
+use crate::secret::Secret;
 use jiff::tz::TimeZone;
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -1,21 +1,19 @@
 //! Quiet hours of `notifications.json`.
 
 use super::field::strings;
-use crate::entrypoint::Problem;
-use crate::entrypoint::reader::{Object, Path};
+use crate::json::{Object, Path, Problem};
 use crate::notifier::quiet_hours::QuietWindow;
 use jiff::civil::{Time, Weekday};
 use serde_json::Value;
 
-const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
-const WEEK: [Weekday; 7] = [
-    Weekday::Monday,
-    Weekday::Tuesday,
-    Weekday::Wednesday,
-    Weekday::Thursday,
-    Weekday::Friday,
-    Weekday::Saturday,
-    Weekday::Sunday,
+const DAYS: [(&str, Weekday); 7] = [
+    ("mon", Weekday::Monday),
+    ("tue", Weekday::Tuesday),
+    ("wed", Weekday::Wednesday),
+    ("thu", Weekday::Thursday),
+    ("fri", Weekday::Friday),
+    ("sat", Weekday::Saturday),
+    ("sun", Weekday::Sunday),
 ];
 
 pub(super) fn quiet_windows(value: &Value, path: &Path<'_>, problems: &mut Vec<Problem>) -> Vec<QuietWindow> {
@@ -34,20 +32,21 @@ fn quiet_window(value: &Value, path: &Path<'_>, problems: &mut Vec<Problem>) -> 
     let names = strings(&mut window, "days");
     let mut days = Vec::new();
     for name in &names {
-        match DAYS.iter().position(|day| day == name) {
-            Some(at) => days.push(WEEK[at]),
-            None => window.refuse(
-                "days",
-                format!("{name:?} is not a day; days are {}", DAYS.join(", ")),
-            ),
+        match DAYS.iter().find(|(known, _)| known == name) {
+            Some((_, day)) => days.push(*day),
+            None => {
+                let known = DAYS.map(|(name, _)| name).join(", ");
+                window.refuse("days", format!("{name:?} is not a day; days are {known}"));
+            }
         }
     }
-    let from = window.required_string("from");
-    let from = window.parsed("from", from, clock);
-    let to = window.required_string("to");
-    let to = window.parsed("to", to, clock);
+    let from = window.require("from", clock);
+    let to = window.require("to", clock);
+    if names.is_empty() {
+        days.extend(DAYS.map(|(_, day)| day));
+    }
     Some(QuietWindow {
-        days: if names.is_empty() { WEEK.to_vec() } else { days },
+        days,
         from: from?,
         to: to?,
     })

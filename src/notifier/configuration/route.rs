@@ -2,8 +2,7 @@
 
 use super::field::{one_of, strings};
 use super::{Collapse, Route, Sameness, SilenceAlarm, Watched};
-use crate::entrypoint::reader::{Object, Path};
-use crate::entrypoint::{Problem, unknown};
+use crate::json::{Object, Path, Problem, unknown};
 use crate::notifier::template::{Subject, Template};
 use crate::notifier::topic_filter::TopicFilter;
 use serde_json::Value;
@@ -59,12 +58,12 @@ pub(super) fn read_silence(
     let mut alarm = Object::new(value, path, problems)?;
     alarm.refuse_unknown(&["name", "topic", "by", "minutes", "to", "template", "urgent"]);
     let name = alarm.string("name").map(str::to_owned);
-    let topic = alarm.required_string("topic").map(str::to_owned);
-    let filter = alarm.parsed("topic", topic.as_deref(), TopicFilter::new);
-    let by = match one_of(&mut alarm, "by", &["filter", "topic"]) {
-        Some("topic") => Watched::Topic,
-        _ => Watched::Filter,
-    };
+    let filter = alarm.require("topic", TopicFilter::new);
+    let by = one_of(
+        &mut alarm,
+        "by",
+        &[("filter", Watched::Filter), ("topic", Watched::Topic)],
+    );
     let minutes = alarm.whole_number("minutes", 1..=LONGEST / 60);
     if !alarm.fields.contains_key("minutes") {
         alarm.refuse(
@@ -78,10 +77,11 @@ pub(super) fn read_silence(
     if problems.len() > before {
         return None;
     }
+    let filter = filter?;
     Some(SilenceAlarm {
-        name: name.or(topic.map(|topic| format!("silence of {topic}")))?,
-        filter: filter?,
-        by,
+        name: name.unwrap_or_else(|| format!("silence of {filter}")),
+        filter,
+        by: by.unwrap_or(Watched::Filter),
         after: Duration::from_secs(minutes? * 60),
         to,
         template: template?,
@@ -96,13 +96,14 @@ fn read_collapse(value: &Value, path: &Path<'_>, problems: &mut Vec<Problem>) ->
     if !collapse.fields.contains_key("seconds") {
         collapse.refuse("seconds", "the field is missing: how long repeats are left out");
     }
-    let by = match one_of(&mut collapse, "by", &["message", "topic"]) {
-        Some("topic") => Sameness::Topic,
-        _ => Sameness::Message,
-    };
+    let by = one_of(
+        &mut collapse,
+        "by",
+        &[("message", Sameness::Message), ("topic", Sameness::Topic)],
+    );
     Some(Collapse {
         window: Duration::from_secs(seconds?),
-        by,
+        by: by.unwrap_or(Sameness::Message),
     })
 }
 
@@ -115,7 +116,7 @@ fn filters(object: &mut Object<'_, '_>, key: &str, topics: &[String]) -> Vec<Top
     }
     let mut filters = Vec::new();
     for topic in topics {
-        filters.extend(object.parsed(key, Some(topic), TopicFilter::new));
+        filters.extend(object.parse_text(key, topic, TopicFilter::new));
     }
     filters
 }
@@ -141,6 +142,6 @@ fn recipients(object: &mut Object<'_, '_>, destinations: &[&str]) -> Vec<String>
 }
 
 fn template(object: &mut Object<'_, '_>, usual: &str, subject: Subject) -> Option<Template> {
-    let text = object.string("template").unwrap_or(usual).to_owned();
-    object.parsed("template", Some(&text), |text| Template::new(text, subject))
+    let text = object.string("template").unwrap_or(usual);
+    object.parse_text("template", text, |text| Template::new(text, subject))
 }

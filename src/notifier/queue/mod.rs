@@ -236,5 +236,4 @@ fn job(row: &SqliteRow) -> Result<Job, sqlx::Error> {
 }
 
 #[cfg(test)]
-#[path = "tests.rs"]
 mod tests;

@@ -1,7 +1,7 @@
 //! Push messages of LINE's Messaging API.
 
 use super::{Outcome, Ready, http, shorten};
-use crate::notifier::secret::Secret;
+use crate::secret::Secret;
 use serde_json::json;
 
 /// Longer texts are refused.

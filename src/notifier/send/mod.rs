@@ -15,9 +15,9 @@ pub use http::NoHttpsClient;
 
 use super::configuration::{Destination, Service};
 use super::queue::Job;
-use super::secret::MissingSecret;
 use super::template::Values;
 use crate::database::Database;
+use crate::secret::MissingSecret;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use std::error::Error;
@@ -190,5 +190,4 @@ fn shorten(text: &str, most: usize) -> String {
 }
 
 #[cfg(test)]
-#[path = "tests.rs"]
 mod tests;

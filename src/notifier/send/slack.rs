@@ -1,7 +1,7 @@
 //! Slack's Incoming Webhooks.
 
 use super::{Outcome, Ready, http, shorten};
-use crate::notifier::secret::Secret;
+use crate::secret::Secret;
 use serde_json::json;
 
 /// Slack cuts longer texts.

@@ -2,7 +2,7 @@
 //! in its hands.
 
 use super::TemplateError;
-use crate::entrypoint::unknown;
+use crate::json::unknown;
 use minijinja::machinery::{Token, tokenize};
 use minijinja::{Environment, context};
 

@@ -1,5 +1,6 @@
 use super::super::live::tests::{peer, sim};
 use super::*;
+use std::sync::Arc;
 
 const ALL: (i64, i64) = (0, i64::MAX);
 

@@ -17,9 +17,9 @@ use moka::future::Cache;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::task::spawn_blocking;
 
-use super::stamp::Stamp;
-use crate::credential::{self, CredentialType, CredentialsId, X509Credential};
+use crate::credential::{self, ClientCertificate, CredentialType, CredentialsId, X509Credential};
 use crate::private_file;
+use crate::stamp::Stamp;
 use used::Used;
 
 pub use change::CredentialChangeError;
@@ -205,7 +205,7 @@ impl CredentialStore {
         id: &CredentialsId,
     ) -> Result<Arc<X509Credential>, CredentialError> {
         let found = self.x509(id).await?;
-        match found.key {
+        match found.certificate {
             Some(_) => Ok(found),
             None => Err(CredentialError::OnlyCa {
                 folder: self.folder_of(id),
@@ -274,12 +274,12 @@ fn read(folder: &Path, id: CredentialsId, stamps: Stamps) -> Result<X509Credenti
         missing: folder.join(missing),
     };
     let [cert, key, ca] = stamps.map(|stamp| stamp.is_some());
-    let (chain, key) = match (cert, key) {
-        (true, true) => (
-            read_certificates(&folder.join(CERT))?,
-            Some(Arc::new(read_key(&folder.join(KEY))?)),
-        ),
-        (false, false) if ca => (Vec::new(), None),
+    let certificate = match (cert, key) {
+        (true, true) => Some(ClientCertificate {
+            chain: read_certificates(&folder.join(CERT))?,
+            key: read_key(&folder.join(KEY))?,
+        }),
+        (false, false) if ca => None,
         (false, false) => {
             return Err(match typed::other_type(folder, &id) {
                 Some(found) => CredentialError::WrongType {
@@ -303,8 +303,7 @@ fn read(folder: &Path, id: CredentialsId, stamps: Stamps) -> Result<X509Credenti
     let generation = GENERATION.fetch_add(1, Ordering::Relaxed);
     Ok(X509Credential {
         id,
-        chain,
-        key,
+        certificate,
         ca,
         generation,
     })

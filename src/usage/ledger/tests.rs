@@ -7,8 +7,8 @@ use crate::usage::meter::tests::key_of;
 const NOW: i64 = 1_795_443_011;
 const DAY: i64 = 86_400;
 
-fn key(number: u32, tls: bool) -> UsageKey {
-    key_of(imsi(number).as_str(), tls)
+fn key(number: u32, scheme: Scheme) -> UsageKey {
+    key_of(imsi(number).as_str(), scheme)
 }
 
 fn imsi(number: u32) -> Imsi {
@@ -39,9 +39,9 @@ async fn device_legs(ledger: &Ledger, period: Period) -> Vec<(String, u64)> {
 async fn a_delta_is_in_the_five_minutes_the_day_and_the_month() {
     let (_folder, ledger) = ledger().await;
     let mut pending = Pending::default();
-    pending.add(NOW - 400, key(1, false), one_publish(1));
-    pending.add(NOW, key(1, false), one_publish(2));
-    pending.add(NOW, key(2, false), one_publish(9));
+    pending.add(NOW - 400, key(1, Scheme::Mqtt), one_publish(1));
+    pending.add(NOW, key(1, Scheme::Mqtt), one_publish(2));
+    pending.add(NOW, key(2, Scheme::Mqtt), one_publish(9));
     ledger.write(&pending).await.unwrap();
     ledger.write(&pending).await.unwrap();
     let row = |date: &str, count| (date.to_owned(), count);
@@ -68,7 +68,7 @@ async fn however_many_keys_are_written_together_each_gets_its_own_counts() {
                 bytes_up: 5,
                 bytes_down: 6,
             };
-            pending.add(NOW, key(number, false), counts);
+            pending.add(NOW, key(number, Scheme::Mqtt), counts);
         }
         ledger.write(&pending).await.unwrap();
         ledger.write(&pending).await.unwrap();
@@ -86,8 +86,8 @@ async fn however_many_keys_are_written_together_each_gets_its_own_counts() {
 async fn a_failed_write_adds_nothing_and_can_be_tried_again() {
     let (_folder, ledger) = ledger().await;
     let mut pending = Pending::default();
-    pending.add(NOW, key(1, false), one_publish(3));
-    pending.add(NOW, key(1, true), one_publish(4));
+    pending.add(NOW, key(1, Scheme::Mqtt), one_publish(3));
+    pending.add(NOW, key(1, Scheme::Mqtts), one_publish(4));
     let forbid = "CREATE TRIGGER full BEFORE INSERT ON usage WHEN new.period = 2
         BEGIN SELECT RAISE(ABORT, 'disk full'); END";
     sqlx::query(forbid)
@@ -107,8 +107,8 @@ async fn a_failed_write_adds_nothing_and_can_be_tried_again() {
         .stats(&imsi(1), Period::Day, (NOW, NOW), NOW)
         .await
         .unwrap();
-    let legs: Vec<_> = rows.iter().map(|row| (row.tls, row.broker_leg)).collect();
-    assert_eq!(legs, [(false, 3), (true, 4)]);
+    let legs: Vec<_> = rows.iter().map(|row| (row.scheme, row.broker_leg)).collect();
+    assert_eq!(legs, [(Scheme::Mqtt, 3), (Scheme::Mqtts, 4)]);
 }
 
 #[tokio::test]
@@ -116,7 +116,7 @@ async fn old_buckets_go_and_young_ones_stay() {
     let (_folder, ledger) = ledger().await;
     let mut pending = Pending::default();
     for (days, count) in [(0, 1), (31, 1), (33, 1), (500, 1), (600, 1)] {
-        pending.add(NOW - days * DAY, key(1, false), one_publish(count));
+        pending.add(NOW - days * DAY, key(1, Scheme::Mqtt), one_publish(count));
     }
     ledger.write(&pending).await.unwrap();
     ledger.prune(NOW).await.unwrap();
@@ -134,7 +134,12 @@ async fn an_export_holds_all_sims_and_stops_when_told() {
     let mut pending = Pending::default();
     // More than one page.
     for number in 0..10_500 {
-        pending.add(NOW, key(number, number % 2 == 0), one_publish(1));
+        let scheme = if number % 2 == 0 {
+            Scheme::Mqtts
+        } else {
+            Scheme::Mqtt
+        };
+        pending.add(NOW, key(number, scheme), one_publish(1));
     }
     ledger.write(&pending).await.unwrap();
     ledger.write(&pending).await.unwrap();
@@ -146,7 +151,8 @@ async fn an_export_holds_all_sims_and_stops_when_told() {
     ledger.export(Period::Month, (NOW, NOW), all).await.unwrap();
     let sum: u64 = rows.iter().map(|row| row.stats.device_leg).sum();
     assert_eq!((rows.len(), sum), (10_500, 21_000));
-    assert_eq!(rows.iter().filter(|row| row.stats.tls).count(), 5_250);
+    let over_tls = rows.iter().filter(|row| row.stats.scheme == Scheme::Mqtts);
+    assert_eq!(over_tls.count(), 5_250);
     let mut seen = 0;
     let three = |_| {
         seen += 1;
@@ -160,13 +166,13 @@ async fn an_export_holds_all_sims_and_stops_when_told() {
 async fn a_key_goes_with_its_last_bucket_and_counts_again_when_it_comes_back() {
     let (_folder, ledger) = ledger().await;
     let mut pending = Pending::default();
-    pending.add(NOW - 900 * DAY, key(1, false), one_publish(1));
-    pending.add(NOW, key(2, false), one_publish(1));
+    pending.add(NOW - 900 * DAY, key(1, Scheme::Mqtt), one_publish(1));
+    pending.add(NOW, key(2, Scheme::Mqtt), one_publish(1));
     ledger.write(&pending).await.unwrap();
     ledger.prune(NOW).await.unwrap();
     assert!(!ledger.knows(&imsi(1)).await.unwrap() && ledger.knows(&imsi(2)).await.unwrap());
     let mut pending = Pending::default();
-    pending.add(NOW, key(1, false), one_publish(3));
+    pending.add(NOW, key(1, Scheme::Mqtt), one_publish(3));
     ledger.write(&pending).await.unwrap();
     assert_eq!(
         device_legs(&ledger, Period::Day).await,
@@ -180,9 +186,9 @@ async fn a_key_goes_with_its_last_bucket_and_counts_again_when_it_comes_back() {
 async fn what_was_counted_by_a_wrong_clock_outlives_it_and_is_entered_when_the_clock_is_right() {
     let (folder, ledger) = ledger().await;
     let mut pending = Pending::default();
-    pending.add(UNDATED, key(1, false), one_publish(3));
-    pending.add(NOW, key(1, false), one_publish(2));
-    pending.add(UNDATED, key(2, false), one_publish(1));
+    pending.add(UNDATED, key(1, Scheme::Mqtt), one_publish(3));
+    pending.add(NOW, key(1, Scheme::Mqtt), one_publish(2));
+    pending.add(UNDATED, key(2, Scheme::Mqtt), one_publish(1));
     ledger.write(&pending).await.unwrap();
     // The program starts again, the clock is right now.
     let ledger = Ledger::new(Database::open(folder.path()).await.unwrap());

@@ -1,10 +1,10 @@
 //! A JSON file that admins edit: read whole, with the lines on which its problems stand.
 
-use super::error::{Located, StoreError};
+use super::error::{JsonFileError, Located};
 use super::locator::line_of;
-use super::stamp::Stamp;
-use super::strict_json;
-use crate::entrypoint::Problem;
+use super::problem::Problem;
+use super::strict;
+use crate::stamp::Stamp;
 use serde_json::Value;
 use std::path::Path;
 
@@ -17,31 +17,30 @@ pub(crate) struct JsonFile {
 
 impl JsonFile {
     /// Reads the file at `path`.
-    pub(crate) fn read(path: &Path) -> Result<Self, StoreError> {
-        let read = |source| StoreError::Read {
+    pub(crate) fn read(path: &Path) -> Result<Self, JsonFileError> {
+        let read = |source| JsonFileError::Read {
             path: path.to_owned(),
             source,
         };
         // Before the content: if the file changes in between, the stamp is too old and the file is read again.
         let stamp = Stamp::of(path).map_err(read)?;
         let text = std::fs::read_to_string(path).map_err(read)?;
-        let value =
-            strict_json::parse(without_mark(&text).as_bytes()).map_err(|error| StoreError::Syntax {
-                path: path.to_owned(),
-                line: error.line(),
-                column: error.column(),
-                reason: reason(&error),
-            })?;
+        let value = strict::parse(without_mark(&text).as_bytes()).map_err(|error| JsonFileError::Syntax {
+            path: path.to_owned(),
+            line: error.line(),
+            column: error.column(),
+            reason: reason(&error),
+        })?;
         Ok(Self { text, stamp, value })
     }
 
     /// The error about what is wrong in it.
-    pub(crate) fn invalid(&self, path: &Path, problems: Vec<Problem>) -> StoreError {
+    pub(crate) fn invalid(&self, path: &Path, problems: Vec<Problem>) -> JsonFileError {
         let locate = |problem: Problem| Located {
             line: line_of(without_mark(&self.text), &problem.path),
             problem,
         };
-        StoreError::Invalid {
+        JsonFileError::Invalid {
             path: path.to_owned(),
             problems: problems.into_iter().map(locate).collect(),
         }

@@ -20,7 +20,7 @@ impl Stamp {
         std::fs::metadata(path).and_then(|metadata| Self::from_metadata(&metadata))
     }
 
-    pub(super) fn from_metadata(metadata: &Metadata) -> io::Result<Self> {
+    pub(crate) fn from_metadata(metadata: &Metadata) -> io::Result<Self> {
         Ok(Self {
             modified: metadata.modified()?,
             length: metadata.len(),

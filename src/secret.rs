@@ -1,7 +1,6 @@
-//! Secrets of destinations: named where they can be found, read when they are needed, shown by nobody.
+//! Secrets of a configuration: named where they can be found, read when they are needed, shown by nobody.
 
-use crate::entrypoint::Problem;
-use crate::entrypoint::reader::{Object, Path};
+use crate::json::{Object, Path, Problem};
 use serde_json::Value;
 use std::fmt;
 use std::path::PathBuf;
@@ -39,7 +38,7 @@ pub enum MissingSecret {
 
 impl Secret {
     /// Checks `{"env": NAME}`, `{"file": PATH}`, or a text.
-    pub(super) fn parse(value: &Value, path: &Path<'_>, problems: &mut Vec<Problem>) -> Option<Self> {
+    pub(crate) fn parse(value: &Value, path: &Path<'_>, problems: &mut Vec<Problem>) -> Option<Self> {
         if let Some(text) = value.as_str() {
             if text.is_empty() {
                 problems.push(path.problem("the secret is empty"));

@@ -1,6 +1,6 @@
 //! Finds the line of a value in JSON text, for messages: the parser itself forgets where things stood.
 
-use crate::entrypoint::Segment;
+use super::problem::Segment;
 
 /// The line, counted from 1, of what `path` names in `text`. If the path ends early, the line of the last
 /// thing that is there. `text` has to be valid JSON; in other text the line is some line.

@@ -1,5 +1,8 @@
 //! Strict reading of JSON objects that goes on after a problem, so that an admin sees all of them at once.
 
+use std::fmt;
+use std::ops::RangeInclusive;
+
 use serde_json::{Map, Value};
 
 use super::problem::{Problem, Segment, quote, unknown};
@@ -92,6 +95,7 @@ impl<'a, 'p> Object<'a, 'p> {
         }
     }
 
+    /// A string.
     pub(crate) fn string(&mut self, key: &str) -> Option<&'a str> {
         let value = self.fields.get(key)?;
         if value.as_str().is_none() {
@@ -109,6 +113,7 @@ impl<'a, 'p> Object<'a, 'p> {
         value.as_str()
     }
 
+    /// Like [`Self::string`] for a field that has to be there.
     pub(crate) fn required_string(&mut self, key: &str) -> Option<&'a str> {
         if !self.fields.contains_key(key) {
             let message = format!("the field {key:?} is missing");
@@ -117,14 +122,34 @@ impl<'a, 'p> Object<'a, 'p> {
         self.string(key)
     }
 
-    /// A string that `parse` makes something of; its error is the problem.
-    pub(crate) fn parsed<T, E: ToString>(
+    /// What `parse` makes of a string; its error is the problem.
+    pub(crate) fn parse<T, E: ToString>(
         &mut self,
         key: &str,
-        text: Option<&str>,
         parse: impl FnOnce(&str) -> Result<T, E>,
     ) -> Option<T> {
-        parse(text?)
+        let text = self.string(key)?;
+        self.parse_text(key, text, parse)
+    }
+
+    /// Like [`Self::parse`] for a field that has to be there.
+    pub(crate) fn require<T, E: ToString>(
+        &mut self,
+        key: &str,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<T> {
+        let text = self.required_string(key)?;
+        self.parse_text(key, text, parse)
+    }
+
+    /// Like [`Self::parse`] for a `text` that is in the field `key`, or stands for it.
+    pub(crate) fn parse_text<T, E: ToString>(
+        &mut self,
+        key: &str,
+        text: &str,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<T> {
+        parse(text)
             .map_err(|error| self.refuse(key, error.to_string()))
             .ok()
     }
@@ -141,9 +166,13 @@ impl<'a, 'p> Object<'a, 'p> {
     }
 
     /// A whole number in `range`.
-    pub(crate) fn whole_number(&mut self, key: &str, range: std::ops::RangeInclusive<u64>) -> Option<u64> {
+    pub(crate) fn whole_number<T>(&mut self, key: &str, range: RangeInclusive<T>) -> Option<T>
+    where
+        T: TryFrom<u64> + PartialOrd + fmt::Display,
+    {
         let value = self.fields.get(key)?;
-        let number = value.as_u64().filter(|number| range.contains(number));
+        let number = value.as_u64().and_then(|number| T::try_from(number).ok());
+        let number = number.filter(|number| range.contains(number));
         if number.is_none() {
             let (least, most) = range.into_inner();
             self.refuse(
