@@ -3,7 +3,6 @@
 mod admin_token;
 mod attempts;
 mod auth_keys;
-mod clock;
 mod file_error;
 mod gate;
 mod login;

@@ -13,9 +13,9 @@ use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 use uuid::Uuid;
 
-use super::clock;
 use super::file_error::AuthFileError;
 use super::refusal::AuthRefusal;
+use crate::clock::now_seconds;
 use crate::private_file;
 
 /// The longest that a token may live, in seconds, and so the longest that its end has to be remembered.
@@ -174,7 +174,7 @@ impl Tokens {
     }
 
     fn sign(&self, session: &Session, seconds: i64) -> Result<String, jsonwebtoken::errors::Error> {
-        let iat = clock::now();
+        let iat = now_seconds();
         let claims = Claims {
             operator: OperatorClaim {
                 operator_id: self.operator_id.clone(),
@@ -201,7 +201,7 @@ impl Tokens {
         if !bool::from(expected.as_bytes().ct_eq(api_key.as_bytes())) {
             return Err(TokenRefusal::OtherKey);
         }
-        let over = clock::now() - claims.exp;
+        let over = now_seconds() - claims.exp;
         if over >= 0 {
             return Err(TokenRefusal::Expired(over));
         }
@@ -217,7 +217,7 @@ impl Tokens {
     /// Ends a session: its API key and all its tokens. On disk when it returns.
     pub(super) fn revoke(&self, session: &Session) -> Result<(), AuthFileError> {
         self.end(|ended| {
-            let now = clock::now();
+            let now = now_seconds();
             ended.sessions.retain(|_, until| *until > now);
             if ended.sessions.len() < MOST_ENDED {
                 ended.sessions.insert(session.id.clone(), now + LONGEST);
