@@ -3,16 +3,14 @@
 use std::net::IpAddr;
 
 use axum::Json;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::paging::{Listed, link, non_empty};
+use super::paging::{Asked, Listed, non_empty};
 use super::{ApiError, ApiState};
 use crate::logbook::{Found, LogQuery, Source};
 use crate::sim::Imsi;
@@ -64,34 +62,15 @@ struct LogsQuery {
     params(LogsQuery),
     responses((status = 200, body = Vec<LogEntry>))
 )]
-async fn list(
-    State(state): State<ApiState>,
-    uri: Uri,
-    query: Result<Query<LogsQuery>, QueryRejection>,
-) -> Result<Listed<LogEntry>, ApiError> {
-    let Query(query) = query.map_err(|error| ApiError::InvalidQuery(error.body_text()))?;
-    let mut headers = HeaderMap::new();
-    let Some(wanted) = query.wanted()? else {
-        return Ok((headers, Json(Vec::new())));
+async fn list(State(state): State<ApiState>, asked: Asked<LogsQuery>) -> Result<Listed<LogEntry>, ApiError> {
+    let Some(wanted) = asked.query.wanted()? else {
+        return Ok((asked.headers(None), Json(Vec::new())));
     };
     let (entries, next) = state.books.logbook.read(&wanted).await?;
-    if let Some(key) = next.map(|key| key.to_string()) {
-        let link = link(uri.path(), uri.query().unwrap_or_default(), &key);
-        for (name, value) in [("x-soracom-next-key", key), ("link", link)] {
-            let value = HeaderValue::from_str(&value).ok();
-            headers.extend(value.map(|value| (HeaderName::from_static(name), value)));
-        }
-    }
+    let next = next.map(|key| key.to_string());
     let operator = state.auth.operator().id();
-    Ok((
-        headers,
-        Json(
-            entries
-                .iter()
-                .map(|entry| LogEntry::of(operator, entry))
-                .collect(),
-        ),
-    ))
+    let shown = entries.iter().map(|entry| LogEntry::of(operator, entry));
+    Ok((asked.headers(next.as_deref()), Json(shown.collect())))
 }
 
 /// Something that went wrong.

@@ -65,12 +65,16 @@ impl<T> Asked<T> {
         let page: Vec<E> = elements.by_ref().take(limit).collect();
         let next = elements.next().and(page.last()).map(key);
         Page {
-            headers: next.map(|key| self.headers(&key)).unwrap_or_default(),
+            headers: self.headers(next.as_deref()),
             elements: page,
         }
     }
 
-    fn headers(&self, key: &str) -> HeaderMap {
+    /// The headers of a page behind which there is another one, whose key is `next`.
+    pub(super) fn headers(&self, next: Option<&str>) -> HeaderMap {
+        let Some(key) = next else {
+            return HeaderMap::new();
+        };
         let link = link(&self.path, &self.text, key);
         [("x-soracom-next-key", key), ("link", &link)]
             .into_iter()
@@ -178,7 +182,7 @@ pub(super) fn non_empty(text: Option<&str>) -> Option<&str> {
 }
 
 /// The `link` header of the next page: the same query with another key.
-pub(super) fn link(path: &str, query: &str, next_key: &str) -> String {
+fn link(path: &str, query: &str, next_key: &str) -> String {
     let kept = query
         .split('&')
         .filter(|part| !part.is_empty() && !part.starts_with("last_evaluated_key="));

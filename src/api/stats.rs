@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use axum::Json;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -14,9 +13,10 @@ use utoipa_axum::routes;
 
 use super::body::{AnyObject, Form, Input};
 use super::error::Refusal;
+use super::paging::{Asked, non_empty};
 use super::segments::Segments;
 use super::{ApiError, ApiState};
-use crate::clock::now_millis;
+use crate::clock::now_seconds;
 use crate::sim::Imsi;
 use crate::usage::{ExportRow, Period, StatsRow};
 
@@ -110,13 +110,8 @@ fn no_time(name: &str, given: &str) -> ApiError {
 }
 
 fn needed<'a>(name: &str, text: &'a Option<String>) -> Result<&'a str, ApiError> {
-    let given = text.as_deref().filter(|text| !text.is_empty());
-    given.ok_or_else(|| ApiError::InvalidQuery(format!("{name} is missing; from, to and period are needed")))
-}
-
-/// Now, in seconds since 1970.
-fn now() -> i64 {
-    now_millis() / 1000
+    non_empty(text.as_deref())
+        .ok_or_else(|| ApiError::InvalidQuery(format!("{name} is missing; from, to and period are needed")))
 }
 
 /// Requests of one SIM counted, the oldest bucket first. Empty buckets are left out.
@@ -130,10 +125,9 @@ fn now() -> i64 {
 async fn of_subscriber(
     State(state): State<ApiState>,
     Segments(text): Segments<String>,
-    query: Result<Query<StatsQuery>, QueryRejection>,
+    asked: Asked<StatsQuery>,
 ) -> Result<Json<Vec<Bucket>>, ApiError> {
-    let Query(query) = query.map_err(|error| ApiError::InvalidQuery(error.body_text()))?;
-    let range = query.range()?;
+    let range = asked.query.range()?;
     let unknown = || ApiError::NoSuchSubscriber(text.clone());
     let imsi = Imsi::new(&text).map_err(|_| unknown())?;
     let ledger = &state.books.ledger;
@@ -142,7 +136,7 @@ async fn of_subscriber(
         return Err(unknown());
     }
     let rows = ledger
-        .stats(&imsi, range.period, (range.from, range.to), now())
+        .stats(&imsi, range.period, (range.from, range.to), now_seconds())
         .await?;
     Ok(Json(buckets(range.period, &rows)))
 }
@@ -257,14 +251,13 @@ enum Exported {
 async fn export(
     State(state): State<ApiState>,
     Segments(operator): Segments<String>,
-    query: Result<Query<ExportQuery>, QueryRejection>,
+    asked: Asked<ExportQuery>,
     headers: HeaderMap,
     Input(wanted): Input<ExportRequest>,
 ) -> Result<Json<Exported>, ApiError> {
-    let Query(query) = query.map_err(|error| ApiError::InvalidQuery(error.body_text()))?;
     state.auth.refuse_other_operator(&operator)?;
     let range = Range::new(&wanted.period, wanted.from, wanted.to)?;
-    let exported = match query.export_mode.as_deref().filter(|mode| !mode.is_empty()) {
+    let exported = match non_empty(asked.query.export_mode.as_deref()) {
         None | Some("sync") => Exported::Sync {
             url: url(&headers, range),
         },
