@@ -31,16 +31,16 @@ const MOST_ENDED: usize = 10_000;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TokenRefusal {
     /// Not made by this server, or changed.
-    #[error("the X-Soracom-Token is none of this server; POST /v1/auth gives one")]
+    #[error("the X-Soracom-Token is none of this server; POST /v1/auth (soracom auth) gives one")]
     Foreign,
     /// Each is right, but not together.
     #[error("the X-Soracom-API-Key does not belong to the X-Soracom-Token; show both of the same login")]
     OtherKey,
     /// Its time is over.
-    #[error("the X-Soracom-Token expired {0} seconds ago; log in again with POST /v1/auth")]
+    #[error("the X-Soracom-Token expired {0} seconds ago; log in again with POST /v1/auth (soracom auth)")]
     Expired(i64),
     /// Logged out, or all tokens were revoked.
-    #[error("the X-Soracom-Token was revoked; log in again with POST /v1/auth")]
+    #[error("the X-Soracom-Token was revoked; log in again with POST /v1/auth (soracom auth)")]
     Revoked,
     /// The key that it was made with is deleted.
     #[error("the auth key {0} that this token was made with is deleted; log in with another one")]

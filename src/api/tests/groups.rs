@@ -91,7 +91,9 @@ async fn a_group_with_sims_is_not_deleted_and_its_sims_are_listed() {
     let api = Api::with(&file.to_string()).await;
     let (code, message) = refusal(api.delete("/v1/groups/a").await, StatusCode::CONFLICT).await;
     assert!(
-        code == "GroupInUse" && message.contains("has 4 SIM(s)") && message.contains("set_group"),
+        code == "GroupInUse"
+            && message.contains("has 4 SIM(s)")
+            && message.contains("soracom sims set-group"),
         "{message}"
     );
     let mut seen = Vec::new();
