@@ -1,7 +1,7 @@
 //! The admin API: groups, SIMs and who is connected, in SORACOM's shapes.
 //!
-//! Every route but `/healthz`, `/readyz`, `/metrics` and the login wants API key and token of a login, or the
-//! admin token.
+//! Every route but `/`, `/healthz`, `/readyz`, `/metrics`, `/v1/openapi.json` and the login wants API key and token of
+//! a login, or the admin token.
 
 mod audit;
 mod auth;
@@ -21,6 +21,7 @@ mod openapi;
 mod operators;
 mod paging;
 mod panics;
+mod parameters;
 mod previous;
 mod query;
 mod routes;

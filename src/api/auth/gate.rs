@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
+use axum::extract::{ConnectInfo, FromRequestParts, MatchedPath, Request, State};
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
@@ -23,13 +23,15 @@ pub(in crate::api) const OPEN: [&str; 6] = [
     "/v1/openapi.json",
 ];
 
-/// Refuses every request that shows nothing, whatever its route, so that no new route can be forgotten.
+/// Refuses every request that shows nothing, whatever its route, so that no new route can be forgotten. Where there is
+/// no route there is nothing to be guarded: which ones there are everybody may read in the OpenAPI document.
 pub(in crate::api) async fn require_caller(
     State(state): State<ApiState>,
     mut request: Request,
     next: Next,
 ) -> Response {
-    if !OPEN.contains(&request.uri().path()) {
+    let is_route = request.extensions().get::<MatchedPath>().is_some();
+    if is_route && !OPEN.contains(&request.uri().path()) {
         let from = request.extensions().get::<ConnectInfo<SocketAddr>>();
         let from = from.map(|info| info.0.ip());
         match shown(&state.auth, from, request.headers()) {
