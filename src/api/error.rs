@@ -177,6 +177,11 @@ impl ApiError {
 }
 
 impl ApiError {
+    /// A query parameter with a value that is not `allowed`.
+    pub(super) fn not_allowed(name: &str, value: &str, allowed: &str) -> Self {
+        Self::InvalidQuery(format!("{name}: {value:?} is not {allowed}"))
+    }
+
     fn refusal(&self) -> Refusal {
         let (_, code) = self.status_and_code();
         Refusal {

@@ -11,7 +11,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::paging::{Asked, Listed, non_empty};
-use super::{ApiError, ApiState};
+use super::{ApiError, ApiState, times};
 use crate::logbook::{Found, LogQuery, Source};
 use crate::sim::Imsi;
 
@@ -115,7 +115,8 @@ impl LogsQuery {
     fn wanted(&self) -> Result<Option<LogQuery>, ApiError> {
         let service = non_empty(self.service.as_deref()).unwrap_or("Beam");
         if !SERVICES.contains(&service) {
-            return Err(invalid("service", service, &SERVICES.join(", ")));
+            let allowed = format!("one of {}", SERVICES.join(", "));
+            return Err(ApiError::not_allowed("service", service, &allowed));
         }
         let resource = non_empty(self.resource_type.as_deref());
         let sims = match resource {
@@ -124,15 +125,15 @@ impl LogsQuery {
             Some(ADDRESS) => Some(false),
             Some(other) if OTHER_RESOURCES.contains(&other) => return Ok(None),
             Some(other) => {
-                let allowed = format!("{SUBSCRIBER}, {ADDRESS}, {}", OTHER_RESOURCES.join(", "));
-                return Err(invalid("resource_type", other, &allowed));
+                let allowed = format!("one of {SUBSCRIBER}, {ADDRESS}, {}", OTHER_RESOURCES.join(", "));
+                return Err(ApiError::not_allowed("resource_type", other, &allowed));
             }
         };
         let source = non_empty(self.resource_id.as_deref())
             .map(|id| source(id, sims))
             .transpose()?;
-        let from = millis("from", self.from.as_deref())?.unwrap_or(0);
-        let to = millis("to", self.to.as_deref())?.unwrap_or(i64::MAX);
+        let from = times::millis("from", self.from.as_deref())?.unwrap_or(0);
+        let to = times::millis("to", self.to.as_deref())?.unwrap_or(i64::MAX);
         if from > to {
             return Err(ApiError::InvalidQuery(format!(
                 "from {from} is later than to {to}"
@@ -157,7 +158,7 @@ impl LogsQuery {
             return Ok(LIMIT);
         };
         let limit = text.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit));
-        limit.ok_or_else(|| invalid("limit", text, &format!("1 to {MAX_LIMIT}")))
+        limit.ok_or_else(|| ApiError::not_allowed("limit", text, &format!("a number from 1 to {MAX_LIMIT}")))
     }
 }
 
@@ -173,18 +174,5 @@ fn source(id: &str, sims: Option<bool>) -> Result<Source, ApiError> {
         Some(false) => (address(), "an IP address"),
         None => (sim().or_else(address), "an IMSI or an IP address"),
     };
-    source.ok_or_else(|| invalid("resource_id", id, allowed))
-}
-
-fn millis(name: &str, text: Option<&str>) -> Result<Option<i64>, ApiError> {
-    let Some(text) = non_empty(text) else {
-        return Ok(None);
-    };
-    let time = text.parse().ok().filter(|time| *time >= 0);
-    time.map(Some)
-        .ok_or_else(|| invalid(name, text, "milliseconds since 1970"))
-}
-
-fn invalid(name: &str, value: &str, allowed: &str) -> ApiError {
-    ApiError::InvalidQuery(format!("{name}: {value:?} is not allowed; allowed is {allowed}"))
+    source.ok_or_else(|| ApiError::not_allowed("resource_id", id, allowed))
 }

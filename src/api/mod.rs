@@ -33,6 +33,7 @@ mod sim_answer;
 mod sim_body;
 mod sims;
 mod stats;
+mod times;
 mod twin;
 
 use std::sync::Arc;

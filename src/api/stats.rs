@@ -15,7 +15,7 @@ use super::body::{AnyObject, Form, Input};
 use super::error::Refusal;
 use super::paging::{Asked, non_empty};
 use super::segments::Segments;
-use super::{ApiError, ApiState};
+use super::{ApiError, ApiState, times};
 use crate::clock::now_seconds;
 use crate::sim::Imsi;
 use crate::usage::{ExportRow, Period, StatsRow};
@@ -69,9 +69,7 @@ impl Range {
         let period = period
             .parse()
             .map_err(|error| ApiError::InvalidQuery(format!("period: {error}")))?;
-        if let Some((name, given)) = [("from", from), ("to", to)].into_iter().find(|(_, at)| *at < 0) {
-            return Err(no_time(name, &given.to_string()));
-        }
+        let (from, to) = (times::seconds("from", from)?, times::seconds("to", to)?);
         if from > to {
             return Err(ApiError::InvalidQuery(format!(
                 "from {from} is later than to {to}"
@@ -98,15 +96,11 @@ impl StatsQuery {
     fn range(&self) -> Result<Range, ApiError> {
         let seconds = |name, text| {
             let text = needed(name, text)?;
-            i64::from_str(text).map_err(|_| no_time(name, text))
+            i64::from_str(text).map_err(|_| times::no_seconds(name, text))
         };
         let period = needed("period", &self.period)?;
         Range::new(period, seconds("from", &self.from)?, seconds("to", &self.to)?)
     }
-}
-
-fn no_time(name: &str, given: &str) -> ApiError {
-    ApiError::InvalidQuery(format!("{name}: {given:?} is no time in seconds since 1970"))
 }
 
 fn needed<'a>(name: &str, text: &'a Option<String>) -> Result<&'a str, ApiError> {
@@ -266,9 +260,11 @@ async fn export(
             exported_file_path: path(range),
         },
         Some(other) => {
-            return Err(ApiError::InvalidQuery(format!(
-                "export_mode: {other:?} is neither \"sync\" nor \"async\""
-            )));
+            return Err(ApiError::not_allowed(
+                "export_mode",
+                other,
+                "\"sync\" or \"async\"",
+            ));
         }
     };
     // Made once now, so that one that is too large is refused here and not at its download.

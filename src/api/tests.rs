@@ -209,6 +209,7 @@ async fn the_list_is_filtered_and_paged() {
         "limit=0",
         "limit=x",
         "tag_name=a",
+        "tag_value=a",
         "tag_name=a&tag_value=b&tag_value_match_mode=c",
         "last_evaluated_key=a/b",
         "limit=1&limit=2",

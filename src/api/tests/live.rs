@@ -222,8 +222,10 @@ async fn a_session_is_online_while_connected_and_is_kept_in_the_events() {
         events[1]["time"], events[1]["time"]
     );
     assert_eq!(json_of(site.api.get(&path).await, 200).await, json!([events[1]]));
-    let bad = site.api.get(&format!("{SIM}/events/sessions?from=x")).await;
-    assert_eq!(refusal(bad, StatusCode::BAD_REQUEST).await.0, "InvalidQuery");
+    for bad in ["from=x", "from=1795452483", "to=1795452483"] {
+        let bad = site.api.get(&format!("{SIM}/events/sessions?{bad}")).await;
+        assert_eq!(refusal(bad, StatusCode::BAD_REQUEST).await.0, "InvalidQuery");
+    }
 }
 
 #[tokio::test]
