@@ -18,9 +18,9 @@ pub(super) struct NewSim {
     /// `euicc`, `uicc` or `virtual`.
     #[serde(rename = "type")]
     sim_type: Option<String>,
-    /// SORACOM's: `planArc01`.
-    #[serde(rename = "subscription")]
-    _subscription: Option<String>,
+    /// That of virtual SIMs, the only one here.
+    #[schema(pattern = "^planArc01$")]
+    subscription: Option<String>,
     /// SORACOM's; there is nobody here to check it with.
     #[serde(rename = "registrationSecret")]
     _registration_secret: Option<String>,
@@ -63,12 +63,8 @@ impl NewSim {
             imei: read("imei", self.imei.as_deref(), Imei::new)?,
             group_id: read("groupId", self.group_id.as_deref(), GroupId::new)?,
             addresses: addresses(&self.addresses)?,
+            kind: self.kind()?,
             tags: self.tags,
-            kind: SimKind {
-                sim_type: read("type", self.sim_type.as_deref(), str::parse)?,
-                module_type: read("moduleType", self.module_type.as_deref(), str::parse)?,
-                speed_class: read("speedClass", self.speed_class.as_deref(), str::parse)?,
-            },
         };
         let sim_id = match sim_id {
             Some(id) => id,
@@ -77,6 +73,22 @@ impl NewSim {
             })?,
         };
         Ok((sim_id, create))
+    }
+
+    fn kind(&self) -> Result<SimKind, ApiError> {
+        let kind = SimKind {
+            sim_type: read("type", self.sim_type.as_deref(), str::parse)?,
+            module_type: read("moduleType", self.module_type.as_deref(), str::parse)?,
+            speed_class: read("speedClass", self.speed_class.as_deref(), str::parse)?,
+        };
+        // It is not kept, as the type says it.
+        match self.subscription.as_deref() {
+            Some(other) if kind.subscription() != Some(other) => Err(ApiError::InvalidBody(format!(
+                "subscription: {other:?} is not {}, the only one here, which goes with the type virtual",
+                SimKind::VIRTUAL_SUBSCRIPTION
+            ))),
+            _ => Ok(kind),
+        }
     }
 }
 

@@ -19,6 +19,7 @@ mod document;
 mod groups;
 mod live;
 mod panics;
+mod parameters;
 mod sims;
 
 struct Api {
