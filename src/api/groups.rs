@@ -17,8 +17,9 @@ use super::paging::{Asked, Listed, PageQuery, TagQuery, USUAL};
 use super::previous::Previous;
 use super::segments::Segments;
 use super::shapes::{Group, Sim};
+use super::tag_set::TagSet;
 use super::{ApiError, ApiState};
-use crate::sim::{GroupId, Imsi, Tags};
+use crate::sim::{GroupId, Imsi};
 use crate::store::{Change, Changed, GroupChange, strict_json};
 
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
@@ -37,10 +38,10 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
 #[serde(deny_unknown_fields)]
 struct NewGroup {
     #[serde(default)]
-    tags: Tags,
+    tags: TagSet,
     /// Namespace to key to value, checked as in a PUT.
-    #[serde(default, deserialize_with = "strict_json::object")]
-    #[schema(value_type = BTreeMap<String, BTreeMap<String, Value>>)]
+    #[serde(default, deserialize_with = "strict_json::object_or_null")]
+    #[schema(value_type = Option<BTreeMap<String, BTreeMap<String, Value>>>)]
     configuration: Map<String, Value>,
 }
 
@@ -71,10 +72,14 @@ async fn list(
 async fn create(
     State(state): State<ApiState>,
     caller: Caller,
-    Input(NewGroup { tags, configuration }): Input<NewGroup>,
+    Input(new): Input<NewGroup>,
 ) -> Result<(StatusCode, Json<Group>), ApiError> {
     let id = uuid::Uuid::new_v4().to_string();
-    let created = change_group(&state, caller, id, GroupChange::Create { tags, configuration }).await?;
+    let create = GroupChange::Create {
+        tags: new.tags.0,
+        configuration: new.configuration,
+    };
+    let created = change_group(&state, caller, id, create).await?;
     Ok((StatusCode::CREATED, created))
 }
 

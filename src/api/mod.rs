@@ -33,6 +33,7 @@ mod sim_answer;
 mod sim_body;
 mod sims;
 mod stats;
+mod tag_set;
 mod times;
 mod twin;
 

@@ -44,6 +44,12 @@ async fn a_group_is_created_tagged_and_deleted() {
         (&empty["configuration"], &empty["tags"]),
         (&json!({}), &json!({ "name": "" }))
     );
+    let nulls = json!({ "configuration": null, "tags": null });
+    let empty = json_of(api.post("/v1/groups", &nulls).await, 201).await;
+    assert_eq!(
+        (&empty["configuration"], &empty["tags"]),
+        (&json!({}), &json!({ "name": "" }))
+    );
 }
 
 #[tokio::test]
@@ -70,6 +76,16 @@ async fn a_group_that_is_not_valid_is_not_created() {
             json!({ "tags": { "name": 1 } }),
             "InvalidBody",
             "expected a string",
+        ),
+        (
+            json!({ "tags": [["name", "x"]] }),
+            "InvalidBody",
+            "expected a map",
+        ),
+        (
+            json!({ "configuration": [] }),
+            "InvalidBody",
+            "expected an object",
         ),
         (json!({ "name": "x" }), "InvalidBody", "`name`"),
     ] {

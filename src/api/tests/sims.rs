@@ -59,13 +59,18 @@ async fn sims_are_made_with_what_is_given_and_with_free_numbers_for_the_rest() {
         (&registered["simId"], &registered["tags"]["name"]),
         (&json!("8981100000000000098"), &json!("r"))
     );
+    let tags = json!([{ "tagName": "name", "tagValue": "r" }]);
+    let register = json!({ "registrationSecret": "1234", "tags": tags, "addresses": null });
     let registered = json_of(
         api.post("/v1/subscribers/440103000000097/register", &register)
             .await,
         201,
     )
     .await;
-    assert_eq!(registered["imsi"], "440103000000097");
+    assert_eq!(
+        (&registered["imsi"], &registered["tags"]["name"]),
+        (&json!("440103000000097"), &json!("r"))
+    );
 
     for (body, status, code, message) in [
         (
@@ -127,6 +132,13 @@ async fn a_sim_changes_by_both_of_its_names() {
         assert_eq!(refusal(response, StatusCode::BAD_REQUEST).await.0, "NoSuchGroup");
         let out = json_of(api.call(&format!("{path}/unset_group?")).await, 200).await;
         assert!(out.get("groupId").is_none());
+        let set = format!("{path}/set_group");
+        json_of(api.post(&set, &json!({ "groupId": group })).await, 200).await;
+        let out = json_of(api.post(&set, &json!({ "groupId": null })).await, 200).await;
+        assert!(out.get("groupId").is_none());
+        let nothing_said = api.post(&set, &json!({})).await;
+        let (_, message) = refusal(nothing_said, StatusCode::BAD_REQUEST).await;
+        assert!(message.contains("missing field `groupId`"), "{message}");
         for (call, status) in [
             ("deactivate", "inactive"),
             ("suspend", "suspended"),
