@@ -48,7 +48,7 @@ use crate::store::{CredentialStore, References, Store};
 pub(crate) use audit::TARGET as AUDIT;
 pub use auth::{
     AdminToken, Auth, AuthFileError, AuthKey, AuthKeys, AuthRefusal, NewAuthKey, Operator, Session,
-    TokenRefusal,
+    SignatureRefusal, TokenRefusal,
 };
 pub use credential_refusal::CredentialRefusal;
 pub use error::ApiError;

@@ -221,7 +221,7 @@ impl Form for ExportRequest {
 enum Exported {
     /// `sync`
     Sync {
-        /// Where to fetch it.
+        /// Where to fetch it, without a login for ten minutes.
         url: String,
     },
     /// `async`
@@ -253,7 +253,7 @@ async fn export(
     let range = Range::new(&wanted.period, wanted.from, wanted.to)?;
     let exported = match non_empty(asked.query.export_mode.as_deref()) {
         None | Some("sync") => Exported::Sync {
-            url: url(&headers, range),
+            url: url(&state, &headers, range),
         },
         Some("async") => Exported::Async {
             exported_file_id: range.id(),
@@ -276,16 +276,17 @@ fn path(range: Range) -> String {
     format!("/v1/files/exported/{}/stats.csv", range.id())
 }
 
-/// Where the file of `range` is, at the host that the client called.
-pub(super) fn url(headers: &HeaderMap, range: Range) -> String {
+/// Where the file of `range` is, at the host that the client called; for a while it needs no login.
+pub(super) fn url(state: &ApiState, headers: &HeaderMap, range: Range) -> String {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let scheme = match text(header::HeaderName::from_static("x-forwarded-proto")) {
         Some("https") => "https",
         _ => "http",
     };
+    let path = state.auth.sign(&path(range));
     match text(header::HOST) {
-        Some(host) => format!("{scheme}://{host}{}", path(range)),
-        None => path(range),
+        Some(host) => format!("{scheme}://{host}{path}"),
+        None => path,
     }
 }
 
