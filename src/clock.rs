@@ -49,6 +49,11 @@ pub(crate) fn now_millis() -> i64 {
     millis(SystemTime::now())
 }
 
+/// Now, in seconds since 1970.
+pub(crate) fn now_seconds() -> i64 {
+    now_millis() / 1000
+}
+
 /// Milliseconds since 1970; 0 before.
 pub(crate) fn millis(time: SystemTime) -> i64 {
     whole_millis(time.duration_since(UNIX_EPOCH).unwrap_or_default())

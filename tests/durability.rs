@@ -2,98 +2,57 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
+mod program;
+
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
+use program::Program;
 use serde_json::{Value, json};
 
 const CONFIGURATION: &str = "v1/groups/default/configuration/SoracomAir";
 
-/// A running simrelay with its folder. Killed without warning when dropped.
-struct Program {
-    child: Child,
-    api: SocketAddr,
-    token: String,
+/// A running simrelay and its administrator.
+struct Site {
+    program: Program,
     client: reqwest::Client,
 }
 
-impl Program {
-    /// Starts it in `folder` behind the shell command `limit`, and waits until it says where it listens.
+impl Site {
+    /// Starts it in `folder` behind the shell command `limit`.
     fn start(folder: &Path, limit: &str) -> Self {
-        let mut child = Command::new("sh")
-            .arg("-c")
-            .arg(format!("{limit} exec \"$0\" \"$@\""))
-            .arg(env!("CARGO_BIN_EXE_simrelay"))
-            .args(["--relay-listen", "127.0.0.1:0", "--api-listen", "127.0.0.1:0"])
-            .args(["--broker-listen", "off", "--bridge-listen", "off"])
-            .args(["--log", "json"])
-            .current_dir(folder)
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let api = lines
-            .by_ref()
-            .map(Result::unwrap)
-            .find_map(|line| listening(&line));
-        // Read on, so that the program can go on writing.
-        std::thread::spawn(move || lines.for_each(drop));
-        let token = std::fs::read_to_string(folder.join("data/admin-token")).unwrap();
         // What the client below wants; another test may have installed it already.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         Self {
-            child,
-            api: api.expect("it says where the API listens"),
-            token: token.trim().to_owned(),
+            program: Program::behind(limit, folder, &["--broker-listen", "off"]),
             client: reqwest::Client::builder().no_proxy().build().unwrap(),
         }
     }
 
+    fn url(&self, path: &str) -> String {
+        format!("http://{}/{path}", self.program.address("api"))
+    }
+
     async fn put(&self, key: &str, value: &Value) -> reqwest::Result<reqwest::Response> {
         self.client
-            .put(format!("http://{}/{CONFIGURATION}", self.api))
-            .bearer_auth(&self.token)
+            .put(self.url(CONFIGURATION))
+            .bearer_auth(self.program.token())
             .json(&json!([{ "key": key, "value": value }]))
             .send()
             .await
     }
 
     async fn air(&self) -> Value {
-        let url = format!("http://{}/v1/groups/default", self.api);
         let answer = self
             .client
-            .get(url)
-            .bearer_auth(&self.token)
+            .get(self.url("v1/groups/default"))
+            .bearer_auth(self.program.token())
             .send()
             .await
             .unwrap();
         answer.json::<Value>().await.unwrap()["configuration"]["SoracomAir"].take()
     }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        // SIGKILL.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// The API's address, if this log line tells it.
-fn listening(line: &str) -> Option<SocketAddr> {
-    let line: Value = serde_json::from_str(line).ok()?;
-    // Fields stand at the top of the line or below "fields".
-    let field = |name: &str| {
-        line.get(name)
-            .or_else(|| line.get("fields")?.get(name))
-            .and_then(Value::as_str)
-    };
-    let is_api = field("event") == Some("listening") && field("service") == Some("api");
-    is_api.then(|| field("address")?.parse().ok()).flatten()
 }
 
 fn folder() -> tempfile::TempDir {
@@ -120,9 +79,9 @@ async fn a_kill_at_any_time_leaves_the_old_file_or_the_new_one_and_every_answer_
     let ballast = "x".repeat(200_000);
     let (mut answered, mut tried) = (0_u64, 0_u64);
     for round in 0..ROUNDS {
-        let program = Program::start(folder.path(), "");
+        let site = Site::start(folder.path(), "");
         if answered > 0 {
-            let found = program.air().await["n"]["at"].as_u64().unwrap();
+            let found = site.air().await["n"]["at"].as_u64().unwrap();
             assert!(
                 (answered..=tried).contains(&found),
                 "{answered} <= {found} <= {tried}"
@@ -132,7 +91,7 @@ async fn a_kill_at_any_time_leaves_the_old_file_or_the_new_one_and_every_answer_
         let life = Duration::from_micros(20_000 + 7_919 * round);
         let born = Instant::now();
         let killer = {
-            let pid = program.child.id().to_string();
+            let pid = site.program.pid().to_string();
             tokio::spawn(async move {
                 tokio::time::sleep(life).await;
                 let _ = Command::new("kill").args(["-9", &pid]).status();
@@ -140,10 +99,7 @@ async fn a_kill_at_any_time_leaves_the_old_file_or_the_new_one_and_every_answer_
         };
         while born.elapsed() < Duration::from_secs(10) {
             tried += 1;
-            match program
-                .put("n", &json!({ "at": tried, "ballast": ballast }))
-                .await
-            {
+            match site.put("n", &json!({ "at": tried, "ballast": ballast })).await {
                 Ok(answer) => {
                     assert_eq!(answer.status(), 200);
                     answered = tried;
@@ -152,7 +108,7 @@ async fn a_kill_at_any_time_leaves_the_old_file_or_the_new_one_and_every_answer_
             }
         }
         killer.await.unwrap();
-        drop(program);
+        drop(site);
         let found = air_in_file(folder.path());
         if answered > 0 {
             let at = found["n"]["at"].as_u64().unwrap();
@@ -167,11 +123,11 @@ async fn a_kill_at_any_time_leaves_the_old_file_or_the_new_one_and_every_answer_
 async fn without_room_the_answer_says_so_and_the_old_state_stays() {
     let folder = folder();
     // No file may grow past 1 MiB (in blocks of 512 bytes); the signal for it is not to end the program.
-    let program = Program::start(folder.path(), "trap '' XFSZ; ulimit -f 2048;");
+    let site = Site::start(folder.path(), "trap '' XFSZ; ulimit -f 2048;");
     let ballast = "x".repeat(300_000);
     let mut stored = 0;
     let refused = loop {
-        let answer = program.put(&format!("k{stored}"), &json!(ballast)).await.unwrap();
+        let answer = site.put(&format!("k{stored}"), &json!(ballast)).await.unwrap();
         if answer.status() != 200 {
             break answer;
         }
@@ -187,7 +143,7 @@ async fn without_room_the_answer_says_so_and_the_old_state_stays() {
         "{body}"
     );
     assert_eq!(air_in_file(folder.path()).as_object().unwrap().len(), stored);
-    assert_eq!(program.air().await.as_object().unwrap().len(), stored);
+    assert_eq!(site.air().await.as_object().unwrap().len(), stored);
     let left = std::fs::read_dir(folder.path())
         .unwrap()
         .map(|entry| entry.unwrap().file_name());
@@ -196,5 +152,5 @@ async fn without_room_the_answer_says_so_and_the_old_state_stays() {
         "nothing half written is left"
     );
     // With less to write it works again.
-    assert_eq!(program.put("k0", &json!(1)).await.unwrap().status(), 200);
+    assert_eq!(site.put("k0", &json!(1)).await.unwrap().status(), 200);
 }

@@ -82,37 +82,37 @@ fn replay(folders: &[&str], check: fn(&[u8])) {
 }
 
 #[test]
-fn the_devices_stream() {
+fn no_input_breaks_the_reader_of_the_devices_stream() {
     replay(&["uplink"], checks::uplink);
 }
 
 #[test]
-fn the_brokers_stream() {
+fn no_input_breaks_the_reader_of_the_brokers_stream() {
     replay(&["downlink", "uplink"], checks::downlink);
 }
 
 #[test]
-fn the_stream_of_201509() {
+fn no_input_breaks_the_streams_of_version_201509() {
     replay(&["uplink"], checks::at_most_once);
 }
 
 #[test]
-fn the_connect() {
+fn no_input_breaks_the_reader_of_a_connect() {
     replay(&["connect"], checks::connect);
 }
 
 #[test]
-fn the_connack() {
+fn no_input_breaks_the_reader_of_a_connack() {
     replay(&["connack"], checks::connack);
 }
 
 #[test]
-fn the_splice() {
+fn no_input_breaks_the_splice_of_a_topic() {
     replay(&["splice"], checks::splice);
 }
 
 #[test]
-fn entry_points() {
+fn no_input_breaks_the_reader_of_an_entry_point() {
     replay(&["entry_point"], checks::entry_point);
 }
 
@@ -132,6 +132,6 @@ fn entry_points_are_taken_or_refused_as_the_names_of_the_seeds_say() {
 }
 
 #[test]
-fn templates() {
+fn no_input_breaks_a_template() {
     replay(&["template"], checks::template);
 }

@@ -2,11 +2,12 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::io::{BufRead, BufReader};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+mod program;
 
-use serde_json::Value;
+use std::path::Path;
+use std::process::Command;
+
+use program::Program;
 
 /// Where `tests/run` puts it.
 const SCHEMATHESIS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/test-venv/bin/schemathesis");
@@ -21,64 +22,19 @@ const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_co
                       missing_required_header,unsupported_method,allow_header_conformance,use_after_free,\
                       ensure_resource_availability,ignored_auth";
 
-struct Program {
-    child: Child,
-    folder: tempfile::TempDir,
-    api: String,
-}
-
-impl Program {
-    fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_simrelay"))
-            .current_dir(folder.path())
-            .args([
-                "--log",
-                "json",
-                "--relay-listen",
-                "127.0.0.1:0",
-                "--api-listen",
-                "127.0.0.1:0",
-            ])
-            .args(["--broker-listen", "off", "--bridge-listen", "off"])
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let api = lines
-            .by_ref()
-            .map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap())
-            .find(|line| line["event"] == "listening" && line["service"] == "api")
-            .unwrap()["address"]
-            .as_str()
-            .unwrap()
-            .to_owned();
-        // It would wait for a reader.
-        std::thread::spawn(move || lines.for_each(drop));
-        Self { child, folder, api }
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 #[test]
 fn every_answer_is_one_that_the_document_tells_of() {
     assert!(
         Path::new(SCHEMATHESIS).exists(),
         "{SCHEMATHESIS} is missing: ./tests/run installs it"
     );
-    let mut program = Program::start();
-    let token = std::fs::read_to_string(program.folder.path().join("data/admin-token")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut program = Program::start(folder.path(), &["--broker-listen", "off"]);
     let output = Command::new(SCHEMATHESIS)
-        .current_dir(program.folder.path())
+        .current_dir(folder.path())
         .arg("run")
-        .arg(format!("http://{}/v1/openapi.json", program.api))
-        .args(["--header", &format!("Authorization: Bearer {}", token.trim())])
+        .arg(format!("http://{}/v1/openapi.json", program.address("api")))
+        .args(["--header", &format!("Authorization: Bearer {}", program.token())])
         .args([
             "--checks",
             CHECKS,
@@ -107,8 +63,5 @@ fn every_answer_is_one_that_the_document_tells_of() {
         String::from_utf8_lossy(&output.stderr)
     );
     assert!(said.contains("Tested: "), "{said}");
-    assert!(
-        program.child.try_wait().unwrap().is_none(),
-        "simrelay ended:\n{said}"
-    );
+    assert!(!program.has_ended(), "simrelay ended:\n{said}");
 }

@@ -2,83 +2,43 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod program;
+
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::thread::JoinHandle;
+use std::path::PathBuf;
+use std::process::{Command, Output};
 use std::time::Duration;
 
+use program::{PROGRAM, Program};
 use serde_json::Value;
 
-struct Program {
-    child: Child,
+struct Site {
+    program: Program,
     folder: tempfile::TempDir,
-    api: String,
-    /// Gives all that was logged, when the program has ended.
-    log: Option<JoinHandle<String>>,
 }
 
-fn simrelay(folder: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_simrelay"));
-    command.env("SIMRELAY_BRIDGE_LISTEN", "off");
-    command.current_dir(folder).args(["--log", "json"]);
-    command
-}
-
-impl Program {
+impl Site {
     fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut child = simrelay(folder.path())
-            .args(["--relay-listen", "127.0.0.1:0", "--api-listen", "127.0.0.1:0"])
-            .args(["--broker-listen", "off"])
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let (mut log, mut api) = (String::new(), None);
-        for line in lines.by_ref().map(Result::unwrap) {
-            let event: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("{line}"));
-            if event["event"] == "listening" && event["service"] == "api" {
-                api = event["address"].as_str().map(str::to_owned);
-            }
-            log += &line;
-            if event["event"] == "ready" {
-                break;
-            }
-        }
-        let log = std::thread::spawn(move || {
-            log.extend(lines.map_while(Result::ok));
-            log
-        });
-        Self {
-            child,
-            folder,
-            api: api.unwrap(),
-            log: Some(log),
-        }
-    }
-
-    /// Has it end, and gives all that it logged.
-    fn end(mut self) -> String {
-        let line = format!("kill -TERM {}", self.child.id());
-        assert!(Command::new("sh").args(["-c", &line]).status().unwrap().success());
-        assert!(self.child.wait().unwrap().success());
-        self.log.take().unwrap().join().unwrap()
+        let program = Program::start(folder.path(), &["--broker-listen", "off"]);
+        Self { program, folder }
     }
 
     fn auth_key(&self, arguments: &[&str]) -> Output {
-        let mut command = simrelay(self.folder.path());
-        command
-            .args(["--api-listen", &self.api, "auth-key"])
-            .args(arguments);
-        command.output().unwrap()
+        let listen = self.program.address("api").to_string();
+        Command::new(PROGRAM)
+            .current_dir(self.folder.path())
+            .args(["--api-listen", &listen, "auth-key"])
+            .args(arguments)
+            .output()
+            .unwrap()
     }
 
     /// Status and body of the answer.
     fn call(&self, request: &str) -> (u16, String) {
-        let mut stream = TcpStream::connect(&self.api).unwrap();
+        let mut stream = TcpStream::connect(self.program.address("api")).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
         stream.write_all(request.as_bytes()).unwrap();
         let mut answer = String::new();
@@ -91,13 +51,6 @@ impl Program {
             "{answer}"
         );
         (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
@@ -180,11 +133,14 @@ fn fixtures() -> Vec<(String, Value)> {
 
 #[test]
 fn every_call_of_the_command_gets_its_answer_and_no_secret_reaches_the_log() {
-    let program = Program::start();
-    let made = program.auth_key(&["create"]);
+    let site = Site::start();
+    let made = site.auth_key(&["create"]);
     let profile: Value = serde_json::from_slice(&made.stdout).unwrap();
-    assert_eq!(profile["endpoint"], format!("http://{}", program.api));
-    let operator = std::fs::read(program.folder.path().join("data/operator.json")).unwrap();
+    assert_eq!(
+        profile["endpoint"],
+        format!("http://{}", site.program.address("api"))
+    );
+    let operator = std::fs::read(site.folder.path().join("data/operator.json")).unwrap();
     let operator: Value = serde_json::from_slice(&operator).unwrap();
     let mut known = HashMap::from([(
         "operatorId".to_owned(),
@@ -195,7 +151,7 @@ fn every_call_of_the_command_gets_its_answer_and_no_secret_reaches_the_log() {
     }
     let mut secrets = vec![known["authKey"].clone()];
     for (name, fixture) in fixtures() {
-        let (status, body) = program.call(&request(&fixture["request"], &known));
+        let (status, body) = site.call(&request(&fixture["request"], &known));
         let response = &fixture["response"];
         assert_eq!(
             u64::from(status),
@@ -218,7 +174,7 @@ fn every_call_of_the_command_gets_its_answer_and_no_secret_reaches_the_log() {
             secrets.extend([token.to_owned(), known["apiKey"].clone()]);
         }
     }
-    let log = program.end();
+    let log = site.program.terminate();
     assert!(log.contains("login refused") && log.contains("credential made"));
     for secret in secrets.iter().map(String::as_str).chain(["s3cret", "secret-"]) {
         assert!(!log.contains(secret), "{secret} is in the log");
@@ -227,12 +183,12 @@ fn every_call_of_the_command_gets_its_answer_and_no_secret_reaches_the_log() {
 
 #[test]
 fn keys_of_the_command_line_are_known_to_the_running_server_at_once() {
-    let program = Program::start();
-    let profile: Value = serde_json::from_slice(&program.auth_key(&["create"]).stdout).unwrap();
+    let site = Site::start();
+    let profile: Value = serde_json::from_slice(&site.auth_key(&["create"]).stdout).unwrap();
     let id = profile["authKeyId"].as_str().unwrap();
     let login = format!("{{\"authKeyId\":\"{id}\",\"authKey\":{}}}", profile["authKey"]);
     let log_in = || {
-        program.call(&format!(
+        site.call(&format!(
             "POST /v1/auth? HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{login}",
             login.len()
         ))
@@ -242,17 +198,17 @@ fn keys_of_the_command_line_are_known_to_the_running_server_at_once() {
     let session: Value = serde_json::from_str(&body).unwrap();
     let list = |token: &str| {
         let key = session["apiKey"].as_str().unwrap();
-        program.call(&format!(
+        site.call(&format!(
             "GET /v1/groups? HTTP/1.1\r\nHost: h\r\nConnection: close\r\nX-Soracom-Api-Key: {key}\r\n{token}\r\n"
         ))
     };
     let token = format!("X-Soracom-Token: {}\r\n", session["token"].as_str().unwrap());
     assert_eq!(list(&token).0, 200);
     assert_eq!(list("").0, 401);
-    let listed = String::from_utf8(program.auth_key(&["list"]).stdout).unwrap();
+    let listed = String::from_utf8(site.auth_key(&["list"]).stdout).unwrap();
     assert!(listed.contains(id) && !listed.contains("argon2"), "{listed}");
-    assert!(program.auth_key(&["delete", id]).status.success());
-    assert!(!program.auth_key(&["delete", id]).status.success());
+    assert!(site.auth_key(&["delete", id]).status.success());
+    assert!(!site.auth_key(&["delete", id]).status.success());
     assert_eq!(log_in().0, 401);
     let (status, body) = list(&token);
     assert!(status == 401 && body.contains("TokenRevoked"), "{body}");
@@ -260,11 +216,11 @@ fn keys_of_the_command_line_are_known_to_the_running_server_at_once() {
 
 #[test]
 fn a_guesser_is_refused_unseen_and_a_key_that_was_right_from_there_is_not() {
-    let program = Program::start();
-    let profile: Value = serde_json::from_slice(&program.auth_key(&["create"]).stdout).unwrap();
+    let site = Site::start();
+    let profile: Value = serde_json::from_slice(&site.auth_key(&["create"]).stdout).unwrap();
     let log_in = |id: &Value, key: &Value| {
         let body = format!("{{\"authKeyId\":{id},\"authKey\":{key}}}");
-        program.call(&format!(
+        site.call(&format!(
             "POST /v1/auth? HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()
         ))

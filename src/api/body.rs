@@ -88,7 +88,7 @@ impl Form for Vec<Parameter> {
 }
 
 /// One element of `PUT …/tags`.
-#[derive(Deserialize, ToSchema)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct Tag {
     #[schema(min_length = 1)]

@@ -1,7 +1,7 @@
 //! Who is connected now. SORACOM has nothing like it.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
@@ -16,6 +16,7 @@ use super::error::Refusal;
 use super::paging::{Asked, Listed, PageQuery, USUAL, non_empty};
 use super::segments::Segments;
 use super::{ApiError, ApiState, audit};
+use crate::clock::{now_millis, whole_millis};
 use crate::relay::{Administrative, Connection, Registry};
 use crate::sim::Imsi;
 
@@ -132,9 +133,9 @@ struct OpenConnection {
     keep_alive: u16,
     destination: String,
     /// Milliseconds since 1970.
-    opened_time: u64,
+    opened_time: i64,
     /// Milliseconds since 1970.
-    last_packet_time: u64,
+    last_packet_time: i64,
     /// When the token ends that the broker was shown, where the relay made one. Milliseconds since 1970.
     token_expires_time: Option<u64>,
     counts: Counts,
@@ -186,7 +187,6 @@ impl OpenConnection {
 }
 
 /// The time so long ago, in milliseconds since 1970.
-fn ago(elapsed: Duration) -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    now.saturating_sub(elapsed).as_millis() as u64
+fn ago(elapsed: Duration) -> i64 {
+    now_millis() - whole_millis(elapsed)
 }

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use axum::Json;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -16,6 +15,7 @@ use super::auth::Caller;
 use super::body::JsonObject;
 use super::credential_refusal::CredentialRefusal;
 use super::error::Refusal;
+use super::paging::Asked;
 use super::segments::Segments;
 use super::{ApiError, ApiState, audit};
 use crate::credential::{self, Credential, CredentialProblem, CredentialType, CredentialsId};
@@ -160,11 +160,10 @@ async fn delete(
     State(state): State<ApiState>,
     caller: Caller,
     Segments(id): Segments<String>,
-    query: Result<Query<Force>, QueryRejection>,
+    asked: Asked<Force>,
 ) -> Result<StatusCode, ApiError> {
-    let Query(Force { force }) = query.map_err(|error| ApiError::InvalidQuery(error.body_text()))?;
     let id = CredentialsId::new(&id).map_err(CredentialRefusal::from)?;
-    let in_use = if force == Some(true) {
+    let in_use = if asked.query.force == Some(true) {
         InUse::Allowed
     } else {
         InUse::Refused

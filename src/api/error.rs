@@ -33,8 +33,17 @@ pub enum ApiError {
     #[error(transparent)]
     Credential(#[from] CredentialRefusal),
     /// No such route.
-    #[error("there is nothing at {0}")]
+    #[error(
+        "there is nothing at {0}: simrelay has not all of SORACOM's API; the table \"What there is of SORACOM's API\" in \
+         its README says which parts it has, and /v1/openapi.json every call"
+    )]
     NoSuchRoute(String),
+    /// No such route, because the client puts a wrong endpoint before its paths.
+    #[error(
+        "there is nothing at {0}: the endpoint is the URL without /v1 and without a slash at its end, as \
+         http://127.0.0.1:8090"
+    )]
+    WrongEndpoint(String),
     /// The route is there, but not for this method.
     #[error("{0} is not possible here")]
     MethodNotAllowed(String),
@@ -74,6 +83,14 @@ pub enum ApiError {
     /// A query parameter that is not what it has to be.
     #[error("{0}")]
     InvalidQuery(String),
+    /// A query parameter that the call does not have.
+    #[error("{unknown:?} is no parameter of this call; {}", there_are(known))]
+    UnknownParameter {
+        /// As it was given.
+        unknown: String,
+        /// Those that it has.
+        known: Vec<String>,
+    },
     /// A body that is not JSON, or not of the right form.
     #[error("{0}")]
     InvalidBody(String),
@@ -97,12 +114,19 @@ pub enum ApiError {
     Panicked,
 }
 
+fn there_are(known: &[String]) -> String {
+    match known {
+        [] => "it has none".to_owned(),
+        known => format!("there are {}", known.join(", ")),
+    }
+}
+
 impl ApiError {
     fn status_and_code(&self) -> (StatusCode, &'static str) {
         match self {
             Self::Auth(refusal) => refusal.status_and_code(),
             Self::Credential(refusal) => refusal.status_and_code(),
-            Self::NoSuchRoute(_) => (StatusCode::NOT_FOUND, "NoSuchRoute"),
+            Self::NoSuchRoute(_) | Self::WrongEndpoint(_) => (StatusCode::NOT_FOUND, "NoSuchRoute"),
             Self::MethodNotAllowed(_) => (StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed"),
             Self::NoSuchGroup(_) | Self::Change(ChangeError::NoSuchGroup(_)) => {
                 (StatusCode::NOT_FOUND, "NoSuchGroup")
@@ -126,7 +150,9 @@ impl ApiError {
             Self::Change(ChangeError::Terminated(_)) => (StatusCode::CONFLICT, "Terminated"),
             Self::Change(ChangeError::NoSuchTag(_)) => (StatusCode::NOT_FOUND, "NoSuchTag"),
             Self::InvalidPath(_) => (StatusCode::BAD_REQUEST, "InvalidPath"),
-            Self::InvalidQuery(_) => (StatusCode::BAD_REQUEST, "InvalidQuery"),
+            Self::InvalidQuery(_) | Self::UnknownParameter { .. } => {
+                (StatusCode::BAD_REQUEST, "InvalidQuery")
+            }
             Self::InvalidBody(_) => (StatusCode::BAD_REQUEST, "InvalidBody"),
             Self::UnsupportedMediaType(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType"),
             Self::TooSlow => (StatusCode::REQUEST_TIMEOUT, "RequestTimeout"),
@@ -151,6 +177,11 @@ impl ApiError {
 }
 
 impl ApiError {
+    /// A query parameter with a value that is not `allowed`.
+    pub(super) fn not_allowed(name: &str, value: &str, allowed: &str) -> Self {
+        Self::InvalidQuery(format!("{name}: {value:?} is not {allowed}"))
+    }
+
     fn refusal(&self) -> Refusal {
         let (_, code) = self.status_and_code();
         Refusal {

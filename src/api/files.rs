@@ -8,7 +8,9 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::auth::Signed;
 use super::error::Refusal;
+use super::paging::Asked;
 use super::segments::Segments;
 use super::stats::{Range, csv, url};
 use super::{ApiError, ApiState};
@@ -24,6 +26,7 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
 struct ExportedFile {
     /// `exported`
     status: &'static str,
+    /// Where to fetch it, without a login for ten minutes.
     url: String,
 }
 
@@ -35,26 +38,30 @@ struct ExportedFile {
     responses((status = 200, body = ExportedFile), (status = 404, body = Refusal))
 )]
 async fn exported(
+    State(state): State<ApiState>,
     Segments(id): Segments<String>,
     headers: HeaderMap,
 ) -> Result<Json<ExportedFile>, ApiError> {
     let range = Range::of_id(&id).ok_or(ApiError::NoSuchFile(id))?;
     Ok(Json(ExportedFile {
         status: "exported",
-        url: url(&headers, range),
+        url: url(&state, &headers, range),
     }))
 }
 
-/// The exported file.
+/// The exported file. The URL that the export gave needs no login, for ten minutes.
 #[utoipa::path(
     get,
     path = "/v1/files/exported/{exported_file_id}/stats.csv",
     tag = "stats",
+    params(Signed),
     responses((status = 200, body = String, content_type = "text/csv"), (status = 404, body = Refusal))
 )]
 async fn content(
     State(state): State<ApiState>,
     Segments(id): Segments<String>,
+    // The gate has looked at it.
+    _: Asked<Signed>,
 ) -> Result<([(HeaderName, &'static str); 2], String), ApiError> {
     let range = Range::of_id(&id).ok_or(ApiError::NoSuchFile(id))?;
     let headers = [

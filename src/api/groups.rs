@@ -17,9 +17,10 @@ use super::paging::{Asked, Listed, PageQuery, TagQuery, USUAL};
 use super::previous::Previous;
 use super::segments::Segments;
 use super::shapes::{Group, Sim};
+use super::tag_set::TagSet;
 use super::{ApiError, ApiState};
 use crate::json::strict;
-use crate::sim::{GroupId, Imsi, Tags};
+use crate::sim::{GroupId, Imsi};
 use crate::store::{Change, Changed, GroupChange, GroupEdit};
 
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
@@ -38,10 +39,10 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
 #[serde(deny_unknown_fields)]
 struct NewGroup {
     #[serde(default)]
-    tags: Tags,
+    tags: TagSet,
     /// Namespace to key to value, checked as in a PUT.
-    #[serde(default, deserialize_with = "strict::object")]
-    #[schema(value_type = BTreeMap<String, BTreeMap<String, Value>>)]
+    #[serde(default, deserialize_with = "strict::object_or_null")]
+    #[schema(value_type = Option<BTreeMap<String, BTreeMap<String, Value>>>)]
     configuration: Map<String, Value>,
 }
 
@@ -72,10 +73,14 @@ async fn list(
 async fn create(
     State(state): State<ApiState>,
     caller: Caller,
-    Input(NewGroup { tags, configuration }): Input<NewGroup>,
+    Input(new): Input<NewGroup>,
 ) -> Result<(StatusCode, Json<Group>), ApiError> {
     let id = uuid::Uuid::new_v4().to_string();
-    let created = change_group(&state, caller, id, GroupChange::Create { tags, configuration }).await?;
+    let create = GroupChange::Create {
+        tags: new.tags.0,
+        configuration: new.configuration,
+    };
+    let created = change_group(&state, caller, id, create).await?;
     Ok((StatusCode::CREATED, created))
 }
 

@@ -3,17 +3,15 @@
 use std::net::IpAddr;
 
 use axum::Json;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::paging::{Listed, link, non_empty};
-use super::{ApiError, ApiState};
+use super::paging::{Asked, Listed, non_empty};
+use super::{ApiError, ApiState, times};
 use crate::logbook::{Found, LogQuery, Source, SourceKind};
 use crate::sim::Imsi;
 
@@ -64,34 +62,15 @@ struct LogsQuery {
     params(LogsQuery),
     responses((status = 200, body = Vec<LogEntry>))
 )]
-async fn list(
-    State(state): State<ApiState>,
-    uri: Uri,
-    query: Result<Query<LogsQuery>, QueryRejection>,
-) -> Result<Listed<LogEntry>, ApiError> {
-    let Query(query) = query.map_err(|error| ApiError::InvalidQuery(error.body_text()))?;
-    let mut headers = HeaderMap::new();
-    let Some(wanted) = query.wanted()? else {
-        return Ok((headers, Json(Vec::new())));
+async fn list(State(state): State<ApiState>, asked: Asked<LogsQuery>) -> Result<Listed<LogEntry>, ApiError> {
+    let Some(wanted) = asked.query.wanted()? else {
+        return Ok((asked.headers(None), Json(Vec::new())));
     };
     let (entries, next) = state.books.logbook.read(&wanted).await?;
-    if let Some(key) = next.map(|key| key.to_string()) {
-        let link = link(uri.path(), uri.query().unwrap_or_default(), &key);
-        for (name, value) in [("x-soracom-next-key", key), ("link", link)] {
-            let value = HeaderValue::from_str(&value).ok();
-            headers.extend(value.map(|value| (HeaderName::from_static(name), value)));
-        }
-    }
+    let next = next.map(|key| key.to_string());
     let operator = state.auth.operator().id();
-    Ok((
-        headers,
-        Json(
-            entries
-                .iter()
-                .map(|entry| LogEntry::of(operator, entry))
-                .collect(),
-        ),
-    ))
+    let shown = entries.iter().map(|entry| LogEntry::of(operator, entry));
+    Ok((asked.headers(next.as_deref()), Json(shown.collect())))
 }
 
 /// Something that went wrong.
@@ -136,7 +115,8 @@ impl LogsQuery {
     fn wanted(&self) -> Result<Option<LogQuery>, ApiError> {
         let service = non_empty(self.service.as_deref()).unwrap_or("Beam");
         if !SERVICES.contains(&service) {
-            return Err(invalid("service", service, &SERVICES.join(", ")));
+            let allowed = format!("one of {}", SERVICES.join(", "));
+            return Err(ApiError::not_allowed("service", service, &allowed));
         }
         let resource = non_empty(self.resource_type.as_deref());
         let kind = match resource {
@@ -145,15 +125,15 @@ impl LogsQuery {
             Some(ADDRESS) => Some(SourceKind::Address),
             Some(other) if OTHER_RESOURCES.contains(&other) => return Ok(None),
             Some(other) => {
-                let allowed = format!("{SUBSCRIBER}, {ADDRESS}, {}", OTHER_RESOURCES.join(", "));
-                return Err(invalid("resource_type", other, &allowed));
+                let allowed = format!("one of {SUBSCRIBER}, {ADDRESS}, {}", OTHER_RESOURCES.join(", "));
+                return Err(ApiError::not_allowed("resource_type", other, &allowed));
             }
         };
         let source = non_empty(self.resource_id.as_deref())
             .map(|id| source(id, kind))
             .transpose()?;
-        let from = millis("from", self.from.as_deref())?.unwrap_or(0);
-        let to = millis("to", self.to.as_deref())?.unwrap_or(i64::MAX);
+        let from = times::millis("from", self.from.as_deref())?.unwrap_or(0);
+        let to = times::millis("to", self.to.as_deref())?.unwrap_or(i64::MAX);
         if from > to {
             return Err(ApiError::InvalidQuery(format!(
                 "from {from} is later than to {to}"
@@ -178,7 +158,7 @@ impl LogsQuery {
             return Ok(LIMIT);
         };
         let limit = text.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit));
-        limit.ok_or_else(|| invalid("limit", text, &format!("1 to {MAX_LIMIT}")))
+        limit.ok_or_else(|| ApiError::not_allowed("limit", text, &format!("a number from 1 to {MAX_LIMIT}")))
     }
 }
 
@@ -194,18 +174,5 @@ fn source(id: &str, kind: Option<SourceKind>) -> Result<Source, ApiError> {
         Some(SourceKind::Address) => (address(), "an IP address"),
         None => (sim().or_else(address), "an IMSI or an IP address"),
     };
-    source.ok_or_else(|| invalid("resource_id", id, allowed))
-}
-
-fn millis(name: &str, text: Option<&str>) -> Result<Option<i64>, ApiError> {
-    let Some(text) = non_empty(text) else {
-        return Ok(None);
-    };
-    let time = text.parse().ok().filter(|time| *time >= 0);
-    time.map(Some)
-        .ok_or_else(|| invalid(name, text, "milliseconds since 1970"))
-}
-
-fn invalid(name: &str, value: &str, allowed: &str) -> ApiError {
-    ApiError::InvalidQuery(format!("{name}: {value:?} is not allowed; allowed is {allowed}"))
+    source.ok_or_else(|| ApiError::not_allowed("resource_id", id, allowed))
 }

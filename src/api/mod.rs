@@ -1,7 +1,7 @@
 //! The admin API: groups, SIMs and who is connected, in SORACOM's shapes.
 //!
-//! Every route but `/healthz`, `/readyz`, `/metrics` and the login wants API key and token of a login, or the
-//! admin token.
+//! Every route but `/`, `/healthz`, `/readyz`, `/metrics`, `/v1/openapi.json` and the login wants API key and token of
+//! a login, or the admin token.
 
 mod audit;
 mod auth;
@@ -21,6 +21,7 @@ mod openapi;
 mod operators;
 mod paging;
 mod panics;
+mod parameters;
 mod previous;
 mod query;
 mod routes;
@@ -31,6 +32,8 @@ mod sim_answer;
 mod sim_body;
 mod sims;
 mod stats;
+mod tag_set;
+mod times;
 mod twin;
 
 use std::sync::Arc;
@@ -44,7 +47,7 @@ use crate::store::{CredentialStore, References, Store};
 pub(crate) use audit::TARGET as AUDIT;
 pub use auth::{
     AdminToken, Auth, AuthFileError, AuthKey, AuthKeys, AuthRefusal, NewAuthKey, Operator, Session,
-    TokenRefusal,
+    SignatureRefusal, TokenRefusal,
 };
 pub use credential_refusal::CredentialRefusal;
 pub use error::ApiError;

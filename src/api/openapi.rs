@@ -199,7 +199,7 @@ fn common_answers(method: &str, operation: &Map<String, Value>) -> Vec<(&'static
     let mut answers = Vec::new();
     let is_open = operation.contains_key("security");
     let has_body = operation.contains_key("requestBody");
-    if has_body || method == "post" || parameters(operation).next().is_some() {
+    if has_body || !is_open {
         answers.push(("400", "Something is not what it has to be; nothing has changed"));
     }
     if has_body {

@@ -65,12 +65,16 @@ impl<T> Asked<T> {
         let page: Vec<E> = elements.by_ref().take(limit).collect();
         let next = elements.next().and(page.last()).map(key);
         Page {
-            headers: next.map(|key| self.headers(&key)).unwrap_or_default(),
+            headers: self.headers(next.as_deref()),
             elements: page,
         }
     }
 
-    fn headers(&self, key: &str) -> HeaderMap {
+    /// The headers of a page behind which there is another one, whose key is `next`.
+    pub(super) fn headers(&self, next: Option<&str>) -> HeaderMap {
+        let Some(key) = next else {
+            return HeaderMap::new();
+        };
         let link = link(&self.path, &self.text, key);
         [("x-soracom-next-key", key), ("link", &link)]
             .into_iter()
@@ -103,8 +107,7 @@ impl PageQuery {
             // One that is too long for a number is more than enough.
             Ok(text.parse().map_or(MOST, |limit: usize| limit.min(MOST)))
         } else {
-            let message = format!("limit: {text:?} is not a whole number above 0");
-            Err(ApiError::InvalidQuery(message))
+            Err(ApiError::not_allowed("limit", text, "a whole number above 0"))
         }
     }
 
@@ -127,6 +130,7 @@ impl PageQuery {
 pub(super) struct TagQuery {
     /// Needs `tag_value`.
     tag_name: Option<String>,
+    /// Needs `tag_name`.
     tag_value: Option<String>,
     /// `exact` is usual.
     #[param(value_type = Option<MatchMode>, inline)]
@@ -149,14 +153,16 @@ impl TagQuery {
             None | Some("exact") => false,
             Some("prefix") => true,
             Some(other) => {
-                let message = format!("tag_value_match_mode: {other:?} is neither \"exact\" nor \"prefix\"");
-                return Err(ApiError::InvalidQuery(message));
+                let allowed = "\"exact\" or \"prefix\"";
+                return Err(ApiError::not_allowed("tag_value_match_mode", other, allowed));
             }
         };
-        let tag = match (non_empty(self.tag_name.as_deref()), &self.tag_value) {
-            (None, _) => None,
-            (Some(name), Some(value)) => Some((name.to_owned(), value.clone())),
-            (Some(_), None) => return Err(ApiError::InvalidQuery("tag_name needs tag_value".to_owned())),
+        let needs = |one: &str, other: &str| Err(ApiError::InvalidQuery(format!("{one} needs {other}")));
+        let tag = match (non_empty(self.tag_name.as_deref()), self.tag_value.as_deref()) {
+            (None, None | Some("")) => None,
+            (Some(name), Some(value)) => Some((name.to_owned(), value.to_owned())),
+            (Some(_), None) => return needs("tag_name", "tag_value"),
+            (None, Some(_)) => return needs("tag_value", "tag_name"),
         };
         Ok(move |tags: &Tags| {
             let Some((name, wanted)) = &tag else { return true };
@@ -178,7 +184,7 @@ pub(super) fn non_empty(text: Option<&str>) -> Option<&str> {
 }
 
 /// The `link` header of the next page: the same query with another key.
-pub(super) fn link(path: &str, query: &str, next_key: &str) -> String {
+fn link(path: &str, query: &str, next_key: &str) -> String {
     let kept = query
         .split('&')
         .filter(|part| !part.is_empty() && !part.starts_with("last_evaluated_key="));

@@ -8,27 +8,30 @@ use super::identity::Identity;
 use super::paging::{Asked, Listed, PageQuery};
 use super::sim_answer::show_page;
 use super::{ApiError, ApiState, shapes};
-use crate::sim::{GroupId, Sim};
+use crate::sessions::Sessions;
+use crate::sim::{GroupId, Imei, ModuleType, Sim, SimStatus};
 use crate::store::Snapshot;
 
 /// Elements of a page where the caller says nothing, as SORACOM has it.
 const USUAL: usize = 10;
 
 /// What may be searched for. The last ones no SIM has here, so nothing matches them.
-const TERMS: [&str; 13] = [
+const TERMS: [&str; 15] = [
     "name",
     "group",
     "group_id",
     "sim_id",
     "imsi",
+    "imei",
+    "active_profile_id",
     "iccid",
     "tag",
     "status",
     "module_type",
+    "subscription",
     "msisdn",
     "serial_number",
     "bundles",
-    "subscription",
 ];
 
 /// What the document says of [`TERMS`]. Each may be given several times, and with several values between commas.
@@ -42,13 +45,18 @@ struct Terms {
     group_id: Option<Vec<String>>,
     sim_id: Option<Vec<String>>,
     imsi: Option<Vec<String>>,
+    /// Of the modem that the SIM sits in, or is online with.
+    imei: Option<Vec<String>>,
     iccid: Option<Vec<String>>,
+    /// As `iccid`: there is one profile on a SIM.
+    active_profile_id: Option<Vec<String>>,
     /// The value of any tag.
     tag: Option<Vec<String>>,
     status: Option<Vec<String>>,
     msisdn: Option<Vec<String>>,
     serial_number: Option<Vec<String>>,
     bundles: Option<Vec<String>>,
+    /// Whole; `planArc01` is that of virtual SIMs, others are not known here.
     subscription: Option<Vec<String>>,
     module_type: Option<Vec<String>>,
 }
@@ -61,6 +69,8 @@ pub(super) struct Mode {
     search_type: Option<String>,
     /// `NA` (usual), `ONLINE` or `OFFLINE`.
     session_status: Option<String>,
+    /// No SIM is on its way here, so `true` finds nothing.
+    subscribers_in_transit: Option<bool>,
 }
 
 /// A search that can be made.
@@ -77,45 +87,75 @@ impl Search {
         let any = match given(&mode.search_type).as_str() {
             "" | "and" => false,
             "or" => true,
-            other => return Err(refuse("search_type", other, "\"and\" or \"or\"")),
+            other => return Err(ApiError::not_allowed("search_type", other, "\"and\" or \"or\"")),
         };
         let online = match given(&mode.session_status).as_str() {
             "" | "na" => None,
             "online" => Some(true),
             "offline" => Some(false),
-            other => return Err(refuse("session_status", other, "NA, ONLINE or OFFLINE")),
-        };
-        let mut terms = Vec::new();
-        for (name, values) in query
-            .into_iter()
-            .filter(|(name, _)| TERMS.contains(&name.as_str()))
-        {
-            for value in values.split(',').filter(|_| !values.is_empty()) {
-                if value.chars().count() < 2 {
-                    return Err(refuse(&name, value, "of 2 characters or more"));
-                }
-                terms.push((name.clone(), value.to_lowercase()));
+            other => {
+                let allowed = "NA, ONLINE or OFFLINE";
+                return Err(ApiError::not_allowed("session_status", other, allowed));
             }
+        };
+        let mut terms = terms(query)?;
+        if mode.subscribers_in_transit == Some(true) {
+            terms.push(("subscribers_in_transit".to_owned(), "true".to_owned()));
         }
         Ok(Self { terms, any, online })
     }
 
-    fn matches(&self, sim: &Sim, snapshot: &Snapshot, online: impl FnOnce() -> bool) -> bool {
-        let has = |(name, value): &(String, String)| has(sim, snapshot, name, value);
+    fn matches(&self, sim: &Sim, snapshot: &Snapshot, sessions: &Sessions) -> bool {
+        let has = |(name, value): &(String, String)| has(sim, snapshot, sessions, name, value);
         let found = if self.any && !self.terms.is_empty() {
             self.terms.iter().any(has)
         } else {
             self.terms.iter().all(has)
         };
-        found && self.online.is_none_or(|wanted| wanted == online())
+        let is_online = || sessions.of(&sim.imsi).is_some();
+        found && self.online.is_none_or(|wanted| wanted == is_online())
     }
 }
 
-fn refuse(name: &str, value: &str, allowed: &str) -> ApiError {
-    ApiError::InvalidQuery(format!("{name}: {value:?} is not {allowed}"))
+/// What is searched for, value by value.
+fn terms(query: Vec<(String, String)>) -> Result<Vec<(String, String)>, ApiError> {
+    let mut terms = Vec::new();
+    for (name, values) in query
+        .into_iter()
+        .filter(|(name, _)| TERMS.contains(&name.as_str()))
+    {
+        for value in values.split(',').filter(|_| !values.is_empty()) {
+            if value.chars().count() < 2 {
+                return Err(ApiError::not_allowed(&name, value, "of 2 characters or more"));
+            }
+            let term = (name.clone(), value.to_lowercase());
+            refuse_part_of_no_word(&term)?;
+            terms.push(term);
+        }
+    }
+    Ok(terms)
 }
 
-fn has(sim: &Sim, snapshot: &Snapshot, name: &str, value: &str) -> bool {
+/// Where there are only certain words, one that is part of none of them was mistyped.
+fn refuse_part_of_no_word((name, value): &(String, String)) -> Result<(), ApiError> {
+    let words: Vec<&str> = match name.as_str() {
+        // SORACOM has one more, which no SIM has here.
+        "status" => SimStatus::ALL
+            .map(SimStatus::as_str)
+            .into_iter()
+            .chain(["shipped"])
+            .collect(),
+        "module_type" => ModuleType::ALL.iter().map(|form| form.as_str()).collect(),
+        _ => return Ok(()),
+    };
+    if words.iter().any(|word| word.to_lowercase().contains(value)) {
+        return Ok(());
+    }
+    let allowed = format!("one of {}, nor a part of one", words.join(", "));
+    Err(ApiError::not_allowed(name, value, &allowed))
+}
+
+fn has(sim: &Sim, snapshot: &Snapshot, sessions: &Sessions, name: &str, value: &str) -> bool {
     let contains = |text: &str| text.to_lowercase().contains(value);
     let group = || sim.group_id.as_ref().and_then(|id| snapshot.group(id));
     match name {
@@ -124,11 +164,23 @@ fn has(sim: &Sim, snapshot: &Snapshot, name: &str, value: &str) -> bool {
             .and_then(|group| group.tags.get("name"))
             .is_some_and(|name| contains(name)),
         "group_id" => sim.group_id.as_ref().map(GroupId::as_str).is_some_and(contains),
-        "sim_id" | "iccid" => contains(sim.sim_id.as_str()),
+        // There is one profile on a SIM, and its id is that of the SIM.
+        "sim_id" | "iccid" | "active_profile_id" => contains(sim.sim_id.as_str()),
         "imsi" => contains(sim.imsi.as_str()),
+        "imei" => {
+            let contains = |sim: &Sim| sim.imei.as_ref().map(Imei::as_str).is_some_and(contains);
+            contains(sim)
+                || sessions
+                    .of(&sim.imsi)
+                    .is_some_and(|session| contains(&session.sim))
+        }
         "tag" => sim.tags.values().any(|tag| contains(tag)),
         "status" => contains(sim.status.as_str()),
-        "module_type" => sim.kind.module_type.is_some_and(|form| contains(form.as_str())),
+        "module_type" => sim.kind.form().is_some_and(|form| contains(form.as_str())),
+        "subscription" => sim
+            .kind
+            .subscription()
+            .is_some_and(|name| name.to_lowercase() == value),
         _ => false,
     }
 }
@@ -150,8 +202,6 @@ pub(super) async fn search<I: Identity>(
     let (limit, last) = (asked.query.limit(USUAL)?.min(100), asked.query.last::<I::Key>()?);
     let search = Search::new(terms.query, &mode.query)?;
     let (snapshot, sessions) = (state.store.snapshot(), state.registry.sessions());
-    let online = |sim: &Sim| sessions.of(&sim.imsi).is_some();
-    let found =
-        I::behind(&snapshot, last.as_ref()).filter(|sim| search.matches(sim, &snapshot, || online(sim)));
+    let found = I::behind(&snapshot, last.as_ref()).filter(|sim| search.matches(sim, &snapshot, sessions));
     show_page::<I>(&state, asked.page(found, limit, |sim| I::key(sim))).await
 }

@@ -6,9 +6,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::openapi::{self, Document};
+use super::parameters::Known;
 use super::{
     ApiError, ApiState, auth, connections, credentials, files, groups, health, logs, metrics, operators,
-    panics, sims, stats,
+    panics, parameters, sims, stats,
 };
 
 /// All routes of the API. Without [`axum::extract::ConnectInfo`] the audit log cannot name the caller's
@@ -19,6 +20,10 @@ pub fn router(state: ApiState) -> Router {
         .fallback(no_such_route)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(Extension(Document::of(&document)))
+        .layer(middleware::from_fn_with_state(
+            Known::of(&document),
+            parameters::refuse_unknown,
+        ))
         .layer(middleware::from_fn_with_state(
             state.clone(),
             auth::require_caller,
@@ -44,10 +49,26 @@ pub(super) fn documented() -> OpenApiRouter<ApiState> {
         .merge(logs::routes())
 }
 
+/// Calls of SORACOM that are not here, and whose last word would be taken for that of a SIM.
+const NOT_HERE: [&str; 2] = ["/v1/sims/export", "/v1/subscribers/export"];
+
+/// How paths begin when a client's endpoint ends in a slash or in `/v1`.
+const WRONG_ENDPOINT: [&str; 3] = ["//", "/v1/v1/", "/v1//"];
+
 async fn no_such_route(request: Request) -> ApiError {
-    ApiError::NoSuchRoute(request.uri().path().to_owned())
+    let path = request.uri().path().to_owned();
+    if WRONG_ENDPOINT.iter().any(|begin| path.starts_with(begin)) {
+        ApiError::WrongEndpoint(path)
+    } else {
+        ApiError::NoSuchRoute(path)
+    }
 }
 
 async fn method_not_allowed(request: Request) -> ApiError {
-    ApiError::MethodNotAllowed(request.method().to_string())
+    let path = request.uri().path();
+    if NOT_HERE.contains(&path) {
+        ApiError::NoSuchRoute(path.to_owned())
+    } else {
+        ApiError::MethodNotAllowed(request.method().to_string())
+    }
 }

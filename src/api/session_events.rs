@@ -6,9 +6,9 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::error::Refusal;
 use super::identity::Identity;
-use super::paging::{Asked, Listed, PageQuery, USUAL, non_empty};
+use super::paging::{Asked, Listed, PageQuery, USUAL};
 use super::segments::Segments;
-use super::{ApiError, ApiState};
+use super::{ApiError, ApiState, times};
 use crate::sessions::Past;
 use crate::sim::Imsi;
 
@@ -16,18 +16,10 @@ use crate::sim::Imsi;
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Between {
-    #[param(value_type = Option<i64>)]
+    #[param(value_type = Option<i64>, minimum = 0)]
     from: Option<String>,
-    #[param(value_type = Option<i64>)]
+    #[param(value_type = Option<i64>, minimum = 0)]
     to: Option<String>,
-}
-
-fn time(name: &str, text: Option<&str>) -> Result<Option<i64>, ApiError> {
-    let parse = |text: &str| {
-        let message = format!("{name}: {text:?} is not a time in milliseconds since 1970");
-        text.parse().map_err(|_| ApiError::InvalidQuery(message))
-    };
-    non_empty(text).map(parse).transpose()
 }
 
 /// When the SIM came online and went in the last 32 days, the newest first.
@@ -45,8 +37,8 @@ pub(super) async fn list<I: Identity>(
     Asked { query: between, .. }: Asked<Between>,
 ) -> Result<Listed<SessionEvent>, ApiError> {
     let (limit, last) = (asked.query.limit(USUAL)?, asked.query.last::<i64>()?);
-    let from = time("from", between.from.as_deref())?.unwrap_or(0);
-    let to = time("to", between.to.as_deref())?.unwrap_or(i64::MAX);
+    let from = times::millis("from", between.from.as_deref())?.unwrap_or(0);
+    let to = times::millis("to", between.to.as_deref())?.unwrap_or(i64::MAX);
     let imsi = I::find(&state.store.snapshot(), &id)?.imsi.clone();
     // One more tells whether there is a next page.
     let events = state.history.page(&imsi, (from, to), last, limit + 1).await?;

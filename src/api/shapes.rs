@@ -73,6 +73,7 @@ impl Sim {
         let subscriber = SimplifiedSubscriber {
             imsi: imsi.clone(),
             status,
+            subscription: sim.kind.subscription(),
         };
         let profile = Profile {
             iccid: id.clone(),
@@ -108,6 +109,9 @@ pub(super) struct Subscriber {
     operator_id: String,
     /// `ready`, `active`, `inactive`, `standby`, `suspended` or `terminated`.
     status: &'static str,
+    /// `planArc01` of a virtual SIM; of others it is not known here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subscription: Option<&'static str>,
     tags: Tags,
     termination_enabled: bool,
     session_status: SessionStatus,
@@ -138,6 +142,7 @@ impl Subscriber {
             iccid: sim.sim_id.to_string(),
             operator_id: state.auth.operator().id().to_owned(),
             status: sim.status.as_str(),
+            subscription: sim.kind.subscription(),
             tags: tag_set(&sim.tags),
             termination_enabled: true,
             ip_address: session.as_ref().map(|session| session.address),
@@ -189,7 +194,7 @@ impl Known {
                 imei: lock.to_string(),
             }),
             sim_type: None,
-            module_type: sim.kind.module_type.map(sim::ModuleType::as_str),
+            module_type: sim.kind.form().map(sim::ModuleType::as_str),
             speed_class: sim.kind.speed_class.as_ref().map(ToString::to_string),
             created_time: sim.created_time,
             last_modified_time: sim.last_modified_time,
@@ -219,6 +224,9 @@ struct Profile {
 struct SimplifiedSubscriber {
     imsi: String,
     status: &'static str,
+    /// `planArc01` of a virtual SIM; of others it is not known here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subscription: Option<&'static str>,
 }
 
 /// Online means: has a live connection now.

@@ -7,26 +7,28 @@ use utoipa::ToSchema;
 
 use super::ApiError;
 use super::body::{AnyObject, Form, present};
-use crate::sim::{GroupId, Imei, ImeiLock, Imsi, InvalidIdentifier, SimId, SimKind, Tags};
+use super::tag_set::TagSet;
+use crate::sim::{GroupId, Imei, ImeiLock, Imsi, InvalidIdentifier, SimId, SimKind};
 use crate::store::{self, SimChange, SimEdit, Snapshot};
 
 /// Body of `POST /v1/sims` and of the two `register` calls. All is optional: what SORACOM's own calls do not
 /// say (`simId`, `imsi`) is chosen here, from numbers that no network uses.
-#[derive(Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct NewSim {
     /// `euicc`, `uicc` or `virtual`.
     #[serde(rename = "type")]
     sim_type: Option<String>,
-    /// SORACOM's: `planArc01`.
-    #[serde(rename = "subscription")]
-    _subscription: Option<String>,
+    /// That of virtual SIMs, the only one here.
+    #[schema(pattern = "^planArc01$")]
+    subscription: Option<String>,
     /// SORACOM's; there is nobody here to check it with.
     #[serde(rename = "registrationSecret")]
     _registration_secret: Option<String>,
     #[schema(pattern = "^[A-Za-z0-9._-]{1,64}$")]
     group_id: Option<String>,
-    tags: Tags,
+    #[serde(default)]
+    tags: TagSet,
     // Our own:
     /// `mini`, `micro`, `nano`, `trio`, `embedded`, `virtual`, `integrated` or `profilePackage`.
     module_type: Option<String>,
@@ -39,7 +41,7 @@ pub(super) struct NewSim {
     #[schema(pattern = "^[0-9]{15,16}$")]
     imei: Option<String>,
     /// IP addresses.
-    addresses: Vec<String>,
+    addresses: Option<Vec<String>>,
 }
 
 impl Form for NewSim {
@@ -62,13 +64,9 @@ impl NewSim {
             },
             imei: read("imei", self.imei.as_deref(), Imei::new)?,
             group_id: read("groupId", self.group_id.as_deref(), GroupId::new)?,
-            addresses: addresses(&self.addresses)?,
-            tags: self.tags,
-            kind: SimKind {
-                sim_type: read("type", self.sim_type.as_deref(), str::parse)?,
-                module_type: read("moduleType", self.module_type.as_deref(), str::parse)?,
-                speed_class: read("speedClass", self.speed_class.as_deref(), str::parse)?,
-            },
+            addresses: addresses(self.addresses.as_deref().unwrap_or_default())?,
+            kind: self.kind()?,
+            tags: self.tags.0,
         };
         let sim_id = match sim_id {
             Some(id) => id,
@@ -77,6 +75,22 @@ impl NewSim {
             })?,
         };
         Ok((sim_id, SimChange::Create(new)))
+    }
+
+    fn kind(&self) -> Result<SimKind, ApiError> {
+        let kind = SimKind {
+            sim_type: read("type", self.sim_type.as_deref(), str::parse)?,
+            module_type: read("moduleType", self.module_type.as_deref(), str::parse)?,
+            speed_class: read("speedClass", self.speed_class.as_deref(), str::parse)?,
+        };
+        // It is not kept, as the type says it.
+        match self.subscription.as_deref() {
+            Some(other) if kind.subscription() != Some(other) => Err(ApiError::InvalidBody(format!(
+                "subscription: {other:?} is not {}, the only one here, which goes with the type virtual",
+                SimKind::VIRTUAL_SUBSCRIPTION
+            ))),
+            _ => Ok(kind),
+        }
     }
 }
 
@@ -106,24 +120,25 @@ fn unused<T>(
     }
 }
 
-/// Body of `set_group`.
+/// Body of `set_group`; with `null` the SIM is in no group, as after `unset_group`.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct GroupOfSim {
-    #[schema(pattern = "^[A-Za-z0-9._-]{1,64}$")]
-    group_id: String,
+    #[schema(pattern = "^[A-Za-z0-9._-]{1,64}$", required = true)]
+    #[serde(deserialize_with = "present")]
+    group_id: Option<String>,
 }
 
 impl Form for GroupOfSim {
     type Outline = AnyObject;
-    const FORM: &'static str = "{\"groupId\": string}";
+    const FORM: &'static str = "{\"groupId\": string or null}";
 }
 
 impl GroupOfSim {
     pub(super) fn edit(&self) -> Result<SimEdit, ApiError> {
         Ok(SimEdit::SetGroup(read(
             "groupId",
-            Some(&self.group_id),
+            self.group_id.as_deref(),
             GroupId::new,
         )?))
     }

@@ -66,7 +66,25 @@ struct Filters {
     serial_number_filter: Option<String>,
 }
 
+/// Statuses that only SORACOM has.
+const OTHER_STATUSES: [&str; 2] = ["instock", "shipped"];
+
 impl Filters {
+    fn check(&self) -> Result<(), ApiError> {
+        let known = SimStatus::ALL.map(SimStatus::as_str);
+        let known: Vec<&str> = known.into_iter().chain(OTHER_STATUSES).collect();
+        let mut statuses = non_empty(self.status_filter.as_deref())
+            .into_iter()
+            .flat_map(|text| text.split('|'));
+        match statuses.find(|status| !known.contains(status)) {
+            Some(other) => {
+                let allowed = format!("one of {}, where several have | between them", known.join(", "));
+                Err(ApiError::not_allowed("status_filter", other, &allowed))
+            }
+            None => Ok(()),
+        }
+    }
+
     fn matches(&self, sim: &sim::Sim) -> bool {
         let status = non_empty(self.status_filter.as_deref());
         let status = status.is_none_or(|text| text.split('|').any(|status| status == sim.status.as_str()));
@@ -88,6 +106,7 @@ async fn list<I: Identity>(
 ) -> Result<Listed<I::Shape>, ApiError> {
     let (limit, last) = (asked.query.limit(USUAL)?, asked.query.last::<I::Key>()?);
     let matches = tags.query.filter()?;
+    filters.query.check()?;
     let snapshot = state.store.snapshot();
     let sims =
         I::behind(&snapshot, last.as_ref()).filter(|sim| matches(&sim.tags) && filters.query.matches(sim));

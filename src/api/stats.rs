@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use axum::Json;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -14,9 +13,10 @@ use utoipa_axum::routes;
 
 use super::body::{AnyObject, Form, Input};
 use super::error::Refusal;
+use super::paging::{Asked, non_empty};
 use super::segments::Segments;
-use super::{ApiError, ApiState};
-use crate::clock::now_millis;
+use super::{ApiError, ApiState, times};
+use crate::clock::now_seconds;
 use crate::entrypoint::Scheme;
 use crate::sim::Imsi;
 use crate::usage::{ExportRow, Period, StatsRow};
@@ -70,9 +70,7 @@ impl Range {
         let period = period
             .parse()
             .map_err(|error| ApiError::InvalidQuery(format!("period: {error}")))?;
-        if let Some((name, given)) = [("from", from), ("to", to)].into_iter().find(|(_, at)| *at < 0) {
-            return Err(no_time(name, &given.to_string()));
-        }
+        let (from, to) = (times::seconds("from", from)?, times::seconds("to", to)?);
         if from > to {
             return Err(ApiError::InvalidQuery(format!(
                 "from {from} is later than to {to}"
@@ -99,25 +97,16 @@ impl StatsQuery {
     fn range(&self) -> Result<Range, ApiError> {
         let seconds = |name, text| {
             let text = needed(name, text)?;
-            i64::from_str(text).map_err(|_| no_time(name, text))
+            i64::from_str(text).map_err(|_| times::no_seconds(name, text))
         };
         let period = needed("period", &self.period)?;
         Range::new(period, seconds("from", &self.from)?, seconds("to", &self.to)?)
     }
 }
 
-fn no_time(name: &str, given: &str) -> ApiError {
-    ApiError::InvalidQuery(format!("{name}: {given:?} is no time in seconds since 1970"))
-}
-
 fn needed<'a>(name: &str, text: &'a Option<String>) -> Result<&'a str, ApiError> {
-    let given = text.as_deref().filter(|text| !text.is_empty());
-    given.ok_or_else(|| ApiError::InvalidQuery(format!("{name} is missing; from, to and period are needed")))
-}
-
-/// Now, in seconds since 1970.
-fn now() -> i64 {
-    now_millis() / 1000
+    non_empty(text.as_deref())
+        .ok_or_else(|| ApiError::InvalidQuery(format!("{name} is missing; from, to and period are needed")))
 }
 
 /// Requests of one SIM counted, the oldest bucket first. Empty buckets are left out.
@@ -131,10 +120,9 @@ fn now() -> i64 {
 async fn of_subscriber(
     State(state): State<ApiState>,
     Segments(text): Segments<String>,
-    query: Result<Query<StatsQuery>, QueryRejection>,
+    asked: Asked<StatsQuery>,
 ) -> Result<Json<Vec<Bucket>>, ApiError> {
-    let Query(query) = query.map_err(|error| ApiError::InvalidQuery(error.body_text()))?;
-    let range = query.range()?;
+    let range = asked.query.range()?;
     let unknown = || ApiError::NoSuchSubscriber(text.clone());
     let imsi = Imsi::new(&text).map_err(|_| unknown())?;
     let ledger = &state.books.ledger;
@@ -143,7 +131,7 @@ async fn of_subscriber(
         return Err(unknown());
     }
     let rows = ledger
-        .stats(&imsi, range.period, (range.from, range.to), now())
+        .stats(&imsi, range.period, (range.from, range.to), now_seconds())
         .await?;
     Ok(Json(buckets(range.period, &rows)))
 }
@@ -237,7 +225,7 @@ impl Form for ExportRequest {
 enum Exported {
     /// `sync`
     Sync {
-        /// Where to fetch it.
+        /// Where to fetch it, without a login for ten minutes.
         url: String,
     },
     /// `async`
@@ -261,25 +249,26 @@ enum Exported {
 async fn export(
     State(state): State<ApiState>,
     Segments(operator): Segments<String>,
-    query: Result<Query<ExportQuery>, QueryRejection>,
+    asked: Asked<ExportQuery>,
     headers: HeaderMap,
     Input(wanted): Input<ExportRequest>,
 ) -> Result<Json<Exported>, ApiError> {
-    let Query(query) = query.map_err(|error| ApiError::InvalidQuery(error.body_text()))?;
     state.auth.refuse_other_operator(&operator)?;
     let range = Range::new(&wanted.period, wanted.from, wanted.to)?;
-    let exported = match query.export_mode.as_deref().filter(|mode| !mode.is_empty()) {
+    let exported = match non_empty(asked.query.export_mode.as_deref()) {
         None | Some("sync") => Exported::Sync {
-            url: url(&headers, range),
+            url: url(&state, &headers, range),
         },
         Some("async") => Exported::Async {
             exported_file_id: range.id(),
             exported_file_path: path(range),
         },
         Some(other) => {
-            return Err(ApiError::InvalidQuery(format!(
-                "export_mode: {other:?} is neither \"sync\" nor \"async\""
-            )));
+            return Err(ApiError::not_allowed(
+                "export_mode",
+                other,
+                "\"sync\" or \"async\"",
+            ));
         }
     };
     // Made once now, so that one that is too large is refused here and not at its download.
@@ -291,16 +280,17 @@ fn path(range: Range) -> String {
     format!("/v1/files/exported/{}/stats.csv", range.id())
 }
 
-/// Where the file of `range` is, at the host that the client called.
-pub(super) fn url(headers: &HeaderMap, range: Range) -> String {
+/// Where the file of `range` is, at the host that the client called; for a while it needs no login.
+pub(super) fn url(state: &ApiState, headers: &HeaderMap, range: Range) -> String {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let scheme = match text(header::HeaderName::from_static("x-forwarded-proto")) {
         Some("https") => "https",
         _ => "http",
     };
+    let path = state.auth.sign(&path(range));
     match text(header::HOST) {
-        Some(host) => format!("{scheme}://{host}{}", path(range)),
-        None => path(range),
+        Some(host) => format!("{scheme}://{host}{path}"),
+        None => path,
     }
 }
 

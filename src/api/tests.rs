@@ -20,6 +20,7 @@ mod document;
 mod groups;
 mod live;
 mod panics;
+mod parameters;
 mod sims;
 
 struct Api {
@@ -210,6 +211,7 @@ async fn the_list_is_filtered_and_paged() {
         "limit=0",
         "limit=x",
         "tag_name=a",
+        "tag_value=a",
         "tag_name=a&tag_value=b&tag_value_match_mode=c",
         "last_evaluated_key=a/b",
         "limit=1&limit=2",
@@ -423,7 +425,7 @@ async fn without_the_token_only_health_is_told() {
         let response = reqwest::get(format!("{}{path}", api.url)).await.unwrap();
         assert_eq!(response.status(), StatusCode::OK);
     }
-    for path in ["/v1/groups", "/v1/nothing", "/v1"] {
+    for path in ["/v1/groups", "/v1/sims/nothing", "/v1/files/exported/x/stats.csv"] {
         for header in [
             "",
             "Bearer",
@@ -455,11 +457,19 @@ async fn routes_and_methods_that_are_not_there_get_an_error_body_too() {
         "/v1/nothing",
         "/v1/groups/default/configuration",
     ] {
-        assert_eq!(
-            refusal(api.get(path).await, StatusCode::NOT_FOUND).await.0,
-            "NoSuchRoute",
-            "{path}"
-        );
+        let without_login = api.client.get(format!("{}{path}", api.url)).send();
+        for response in [api.get(path).await, without_login.await.unwrap()] {
+            let (code, message) = refusal(response, StatusCode::NOT_FOUND).await;
+            assert_eq!(code, "NoSuchRoute", "{path}");
+            assert!(
+                message.starts_with(&format!("there is nothing at {path}: simrelay")),
+                "{message}"
+            );
+        }
+    }
+    for path in ["/v1/subscribers/export", "/v1/sims/export?export_mode=sync"] {
+        let (code, message) = refusal(api.call(path).await, StatusCode::NOT_FOUND).await;
+        assert!(code == "NoSuchRoute" && message.contains("README"), "{message}");
     }
     for path in ["/v1/groups/nobody", "/v1/groups/a%2Fb", "/v1/groups/%E3%82%A2"] {
         assert_eq!(
@@ -480,6 +490,21 @@ async fn routes_and_methods_that_are_not_there_get_an_error_body_too() {
         refusal(response, StatusCode::METHOD_NOT_ALLOWED).await.0,
         "MethodNotAllowed"
     );
+}
+
+#[tokio::test]
+async fn a_login_at_a_wrong_endpoint_is_told_what_an_endpoint_is() {
+    let api = Api::new().await;
+    for path in ["//v1/auth?", "/v1/v1/auth?", "/v1//v1/auth?"] {
+        let request = api.client.post(format!("{}{path}", api.url));
+        let login = request.json(&json!({ "authKeyId": "keyId-1", "authKey": "secret-1" }));
+        let (code, message) = refusal(login.send().await.unwrap(), StatusCode::NOT_FOUND).await;
+        assert_eq!(code, "NoSuchRoute");
+        assert!(
+            message.contains("without /v1 and without a slash at its end"),
+            "{message}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -1,11 +1,10 @@
 //! `simrelay auth-key`.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-
 use clap::Subcommand;
 use serde_json::json;
 
 use crate::api::{AuthFileError, AuthKeys};
+use crate::doctor::near;
 use crate::settings::{ApiArgs, Listen, Settings};
 
 /// What can be done with auth keys.
@@ -82,10 +81,5 @@ fn endpoint(api: &ApiArgs) -> String {
     let Listen::On(address) = api.listen else {
         return "http://127.0.0.1:8090".to_owned();
     };
-    let ip = match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    format!("{}://{}", api.scheme(), SocketAddr::new(ip, address.port()))
+    format!("{}://{}", api.scheme(), near(address))
 }

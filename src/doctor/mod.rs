@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 pub use broker::{Rehearsal, broker, rehearse};
 pub use notifications::notifications;
 pub use relay::relay;
+pub(crate) use service::near;
 pub use service::{Port, bridge, notifier, port};
 
 /// How a step went.

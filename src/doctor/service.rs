@@ -138,7 +138,7 @@ fn root(error: &dyn std::error::Error) -> String {
 }
 
 /// Where a client on this machine finds what listens on all addresses.
-pub(super) fn near(address: SocketAddr) -> SocketAddr {
+pub(crate) fn near(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),

@@ -20,10 +20,13 @@ pub(crate) fn value<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Value,
     Strict::deserialize(deserializer).map(|Strict(value)| value)
 }
 
-/// As [`value`], where it has to be an object.
-pub(crate) fn object<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Map<String, Value>, D::Error> {
+/// As [`value`], where it has to be an object; `null` is an empty one.
+pub(crate) fn object_or_null<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Map<String, Value>, D::Error> {
     match value(deserializer)? {
         Value::Object(object) => Ok(object),
+        Value::Null => Ok(Map::new()),
         _ => Err(D::Error::custom("expected an object")),
     }
 }

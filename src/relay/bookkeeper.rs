@@ -4,7 +4,7 @@
 use super::books::Books;
 use super::journal;
 use super::registry::{Part, Registry};
-use crate::clock::{now_millis, trusted_now};
+use crate::clock::{now_millis, now_seconds, trusted_now};
 use crate::usage::{Pending, UNDATED, UsageLines};
 use std::sync::Arc;
 use std::time::Duration;
@@ -76,7 +76,7 @@ impl Bookkeeper {
                 _ = log.tick() => self.lines.log(self.lines_every),
                 _ = sum_up.tick() => journal::refused_more(&self.books),
                 _ = prune_log.tick() => complain(self.books.logbook.prune(now_millis()).await),
-                _ = prune_ledger.tick() => complain(self.books.ledger.prune(now_millis() / 1000).await),
+                _ = prune_ledger.tick() => complain(self.books.ledger.prune(now_seconds()).await),
             }
         }
     }

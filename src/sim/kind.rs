@@ -13,6 +13,9 @@ macro_rules! words {
         }
 
         impl $name {
+            /// All there are.
+            pub const ALL: &[Self] = &[$(Self::$variant),+];
+
             /// As it is written.
             #[must_use]
             pub fn as_str(self) -> &'static str {
@@ -77,4 +80,26 @@ pub struct SimKind {
     pub module_type: Option<ModuleType>,
     /// `speedClass`
     pub speed_class: Option<SpeedClass>,
+}
+
+impl SimKind {
+    /// The subscription of every SIM without a card, as SORACOM calls it. That of others nobody says here.
+    pub const VIRTUAL_SUBSCRIPTION: &str = "planArc01";
+
+    /// The form of the card: of a virtual SIM that it has none, where nothing else is said.
+    #[must_use]
+    pub fn form(&self) -> Option<ModuleType> {
+        self.module_type
+            .or_else(|| self.is_virtual().then_some(ModuleType::Virtual))
+    }
+
+    /// The subscription, where it is known.
+    #[must_use]
+    pub fn subscription(&self) -> Option<&'static str> {
+        self.is_virtual().then_some(Self::VIRTUAL_SUBSCRIPTION)
+    }
+
+    fn is_virtual(&self) -> bool {
+        self.sim_type == Some(SimType::Virtual)
+    }
 }

@@ -23,7 +23,8 @@ pub enum SimStatus {
 }
 
 impl SimStatus {
-    const ALL: [Self; 6] = [
+    /// All there are.
+    pub const ALL: [Self; 6] = [
         Self::Ready,
         Self::Active,
         Self::Inactive,

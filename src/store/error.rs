@@ -20,7 +20,8 @@ pub enum ChangeError {
     GroupExists(GroupId),
     /// SIMs would be left without it.
     #[error("group {:?} has {sims} SIM(s): move them first, with POST /v1/sims/{{sim_id}}/set_group or unset_group \
-             for each that GET /v1/groups/{group}/subscribers lists", group.as_str())]
+             (soracom sims set-group, unset-group) for each that GET /v1/groups/{group}/subscribers \
+             (soracom groups list-subscribers) lists", group.as_str())]
     GroupInUse {
         /// The group.
         group: GroupId,
@@ -115,7 +116,8 @@ pub enum ChangeError {
 fn missing(ids: &[CredentialsId]) -> String {
     let one = |id| {
         format!(
-            "there is no credential {id}: store it first, with POST /v1/credentials/{id} or as PEM files in its folder"
+            "there is no credential {id}: store it first, with POST /v1/credentials/{id} (soracom credentials create) \
+             or as PEM files in its folder"
         )
     };
     ids.iter().map(one).collect::<Vec<_>>().join("; ")

@@ -20,7 +20,8 @@ use crate::sim::{GroupId, Sim};
 pub enum CredentialRemovalError {
     /// Entry points would be left without it.
     #[error(
-        "credential {id} is used by the entry point of {}; take it out there first, or delete it with ?force=true",
+        "credential {id} is used by the entry point of {}; take it out there first (soracom groups put-config), or \
+         delete it with DELETE /v1/credentials/{id}?force=true, which the soracom command cannot say",
         groups.iter().map(|group| format!("group {group}")).collect::<Vec<_>>().join(", ")
     )]
     InUse {
@@ -31,7 +32,8 @@ pub enum CredentialRemovalError {
     },
     /// Somebody has edited the file by hand and left it broken, so that nobody knows what it names.
     #[error(
-        "the configuration file was edited by hand and is broken: correct it first, or delete the credential with ?force=true: {0}"
+        "the configuration file was edited by hand and is broken: correct it first, or delete the credential \
+         with ?force=true behind its path, which the soracom command cannot say: {0}"
     )]
     BrokenFile(JsonFileError),
     /// The credential store refused.

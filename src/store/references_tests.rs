@@ -87,7 +87,8 @@ async fn an_entry_point_cannot_newly_name_a_credential_that_is_not_there() {
     let error = site.change(naming("c")).await.unwrap_err();
     assert_eq!(
         error,
-        "there is no credential c: store it first, with POST /v1/credentials/c or as PEM files in its folder"
+        "there is no credential c: store it first, with POST /v1/credentials/c (soracom credentials create) \
+         or as PEM files in its folder"
     );
     assert!(site.store.snapshot().entry_point(&group()).is_none());
     site.change(naming("of-#{imsi}")).await.unwrap();

@@ -49,14 +49,7 @@ fn a_disabled_entry_point_closes_its_connections() {
     let relay = Simrelay::to(&broker.url());
     let open = Version::ALL.map(|version| (version, Open::new(&relay, &broker, 1, version)));
     let value = json!({ "destination": broker.url(), "enabled": false });
-    let body = json!([{ "key": "mqtt://beam.soracom.io:1883", "value": value }]);
-    assert_eq!(
-        relay
-            .http()
-            .put("/v1/groups/g/configuration/SoracomBeam", &body)
-            .status,
-        200
-    );
+    relay.put_entry_point(&value);
     for (version, connection) in open {
         connection.expect_closed(version, "disabled");
         let line = relay.closed(&format!("1-{version:?}"));
@@ -70,14 +63,7 @@ fn other_changes_leave_open_connections_as_they_are() {
     let relay = Simrelay::to(&broker.url());
     let mut open = Open::new(&relay, &broker, 1, Version::V311);
     let value = json!({ "destination": new.url(), "replaceTopic": false, "username": "other" });
-    let body = json!([{ "key": "mqtt://beam.soracom.io:1883", "value": value }]);
-    assert_eq!(
-        relay
-            .http()
-            .put("/v1/groups/g/configuration/SoracomBeam", &body)
-            .status,
-        200
-    );
+    relay.put_entry_point(&value);
     Open::new(&relay, &new, 1, Version::V311);
     open.expect_open();
     // By the rules under which it was opened.
@@ -130,9 +116,7 @@ fn who_may_no_longer_connect_when_the_broker_answers_is_refused() {
     for (version, connack) in [(Version::V311, CONNACK_311), (Version::V5, CONNACK_5)] {
         let enable = |enabled: bool| {
             let value = json!({ "destination": broker.url(), "enabled": enabled });
-            let body = json!([{ "key": "mqtt://beam.soracom.io:1883", "value": value }]);
-            let answer = relay.http().put("/v1/groups/g/configuration/SoracomBeam", &body);
-            assert_eq!(answer.status, 200);
+            relay.put_entry_point(&value);
         };
         enable(true);
         let client_id = format!("{version:?}");

@@ -210,14 +210,7 @@ fn no_level_of_logging_shows_a_secret() {
     device.send(&broken);
     device.read_to_end();
     let value = json!({ "destination": plain.url(), "username": "u", "password": "secret-of-the-put" });
-    let body = json!([{ "key": "mqtt://beam.soracom.io:1883", "value": value }]);
-    assert_eq!(
-        relay
-            .http()
-            .put("/v1/groups/g/configuration/SoracomBeam", &body)
-            .status,
-        200
-    );
+    relay.put_entry_point(&value);
     relay.device(1).enter(&connect("after"));
     let token = std::fs::read_to_string(relay.folder.path().join("data/admin-token")).unwrap();
     relay.signal("TERM");

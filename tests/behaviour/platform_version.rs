@@ -311,9 +311,7 @@ fn a_changed_version_is_that_of_the_next_connect() {
     for (version, first) in [("201509", 0x30), ("201912", 0x32), ("201509", 0x30)] {
         let mut value = entry_point(&broker.url());
         value["version"] = version.into();
-        let body = json!([{ "key": "mqtt://beam.soracom.io:1883", "value": value }]);
-        let put = relay.http().put("/v1/groups/g/configuration/SoracomBeam", &body);
-        assert_eq!(put.status, 200, "{put:?}");
+        relay.put_entry_point(&value);
         let (mut device, mut upstream) = connected(&broker, &relay, version);
         device.send(&publish("t", 1, 1, b"x"));
         assert_eq!(upstream.read().bytes[0], first, "{version}");

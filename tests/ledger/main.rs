@@ -2,10 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, unreachable_pub, missing_docs)]
 
+#[path = "../program/mod.rs"]
 mod program;
-
-use program::{Client, Program, SIMS};
+mod site;
 use serde_json::Value;
+use site::{Client, SIMS, Site};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
@@ -33,17 +34,17 @@ async fn a_kill_loses_at_most_the_last_second_and_never_counts_twice() {
     let folder = tempfile::tempdir().unwrap();
     let mut before = (0, 0);
     for life in [2_300, 400, 3_150, 1_990, 2_700] {
-        let program = Program::start(folder.path()).await;
-        let device = Client::connect(program.relay, 1, "d").await;
+        let site = Site::start(folder.path()).await;
+        let device = Client::connect(site.relay, 1, "d").await;
         let publishing = tokio::spawn(publish_until_killed(device));
         sleep(Duration::from_millis(life)).await;
         let killed = Instant::now();
-        program.kill();
+        site.kill();
         let (acknowledged, sent) = publishing.await.unwrap();
         let safe = killed - MAY_BE_LOST - SLACK;
         let at_least = acknowledged.iter().filter(|at| **at < safe).count() as u64;
 
-        let again = Program::start(folder.path()).await;
+        let again = Site::start(folder.path()).await;
         // The first kill may come before anything was written, but the SIM is known.
         let after = again.ledger(SIMS[0]).await;
         let counted = (after.0 - before.0, after.1 - before.1);
@@ -70,15 +71,15 @@ fn usage_lines(log: &[Value]) -> BTreeMap<String, (u64, u64)> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ledger_log_and_broker_agree_to_the_message() {
     let folder = tempfile::tempdir().unwrap();
-    let program = Program::start(folder.path()).await;
-    let mut witness = Client::connect(program.broker, 1, "witness").await;
+    let site = Site::start(folder.path()).await;
+    let mut witness = Client::connect(site.broker, 1, "witness").await;
     witness.subscribe("t/#").await;
-    let mut listener = Client::connect(program.relay, 2, "listener").await;
+    let mut listener = Client::connect(site.relay, 2, "listener").await;
     listener.subscribe("t/#").await;
     let mut sent = 0;
     // Connections that live shorter than a second, with and without a DISCONNECT.
     for n in 0..60 {
-        let mut device = Client::connect(program.relay, 1, &format!("short-{n}")).await;
+        let mut device = Client::connect(site.relay, 1, &format!("short-{n}")).await;
         for _ in 0..n % 5 {
             device.publish("t/{{imsi}}").await.unwrap();
             sent += 1;
@@ -88,7 +89,7 @@ async fn ledger_log_and_broker_agree_to_the_message() {
         }
     }
     // One that lives over several flushes and into the shutdown.
-    let mut device = Client::connect(program.relay, 1, "long").await;
+    let mut device = Client::connect(site.relay, 1, "long").await;
     for _ in 0..1_000 {
         device.publish("t/{{imsi}}").await.unwrap();
         sent += 1;
@@ -98,11 +99,11 @@ async fn ledger_log_and_broker_agree_to_the_message() {
     listener.receive(sent).await;
     assert!(witness.is_quiet() && listener.is_quiet());
 
-    let log = program.terminate();
+    let log = site.terminate();
     // SUBSCRIBE is a request too.
     let expected = [(sent, sent), (sent + 1, sent + 1)];
     let lines = usage_lines(&log);
-    let again = Program::start(folder.path()).await;
+    let again = Site::start(folder.path()).await;
     for (imsi, expected) in SIMS.into_iter().zip(expected) {
         assert_eq!(again.ledger(imsi).await, expected, "ledger of {imsi}");
         assert_eq!(lines[imsi], expected, "log of {imsi}");
@@ -125,34 +126,34 @@ fn files(folder: &Path) -> BTreeMap<String, (u64, SystemTime)> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_idle_relay_writes_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let program = Program::start(folder.path()).await;
-    let mut device = Client::connect(program.relay, 1, "idle").await;
+    let site = Site::start(folder.path()).await;
+    let mut device = Client::connect(site.relay, 1, "idle").await;
     device.publish("t").await.unwrap();
-    while program.ledger(SIMS[0]).await != (1, 1) {
+    while site.ledger(SIMS[0]).await != (1, 1) {
         sleep(Duration::from_millis(50)).await;
     }
-    let before = files(program.data());
+    let before = files(&site.data());
     sleep(3 * MAY_BE_LOST).await;
-    assert_eq!(files(program.data()), before);
+    assert_eq!(files(&site.data()), before);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_log_book_says_why_and_survives_a_kill() {
     let folder = tempfile::tempdir().unwrap();
-    let program = Program::start(folder.path()).await;
-    let (_, code) = Client::try_connect(program.relay, 1, "eager", 3).await;
+    let site = Site::start(folder.path()).await;
+    let (_, code) = Client::try_connect(site.relay, 1, "eager", 3).await;
     assert_eq!(code, 5);
-    let (_, code) = Client::try_connect(program.relay, 9, "stranger", 60).await;
+    let (_, code) = Client::try_connect(site.relay, 9, "stranger", 60).await;
     assert_eq!(code, 5);
     let entries = loop {
-        let entries = program.get("/v1/logs").await;
+        let entries = site.get("/v1/logs").await;
         if entries.as_array().unwrap().len() == 2 {
             break entries;
         }
         sleep(Duration::from_millis(50)).await;
     };
-    program.kill();
-    let again = Program::start(folder.path()).await;
+    site.kill();
+    let again = Site::start(folder.path()).await;
     assert_eq!(again.get("/v1/logs").await, entries);
     let path = format!(
         "/v1/logs?resource_type=Subscriber&resource_id={}&service=Beam",

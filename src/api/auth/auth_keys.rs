@@ -14,8 +14,8 @@ use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::clock;
 use super::file_error::AuthFileError;
+use crate::clock::now_seconds;
 use crate::private_file;
 use crate::stamp::Stamp;
 
@@ -137,7 +137,7 @@ impl AuthKeys {
         let key = AuthKey {
             auth_key_id: new.auth_key_id.clone(),
             hash: hash.to_string(),
-            create_date_time: clock::now(),
+            create_date_time: now_seconds(),
             last_used_date_time: None,
         };
         self.change(|keys| keys.push(key))?;
@@ -171,7 +171,7 @@ impl AuthKeys {
 
     /// Notes that a key was logged in with. That this cannot be written is no reason to refuse the login.
     pub(super) fn note_use(&self, id: &str) {
-        let now = clock::now();
+        let now = now_seconds();
         let noted = self.change(|keys| {
             let used = keys.iter_mut().find(|key| key.auth_key_id == id);
             used.into_iter()

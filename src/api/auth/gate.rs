@@ -3,14 +3,13 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
-use axum::http::HeaderMap;
+use axum::extract::{ConnectInfo, FromRequestParts, MatchedPath, Query, Request, State};
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use super::{Auth, AuthRefusal, Session};
+use super::{Auth, AuthRefusal, Session, Signed};
 use crate::api::{ApiError, ApiState, audit};
 
 /// Routes for machines that watch the service, which tell nothing about its configuration, and the login.
@@ -23,16 +22,18 @@ pub(in crate::api) const OPEN: [&str; 6] = [
     "/v1/openapi.json",
 ];
 
-/// Refuses every request that shows nothing, whatever its route, so that no new route can be forgotten.
+/// Refuses every request that shows nothing, whatever its route, so that no new route can be forgotten. Where there is
+/// no route there is nothing to be guarded: which ones there are everybody may read in the OpenAPI document.
 pub(in crate::api) async fn require_caller(
     State(state): State<ApiState>,
     mut request: Request,
     next: Next,
 ) -> Response {
-    if !OPEN.contains(&request.uri().path()) {
+    let is_route = request.extensions().get::<MatchedPath>().is_some();
+    if is_route && !OPEN.contains(&request.uri().path()) {
         let from = request.extensions().get::<ConnectInfo<SocketAddr>>();
         let from = from.map(|info| info.0.ip());
-        match shown(&state.auth, from, request.headers()) {
+        match shown(&state.auth, from, &request) {
             Ok(identity) => request.extensions_mut().insert(identity),
             Err(refusal) => {
                 tell(&state.auth, from, &refusal);
@@ -58,10 +59,11 @@ fn tell(auth: &Auth, from: Option<IpAddr>, refusal: &AuthRefusal) {
 enum Identity {
     AdminToken,
     Session(Session),
+    SignedUrl,
 }
 
-fn shown(auth: &Auth, from: Option<IpAddr>, headers: &HeaderMap) -> Result<Identity, AuthRefusal> {
-    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+fn shown(auth: &Auth, from: Option<IpAddr>, request: &Request) -> Result<Identity, AuthRefusal> {
+    let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
     if let Some(token) = header(AUTHORIZATION.as_str()).and_then(bearer) {
         auth.check_admin_token(from, token)?;
         return Ok(Identity::AdminToken);
@@ -70,8 +72,18 @@ fn shown(auth: &Auth, from: Option<IpAddr>, headers: &HeaderMap) -> Result<Ident
         (Some(api_key), Some(token)) => Ok(Identity::Session(auth.session(api_key, token)?)),
         (Some(_), None) => Err(AuthRefusal::OneShown("X-Soracom-Token")),
         (None, Some(_)) => Err(AuthRefusal::OneShown("X-Soracom-API-Key")),
-        (None, None) => Err(AuthRefusal::NothingShown),
+        (None, None) => {
+            let signature = signature(request).ok_or(AuthRefusal::NothingShown)?;
+            auth.signer.check(request.uri().path(), &signature)?;
+            Ok(Identity::SignedUrl)
+        }
     }
+}
+
+/// The signature in the URL of something that is only to be read.
+fn signature(request: &Request) -> Option<String> {
+    let Query(signed) = Query::<Signed>::try_from_uri(request.uri()).ok()?;
+    signed.signature.filter(|_| request.method().is_safe())
 }
 
 /// The token of the header; the scheme is written in any case (RFC 9110 §11.1).
@@ -93,6 +105,7 @@ impl Caller {
         match &self.identity {
             Some(Identity::Session(session)) => &session.auth_key_id,
             Some(Identity::AdminToken) => "admin-token",
+            Some(Identity::SignedUrl) => "signed-url",
             None => "nobody",
         }
     }

@@ -3,12 +3,12 @@
 mod admin_token;
 mod attempts;
 mod auth_keys;
-mod clock;
 mod file_error;
 mod gate;
 mod login;
 mod operator;
 mod refusal;
+mod signed_url;
 mod tokens;
 
 use std::net::IpAddr;
@@ -21,6 +21,7 @@ use tokio::task::spawn_blocking;
 use super::audit;
 use attempts::{Attempts, Left};
 use refusal::Refusals;
+use signed_url::Signer;
 use tokens::{Issued, Tokens};
 
 pub use admin_token::AdminToken;
@@ -32,6 +33,8 @@ pub(super) use gate::{Caller, require_caller};
 pub(super) use login::{Timeout, TokenTimeout, routes};
 pub use operator::Operator;
 pub use refusal::AuthRefusal;
+pub use signed_url::SignatureRefusal;
+pub(super) use signed_url::Signed;
 pub use tokens::{Session, TokenRefusal};
 
 /// Hashes that are computed at once: each takes a core and 19 MiB.
@@ -47,6 +50,7 @@ pub struct Auth {
     operator: Operator,
     keys: Arc<AuthKeys>,
     tokens: Tokens,
+    signer: Signer,
     wrong_keys: Attempts,
     wrong_admin_tokens: Attempts,
     refusals: Refusals,
@@ -68,6 +72,7 @@ impl Auth {
             operator,
             keys: Arc::new(AuthKeys::open(data)?),
             tokens,
+            signer: Signer::new().map_err(AuthFileError::file(data))?,
             wrong_keys: Attempts::new(),
             wrong_admin_tokens: Attempts::new(),
             refusals: Refusals::default(),
@@ -183,6 +188,11 @@ impl Auth {
         } else {
             Err(TokenRefusal::KeyDeleted(session.auth_key_id.clone()))
         }
+    }
+
+    /// `path` as it may be fetched without a login, for a while.
+    pub(super) fn sign(&self, path: &str) -> String {
+        self.signer.sign(path)
     }
 
     /// Ends all sessions.

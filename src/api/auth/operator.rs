@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::clock;
 use super::file_error::AuthFileError;
+use crate::clock::now_seconds;
 use crate::private_file;
 
 /// Whom everything on this server belongs to.
@@ -29,7 +30,7 @@ impl Operator {
             getrandom::fill(&mut random).map_err(std::io::Error::other)?;
             let operator = Self {
                 operator_id: format!("OP{:010}", u64::from_le_bytes(random) % 10_000_000_000),
-                create_date_time: clock::now(),
+                create_date_time: now_seconds(),
             };
             Ok(Zeroizing::new(format!("{}\n", serde_json::to_string(&operator)?)))
         })
@@ -56,9 +57,10 @@ impl Operator {
         &self.operator_id
     }
 
-    /// When the data directory was made.
+    /// When the data directory was made, as `2026-07-31T09:15:00Z`.
     pub(in crate::api) fn created(&self) -> String {
-        clock::rfc3339(self.create_date_time)
+        let created = Timestamp::from_second(self.create_date_time);
+        created.unwrap_or(Timestamp::MAX).to_string()
     }
 }
 
@@ -72,6 +74,7 @@ mod tests {
         let operator = Operator::load_or_create(folder.path()).unwrap();
         assert!(operator.is_valid(), "{operator:?}");
         assert_eq!(Operator::load_or_create(folder.path()).unwrap(), operator);
+        assert!(operator.created().starts_with("20") && operator.created().ends_with('Z'));
         std::fs::write(
             folder.path().join("operator.json"),
             r#"{"operatorId":"OP1","createDateTime":1}"#,

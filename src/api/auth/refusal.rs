@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use axum::http::StatusCode;
 
-use super::{AuthFileError, TokenRefusal};
+use super::{AuthFileError, SignatureRefusal, TokenRefusal};
 use crate::api::error::write_failed;
 
 /// Why a login, or a call, was refused. No variant holds a secret.
@@ -33,6 +33,9 @@ pub enum AuthRefusal {
     /// API key and token are not taken.
     #[error(transparent)]
     Token(#[from] TokenRefusal),
+    /// A URL that was to be fetched without a login.
+    #[error(transparent)]
+    Signature(#[from] SignatureRefusal),
     /// A wrong key, or a key that is not there: nobody learns which.
     #[error("authKeyId or authKey is wrong")]
     WrongKey,
@@ -90,6 +93,7 @@ impl AuthRefusal {
             Self::WrongAdminToken => Some("wrong_admin_token"),
             Self::TooManyWrongAdminTokens(_) => Some("too_many_wrong_admin_tokens"),
             Self::Token(_) => Some("wrong_token"),
+            Self::Signature(_) => Some("wrong_signature"),
             Self::WrongKey => Some("wrong_auth_key"),
             Self::TooManyWrongKeys(_) => Some("too_many_wrong_auth_keys"),
             _ => None,
@@ -108,6 +112,8 @@ impl AuthRefusal {
                 (StatusCode::UNAUTHORIZED, "TokenRevoked")
             }
             Self::Token(_) => (StatusCode::UNAUTHORIZED, "InvalidToken"),
+            Self::Signature(SignatureRefusal::Wrong) => (StatusCode::UNAUTHORIZED, "InvalidSignature"),
+            Self::Signature(SignatureRefusal::Expired(_)) => (StatusCode::UNAUTHORIZED, "SignatureExpired"),
             Self::WrongKey => (StatusCode::UNAUTHORIZED, "WrongAuthKey"),
             Self::TooManyWrongKeys(_) => (StatusCode::UNAUTHORIZED, "TooManyWrongAuthKeys"),
             // As for too many wrong keys: a login is never told to wait in a way that makes a command hang.

@@ -13,9 +13,9 @@ use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 use uuid::Uuid;
 
-use super::clock;
 use super::file_error::AuthFileError;
 use super::refusal::AuthRefusal;
+use crate::clock::now_seconds;
 use crate::private_file;
 
 /// The longest that a token may live, in seconds, and so the longest that its end has to be remembered.
@@ -31,16 +31,16 @@ const MOST_ENDED: usize = 10_000;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TokenRefusal {
     /// Not made by this server, or changed.
-    #[error("the X-Soracom-Token is none of this server; POST /v1/auth gives one")]
+    #[error("the X-Soracom-Token is none of this server; POST /v1/auth (soracom auth) gives one")]
     Foreign,
     /// Each is right, but not together.
     #[error("the X-Soracom-API-Key does not belong to the X-Soracom-Token; show both of the same login")]
     OtherKey,
     /// Its time is over.
-    #[error("the X-Soracom-Token expired {0} seconds ago; log in again with POST /v1/auth")]
+    #[error("the X-Soracom-Token expired {0} seconds ago; log in again with POST /v1/auth (soracom auth)")]
     Expired(i64),
     /// Logged out, or all tokens were revoked.
-    #[error("the X-Soracom-Token was revoked; log in again with POST /v1/auth")]
+    #[error("the X-Soracom-Token was revoked; log in again with POST /v1/auth (soracom auth)")]
     Revoked,
     /// The key that it was made with is deleted.
     #[error("the auth key {0} that this token was made with is deleted; log in with another one")]
@@ -106,7 +106,7 @@ impl Ended {
 
     /// Whether ended sessions may have been forgotten whose tokens, by a clock that was set since, have not expired.
     fn clock_went_back(&self) -> bool {
-        clock::now() < self.forgotten
+        now_seconds() < self.forgotten
     }
 }
 
@@ -183,7 +183,7 @@ impl Tokens {
     }
 
     fn sign(&self, session: &Session, seconds: i64) -> Result<String, jsonwebtoken::errors::Error> {
-        let iat = clock::now();
+        let iat = now_seconds();
         let claims = Claims {
             operator: OperatorClaim {
                 operator_id: self.operator_id.clone(),
@@ -210,7 +210,7 @@ impl Tokens {
         if !bool::from(expected.as_bytes().ct_eq(api_key.as_bytes())) {
             return Err(TokenRefusal::OtherKey);
         }
-        let over = clock::now() - claims.exp;
+        let over = now_seconds() - claims.exp;
         if over >= 0 {
             return Err(TokenRefusal::Expired(over));
         }
@@ -226,7 +226,7 @@ impl Tokens {
     /// Ends a session: its API key and all its tokens. On disk when it returns.
     pub(super) fn revoke(&self, session: &Session) -> Result<(), AuthFileError> {
         self.end(|ended| {
-            let now = clock::now();
+            let now = now_seconds();
             let before = ended.sessions.len();
             ended.sessions.retain(|_, until| *until > now);
             if ended.sessions.len() < before {
@@ -350,7 +350,7 @@ mod tests {
         // As by a clock that was three days ahead: the end of the first is forgotten with the end of another.
         let ahead = |ended: &mut Ended| {
             ended.sessions.clear();
-            ended.forgotten = clock::now() + 3 * 86_400;
+            ended.forgotten = now_seconds() + 3 * 86_400;
         };
         here.end(ahead).unwrap();
         for issued in [&one, &two] {

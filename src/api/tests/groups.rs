@@ -44,6 +44,12 @@ async fn a_group_is_created_tagged_and_deleted() {
         (&empty["configuration"], &empty["tags"]),
         (&json!({}), &json!({ "name": "" }))
     );
+    let nulls = json!({ "configuration": null, "tags": null });
+    let empty = json_of(api.post("/v1/groups", &nulls).await, 201).await;
+    assert_eq!(
+        (&empty["configuration"], &empty["tags"]),
+        (&json!({}), &json!({ "name": "" }))
+    );
 }
 
 #[tokio::test]
@@ -71,6 +77,16 @@ async fn a_group_that_is_not_valid_is_not_created() {
             "InvalidBody",
             "expected a string",
         ),
+        (
+            json!({ "tags": [["name", "x"]] }),
+            "InvalidBody",
+            "expected a map",
+        ),
+        (
+            json!({ "configuration": [] }),
+            "InvalidBody",
+            "expected an object",
+        ),
         (json!({ "name": "x" }), "InvalidBody", "`name`"),
     ] {
         let found = refusal(api.post("/v1/groups", &body).await, StatusCode::BAD_REQUEST).await;
@@ -91,7 +107,9 @@ async fn a_group_with_sims_is_not_deleted_and_its_sims_are_listed() {
     let api = Api::with(&file.to_string()).await;
     let (code, message) = refusal(api.delete("/v1/groups/a").await, StatusCode::CONFLICT).await;
     assert!(
-        code == "GroupInUse" && message.contains("has 4 SIM(s)") && message.contains("set_group"),
+        code == "GroupInUse"
+            && message.contains("has 4 SIM(s)")
+            && message.contains("soracom sims set-group"),
         "{message}"
     );
     let mut seen = Vec::new();

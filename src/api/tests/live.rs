@@ -192,6 +192,13 @@ async fn a_session_is_online_while_connected_and_is_kept_in_the_events() {
     assert_eq!(online.as_array().unwrap().len(), 1);
     let subscriber = json_of(site.api.get("/v1/subscribers/440103000000001").await, 200).await;
     assert_eq!(subscriber["ipAddress"], "127.0.0.1");
+    // The modem of the session is found, too, when the SIM has another one by now.
+    let modem = json!({ "imei": "352709570000026" });
+    json_of(site.api.put(&format!("{SIM}/imei"), &modem).await, 200).await;
+    for (imei, sims) in [("570000018", 1), ("570000026", 1), ("570000034", 0)] {
+        let found = json_of(site.api.get(&format!("/v1/query/sims?imei={imei}")).await, 200).await;
+        assert_eq!(found.as_array().unwrap().len(), sims, "{imei}");
+    }
 
     json_of(site.api.call(&format!("{SIM}/delete_session?")).await, 200).await;
     closed_with(one, 0x98).await;
@@ -222,8 +229,10 @@ async fn a_session_is_online_while_connected_and_is_kept_in_the_events() {
         events[1]["time"], events[1]["time"]
     );
     assert_eq!(json_of(site.api.get(&path).await, 200).await, json!([events[1]]));
-    let bad = site.api.get(&format!("{SIM}/events/sessions?from=x")).await;
-    assert_eq!(refusal(bad, StatusCode::BAD_REQUEST).await.0, "InvalidQuery");
+    for bad in ["from=x", "from=1795452483", "to=1795452483"] {
+        let bad = site.api.get(&format!("{SIM}/events/sessions?{bad}")).await;
+        assert_eq!(refusal(bad, StatusCode::BAD_REQUEST).await.0, "InvalidQuery");
+    }
 }
 
 #[tokio::test]

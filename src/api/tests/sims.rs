@@ -59,13 +59,18 @@ async fn sims_are_made_with_what_is_given_and_with_free_numbers_for_the_rest() {
         (&registered["simId"], &registered["tags"]["name"]),
         (&json!("8981100000000000098"), &json!("r"))
     );
+    let tags = json!([{ "tagName": "name", "tagValue": "r" }]);
+    let register = json!({ "registrationSecret": "1234", "tags": tags, "addresses": null });
     let registered = json_of(
         api.post("/v1/subscribers/440103000000097/register", &register)
             .await,
         201,
     )
     .await;
-    assert_eq!(registered["imsi"], "440103000000097");
+    assert_eq!(
+        (&registered["imsi"], &registered["tags"]["name"]),
+        (&json!("440103000000097"), &json!("r"))
+    );
 
     for (body, status, code, message) in [
         (
@@ -127,6 +132,13 @@ async fn a_sim_changes_by_both_of_its_names() {
         assert_eq!(refusal(response, StatusCode::BAD_REQUEST).await.0, "NoSuchGroup");
         let out = json_of(api.call(&format!("{path}/unset_group?")).await, 200).await;
         assert!(out.get("groupId").is_none());
+        let set = format!("{path}/set_group");
+        json_of(api.post(&set, &json!({ "groupId": group })).await, 200).await;
+        let out = json_of(api.post(&set, &json!({ "groupId": null })).await, 200).await;
+        assert!(out.get("groupId").is_none());
+        let nothing_said = api.post(&set, &json!({})).await;
+        let (_, message) = refusal(nothing_said, StatusCode::BAD_REQUEST).await;
+        assert!(message.contains("missing field `groupId`"), "{message}");
         for (call, status) in [
             ("deactivate", "inactive"),
             ("suspend", "suspended"),
@@ -250,6 +262,47 @@ async fn lists_are_paged_by_sim_id_and_by_imsi() {
 }
 
 #[tokio::test]
+async fn a_status_that_there_is_not_is_no_filter() {
+    let api = Api::with(&ten()).await;
+    for bad in ["foo", "active|foo", "Active", "active|"] {
+        let response = api.get(&format!("/v1/subscribers?status_filter={bad}")).await;
+        let (code, message) = refusal(response, StatusCode::BAD_REQUEST).await;
+        assert_eq!(code, "InvalidQuery");
+        assert!(message.contains("one of ready, active, inactive"), "{message}");
+    }
+    for (query, expected) in [("instock|shipped", ""), ("inactive|shipped", "3")] {
+        let path = format!("/v1/subscribers?status_filter={query}");
+        assert_eq!(found(&api, &path).await.0, expected);
+    }
+}
+
+#[tokio::test]
+async fn a_virtual_sim_is_found_by_what_every_virtual_sim_is() {
+    let api = Api::new().await;
+    let body = json!({ "type": "virtual", "subscription": "planArc01" });
+    let made = json_of(api.post("/v1/sims", &body).await, 201).await;
+    assert_eq!(made["moduleType"], "virtual");
+    for query in ["module_type=virtual", "subscription=planArc01"] {
+        let found = json_of(api.get(&format!("/v1/query/sims?{query}")).await, 200).await;
+        assert_eq!(found.as_array().unwrap().len(), 1, "{query}");
+        assert_eq!(found[0]["simId"], made["simId"]);
+    }
+    let part = api.get("/v1/query/sims?subscription=plan").await;
+    assert_eq!(json_of(part, 200).await, json!([]));
+    let subscribers = json_of(api.get("/v1/query/subscribers?module_type=virtual").await, 200).await;
+    assert_eq!(subscribers[0]["subscription"], "planArc01");
+    for body in [
+        json!({ "type": "virtual", "subscription": "plan-D" }),
+        json!({ "subscription": "planArc01" }),
+    ] {
+        let response = api.post("/v1/sims", &body).await;
+        let (code, message) = refusal(response, StatusCode::BAD_REQUEST).await;
+        assert_eq!(code, "InvalidBody");
+        assert!(message.starts_with("subscription: \"plan"), "{message}");
+    }
+}
+
+#[tokio::test]
 async fn sims_are_found_by_parts_of_what_is_known() {
     let api = Api::with(&ten()).await;
     for (query, expected) in [
@@ -264,6 +317,12 @@ async fn sims_are_found_by_parts_of_what_is_known() {
         ("session_status=OFFLINE&sim_id=05", "5"),
         ("msisdn=81&name=mp+4&search_type=or", "4"),
         ("module_type=nano", ""),
+        ("imei=999999", ""),
+        ("active_profile_id=00007", "7"),
+        ("subscribers_in_transit=true", ""),
+        ("subscribers_in_transit=true&name=mp+4&search_type=or", "4"),
+        ("subscribers_in_transit=false&name=mp+4", "4"),
+        ("status=shipped", ""),
     ] {
         let path = format!("/v1/query/sims?{query}");
         if query.starts_with("group_id") {
@@ -280,13 +339,19 @@ async fn sims_are_found_by_parts_of_what_is_known() {
         found(&api, "/v1/query/subscribers?name=pump&limit=3").await.0,
         "987"
     );
-    for query in ["name=ab,c", "search_type=xor", "session_status=maybe"] {
+    for (query, allowed) in [
+        ("name=ab,c", "2 characters"),
+        ("search_type=xor", "\"and\" or \"or\""),
+        ("session_status=maybe", "ONLINE"),
+        ("subscribers_in_transit=maybe", "true"),
+        ("status=foo", "one of ready, active,"),
+        ("status=active,foo", "\"foo\" is not"),
+        ("module_type=foo", "profilePackage"),
+    ] {
         let response = api.get(&format!("/v1/query/sims?{query}")).await;
-        assert_eq!(
-            refusal(response, StatusCode::BAD_REQUEST).await.0,
-            "InvalidQuery",
-            "{query}"
-        );
+        let (code, message) = refusal(response, StatusCode::BAD_REQUEST).await;
+        assert_eq!(code, "InvalidQuery", "{query}");
+        assert!(message.contains(allowed), "{query}: {message}");
     }
 }
 

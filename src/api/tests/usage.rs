@@ -86,6 +86,7 @@ async fn a_query_that_cannot_be_answered_is_refused_by_name() {
         ("from=1&to=-2&period=day", "to: \"-2\""),
         ("from=1&to=2&period=hour", "\"hour\""),
         ("from=3&to=2&period=day", "from 3 is later"),
+        ("from=1&to=1795452483000&period=day", "give seconds"),
     ] {
         let path = format!("/v1/stats/beam/subscribers/{IMSI}?{query}");
         let (_, message) = refusal(api.get(&path).await, StatusCode::BAD_REQUEST).await;
@@ -96,7 +97,9 @@ async fn a_query_that_cannot_be_answered_is_refused_by_name() {
         ("resource_type=Car", "\"Car\""),
         ("resource_type=Subscriber&resource_id=x", "an IMSI"),
         ("from=x", "from: \"x\""),
-        ("from=3&to=2", "later"),
+        ("from=1795452483001&to=1795452483000", "later"),
+        ("from=1795452483", "1970-01-21"),
+        ("to=1795452483", "give milliseconds"),
         ("limit=0", "limit"),
         ("limit=1001", "limit"),
         ("last_evaluated_key=x", "last_evaluated_key"),
@@ -121,6 +124,9 @@ async fn an_export_is_a_file_at_the_host_that_was_called() {
     assert!(url.starts_with(&api.url), "{url}");
     let file = api.get(&url[api.url.len()..]).await;
     assert_eq!(file.headers()["content-type"], "text/csv; charset=utf-8");
+    // Without a login, as the URL is signed.
+    let fetched = reqwest::get(url).await.unwrap();
+    assert_eq!(fetched.status(), StatusCode::OK);
     let text = file.text().await.unwrap();
     let mut lines: Vec<&str> = text.lines().collect();
     assert_eq!(
@@ -152,11 +158,15 @@ async fn an_export_is_a_file_at_the_host_that_was_called() {
         .unwrap();
     let id = later["exportedFileId"].as_str().unwrap();
     let status = api.json(&format!("/v1/files/exported/{id}")).await;
-    assert_eq!(
-        (&status["status"], &status["url"]),
-        (&json!("exported"), &json!(url))
+    assert_eq!(status["status"], "exported");
+    let (plain, _) = url.split_once("?signature=").unwrap();
+    assert!(
+        status["url"]
+            .as_str()
+            .unwrap()
+            .starts_with(&format!("{plain}?signature="))
     );
-    assert!(url.ends_with(later["exportedFilePath"].as_str().unwrap()));
+    assert!(plain.ends_with(later["exportedFilePath"].as_str().unwrap()));
 
     for (bad, named) in [
         (json!({ "from": 1, "to": 2, "period": "year" }), "\"year\""),
@@ -179,10 +189,35 @@ async fn an_export_is_a_file_at_the_host_that_was_called() {
         StatusCode::NOT_FOUND,
     )
     .await;
-    // Usual authentication, for the file too.
+    let refused = reqwest::get(plain).await.unwrap();
+    assert_eq!(refusal(refused, StatusCode::UNAUTHORIZED).await.0, "Unauthorized");
+}
+
+#[tokio::test]
+async fn a_signature_is_good_for_its_file_and_for_nothing_else() {
+    let api = Api::new().await;
+    let path = &format!("/v1/stats/beam/operators/{}/export", api.operator);
+    let wanted = json!({ "from": 1, "to": 2, "period": "month" });
+    let made = json_of(api.post(path, &wanted).await, 200).await;
+    let (file, signature) = made["url"].as_str().unwrap().split_once("?signature=").unwrap();
+    let get = |url: String| async move { reqwest::get(url).await.unwrap() };
+    for other in [
+        format!("{}?signature={signature}", file.replace("-1-2/", "-1-3/")),
+        format!("{}/v1/groups?signature={signature}", api.url),
+        format!("{file}?signature=1.AAAA"),
+    ] {
+        let (code, message) = refusal(get(other.clone()).await, StatusCode::UNAUTHORIZED).await;
+        assert_eq!(code, "InvalidSignature", "{other}");
+        assert!(message.contains("ask for a new export"), "{message}");
+    }
+    let metrics = get(format!("{}/metrics", api.url)).await.text().await.unwrap();
+    let counted = "simrelay_api_refused_total{reason=\"wrong_signature\"} 3";
+    assert!(metrics.contains(counted), "{metrics}");
+    // Who shows a token is let in by that.
+    let path = file.strip_prefix(&api.url).unwrap();
     assert_eq!(
-        reqwest::get(url).await.unwrap().status(),
-        StatusCode::UNAUTHORIZED
+        api.get(&format!("{path}?signature=x")).await.status(),
+        StatusCode::OK
     );
 }
 
@@ -232,7 +267,11 @@ async fn logs_are_pages_of_entries_in_soracoms_shape() {
         (&json!("Address"), &json!("192.0.2.1"))
     );
     assert_eq!(api.json("/v1/logs?").await.as_array().unwrap().len(), 4);
-    for nothing in ["service=Air", "resource_type=Device&resource_id=d", "to=5"] {
+    for nothing in [
+        "service=Air",
+        "resource_type=Device&resource_id=d",
+        "to=1000000000000",
+    ] {
         assert_eq!(
             api.json(&format!("/v1/logs?{nothing}")).await,
             json!([]),

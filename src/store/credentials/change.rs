@@ -17,7 +17,7 @@ use crate::credential::{Credential, CredentialsId};
 #[derive(Debug, thiserror::Error)]
 pub enum CredentialChangeError {
     /// The name is taken.
-    #[error("there is a credential {0} already; PUT replaces it")]
+    #[error("there is a credential {0} already; PUT replaces it (soracom credentials update)")]
     Exists(CredentialsId),
     /// There is no such credential.
     #[error("there is no credential {0}")]

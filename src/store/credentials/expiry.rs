@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::CredentialStore;
-use crate::clock::now_millis;
+use crate::clock::now_seconds;
 use crate::credential::{self, CredentialsId};
 
 /// How long ahead it is said, in seconds.
@@ -93,7 +93,7 @@ impl CredentialStore {
             let expires = credential::expires(&stored.credential.values)?;
             Some((stored.id, expires))
         });
-        let now = now_millis() / 1000;
+        let now = now_seconds();
         let (expiring, news) = told.look(found.collect(), now);
         *self.expiring.lock().unwrap_or_else(PoisonError::into_inner) = expiring;
         for (id, expires) in news {

@@ -195,6 +195,14 @@ impl Simrelay {
         Http::new(self.api(), Some(token.trim()))
     }
 
+    /// Gives the group of SIM 1 another entry point.
+    #[track_caller]
+    pub(crate) fn put_entry_point(&self, value: &Value) {
+        let body = serde_json::json!([{ "key": "mqtt://beam.soracom.io:1883", "value": value }]);
+        let answer = self.http().put("/v1/groups/g/configuration/SoracomBeam", &body);
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+
     /// Stores a credential through the API.
     #[track_caller]
     pub(crate) fn store(&self, id: &str, kind: &str, values: &Value) {

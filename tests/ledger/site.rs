@@ -1,13 +1,9 @@
-//! The real program in a folder of its own, and raw MQTT 3.1.1 towards it.
+//! The real program with two SIMs and its own broker behind it, and raw MQTT 3.1.1 towards both.
 
+use crate::program::Program;
 use serde_json::{Value, json};
-use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
-use std::thread::JoinHandle;
-use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
@@ -15,19 +11,15 @@ use tokio::net::{TcpSocket, TcpStream};
 pub(crate) const SIMS: [&str; 2] = ["440103000000001", "440103000000002"];
 const ENTRY_POINT: &str = "mqtt://beam.soracom.io:1883";
 
-pub(crate) struct Program {
-    child: Child,
-    /// Every line it logs, until it ends.
-    log: Option<JoinHandle<Vec<Value>>>,
+pub(crate) struct Site {
+    program: Program,
     pub(crate) relay: SocketAddr,
     pub(crate) broker: SocketAddr,
-    api: SocketAddr,
-    data: PathBuf,
     client: reqwest::Client,
 }
 
-impl Program {
-    /// Starts it in `folder`, where an earlier one may have run, with its embedded broker as destination.
+impl Site {
+    /// Starts the program in `folder`, where an earlier one may have run, with its embedded broker as destination.
     pub(crate) async fn start(folder: &Path) -> Self {
         let file = folder.join("entrypoints.json");
         if !file.exists() {
@@ -40,61 +32,31 @@ impl Program {
             let configuration = json!({ "groups": groups, "sims": [sim(0), sim(1)] });
             std::fs::write(&file, configuration.to_string()).unwrap();
         }
-        let data = folder.join("data");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_simrelay"));
-        command.env("SIMRELAY_BRIDGE_LISTEN", "off");
-        for name in ["relay", "api", "broker"] {
-            command.args([format!("--{name}-listen"), "127.0.0.1:0".to_owned()]);
-        }
-        command.arg("--entrypoints").arg(&file).arg("--data").arg(&data);
-        command.arg("--certs").arg(folder.join("certs"));
-        command.args(["--log", "json", "--usage-interval", "1"]);
-        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
-        let (sender, lines) = mpsc::channel();
-        let stderr = BufReader::new(child.stderr.take().unwrap());
-        let log = std::thread::spawn(move || {
-            let mut all = Vec::new();
-            for line in stderr.lines().map_while(Result::ok) {
-                let line: Value = serde_json::from_str(&line).unwrap_or(Value::String(line));
-                let _ = sender.send(line.clone());
-                all.push(line);
-            }
-            all
-        });
-        let mut listening = std::collections::HashMap::new();
-        loop {
-            let line = lines.recv_timeout(Duration::from_secs(30)).expect("it starts");
-            match line["event"].as_str() {
-                Some("listening") => {
-                    let service = line["service"].as_str().unwrap().to_owned();
-                    listening.insert(service, line["address"].as_str().unwrap().parse().unwrap());
-                }
-                Some("ready") => break,
-                _ => {}
-            }
-        }
+        let program = Program::start(
+            folder,
+            &["--broker-listen", "127.0.0.1:0", "--usage-interval", "1"],
+        );
         // What the client below wants; another test may have installed it already.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let program = Self {
-            child,
-            log: Some(log),
-            relay: listening["relay"],
-            broker: listening["broker"],
-            api: listening["api"],
-            data,
+        let site = Self {
+            relay: program.address("relay"),
+            broker: program.address("broker"),
+            program,
             client: reqwest::Client::builder().no_proxy().build().unwrap(),
         };
-        program.aim_at_broker().await;
-        program
+        site.aim_at_broker().await;
+        site
     }
 
     /// The broker has another port each time.
     async fn aim_at_broker(&self) {
         let value = json!({ "destination": format!("mqtt://{}", self.broker), "replaceTopic": true });
-        let url = format!("http://{}/v1/groups/g/configuration/SoracomBeam", self.api);
-        let put = self.client.put(url).bearer_auth(self.token());
+        let put = self
+            .client
+            .put(self.url("/v1/groups/g/configuration/SoracomBeam"));
         let body = json!([{ "key": ENTRY_POINT, "value": value }]);
-        let response = put.json(&body).send().await.unwrap();
+        let put = put.bearer_auth(self.program.token()).json(&body);
+        let response = put.send().await.unwrap();
         assert!(
             response.status().is_success(),
             "{}",
@@ -102,18 +64,17 @@ impl Program {
         );
     }
 
-    fn token(&self) -> String {
-        let token = std::fs::read_to_string(self.data.join("admin-token")).unwrap();
-        token.trim().to_owned()
+    fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.program.address("api"))
     }
 
-    pub(crate) fn data(&self) -> &Path {
-        &self.data
+    pub(crate) fn data(&self) -> PathBuf {
+        self.program.data()
     }
 
     pub(crate) async fn get(&self, path: &str) -> Value {
-        let request = self.client.get(format!("http://{}{path}", self.api));
-        let response = request.bearer_auth(self.token()).send().await.unwrap();
+        let request = self.client.get(self.url(path)).bearer_auth(self.program.token());
+        let response = request.send().await.unwrap();
         assert!(response.status().is_success(), "{path}: {}", response.status());
         response.json().await.unwrap()
     }
@@ -146,31 +107,16 @@ impl Program {
     }
 
     /// `kill -9`.
-    pub(crate) fn kill(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
+    pub(crate) fn kill(self) {
+        drop(self.program);
     }
 
     /// SIGTERM; gives what it logged.
-    pub(crate) fn terminate(mut self) -> Vec<Value> {
-        let pid = self.child.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args(["-TERM", &pid])
-                .status()
-                .unwrap()
-                .success()
-        );
-        assert!(self.child.wait().unwrap().success());
-        self.log.take().unwrap().join().unwrap()
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        // A test that failed leaves nothing behind; otherwise it is gone already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+    pub(crate) fn terminate(self) -> Vec<Value> {
+        let log = self.program.terminate();
+        log.lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
     }
 }
 
