@@ -193,3 +193,21 @@ fn the_imsi_behind_a_topic_of_azure_is_warned_about() {
         "{warnings:?}"
     );
 }
+
+#[test]
+fn two_spellings_of_one_switch_may_both_say_yes() {
+    let twice = of(Platform::PubNub, &json!({ "usePubNub": true, "usePubnum": true }));
+    assert!(matches!(
+        parsed(&twice).entry_point.login,
+        Login::Platform(Platform::PubNub, _)
+    ));
+}
+
+#[test]
+fn a_credential_that_is_wrong_is_one_problem_and_not_two() {
+    let wrong = of(Platform::AzureIot, &json!({ "azureIoTCredential": {} }));
+    assert_eq!(
+        problems(&wrong),
+        ["azureIoTCredential: the field \"$credentialsId\" is missing"]
+    );
+}

@@ -225,3 +225,16 @@ fn allowed_but_odd_combinations_are_warned_about() {
         );
     }
 }
+
+#[test]
+fn an_empty_credential_of_a_platform_that_is_off_is_no_problem() {
+    for field in ["pubnubCredential", "googleIoTCredential", "azureIoTCredential"] {
+        for idle in [Value::Null, json!({})] {
+            assert!(
+                EntryPoint::from_value(&with(field, idle.clone())).is_ok(),
+                "{field}: {idle}"
+            );
+        }
+        assert_eq!(problems(&with(field, json!({ "x": 1 }))).len(), 2, "{field}");
+    }
+}

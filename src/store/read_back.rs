@@ -93,4 +93,18 @@ mod tests {
             .to_string();
         assert!(error.contains("too large"), "{error}");
     }
+
+    #[test]
+    fn what_would_be_read_as_something_else_is_refused() {
+        let before = snapshot(json!(1));
+        let mut sim = crate::sim::Sim::clone(&before.sims()[0]);
+        sim.addresses = vec!["::ffff:10.0.0.1".parse().unwrap()];
+        let after = Snapshot::new(before.groups().to_vec(), vec![Arc::new(sim)]);
+        let change = Change::Sim(
+            SimId::new("8981100000000000001").unwrap(),
+            SimChange::Edit(SimEdit::SetGroup(None)),
+        );
+        let error = check(&after, &change).unwrap_err().to_string();
+        assert!(error.contains("does not say the same"), "{error}");
+    }
 }

@@ -169,4 +169,17 @@ pub(super) mod tests {
         assert_eq!(sums[&key(Scheme::Mqtts)].device_leg(), 1);
         assert!(meter.take().is_empty());
     }
+
+    #[test]
+    fn keys_differ_in_sim_group_and_kind_of_broker_leg() {
+        let key = key_of("440103000000001", Scheme::Mqtt);
+        assert_eq!(key, key_of("440103000000001", Scheme::Mqtt));
+        assert_ne!(key, key_of("440103000000002", Scheme::Mqtt));
+        assert_ne!(key, key_of("440103000000001", Scheme::Mqtts));
+        let sim = Sim {
+            group_id: None,
+            ..Sim::clone(&key.sim)
+        };
+        assert_ne!(key, UsageKey::new(Arc::new(sim), Scheme::Mqtt));
+    }
 }
