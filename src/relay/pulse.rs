@@ -73,7 +73,7 @@ mod tests {
         pulse.check().unwrap();
         pulse.beats[1].store(millis(LIMIT), Ordering::Relaxed);
         let error = pulse.check_at(LIMIT + Duration::from_millis(1)).unwrap_err();
-        assert!(error.starts_with("relay worker 0 hangs"), "{error}");
+        assert!(error.starts_with("relay worker 0 has not answered"), "{error}");
     }
 
     #[tokio::test(start_paused = true)]

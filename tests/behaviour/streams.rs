@@ -159,9 +159,9 @@ fn messages_of_qos_0_ahead_of_connack_arrive_and_then_the_broker_sees_the_device
     let broker = FakeBroker::listen();
     let relay = Simrelay::to(&broker.url());
     let connect = Connect::new(Version::V311, "c").bytes();
-    let messages = [publish("t", 0, 0, b"one"), publish("t", 0, 0, b"two")].concat();
+    let [one, two] = [publish("t", 0, 0, b"one"), publish("t", 0, 0, b"two")];
     let mut device = relay.device(1);
-    device.send(&[connect.as_slice(), &messages].concat());
+    device.send(&[connect.as_slice(), &one, &two].concat());
     let mut upstream = broker.accept();
     upstream.expect(&connect);
     let gone = device.stream.local_addr().unwrap();
@@ -170,7 +170,8 @@ fn messages_of_qos_0_ahead_of_connack_arrive_and_then_the_broker_sees_the_device
         has_read_to_the_end(relay.relay(), gone).then_some(())
     });
     upstream.send(CONNACK_311);
-    upstream.expect(&messages);
+    upstream.expect(&one);
+    upstream.expect(&two);
     // No DISCONNECT: the broker publishes the will.
     upstream.expect_end();
     assert!(relay.lines(|line| line["event"] == "refused").is_empty());
