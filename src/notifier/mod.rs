@@ -9,7 +9,7 @@
 //! | part | what it does |
 //! |---|---|
 //! | [`configuration`] | `notifications.json`: destinations, routes, alarms |
-//! | `subscriber`, `subscriptions`, `session` | the MQTT session |
+//! | `subscriber`, `subscriptions`, `session`, `packet_size` | the MQTT session |
 //! | `intake`, `message`, `recall` | messages into the queue, each once, then acknowledgements |
 //! | `expiry` | how long a notification is of use |
 //! | [`queue`] | what waits, what is dead; bounds |
@@ -26,6 +26,7 @@ mod delivery;
 mod expiry;
 mod intake;
 mod message;
+mod packet_size;
 pub mod pace;
 pub mod queue;
 pub mod quiet_hours;

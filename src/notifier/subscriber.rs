@@ -6,7 +6,7 @@ use super::message::Message;
 use super::session;
 use super::subscriptions::Subscriptions;
 use crate::backoff::{Backoff, chance};
-use crate::site_broker::{SiteBroker, Step, Trouble};
+use crate::site_broker::{SiteBroker, Step, Trouble, is_over_what_came};
 use jiff::Timestamp;
 use rumqttc::mqttbytes::QoS;
 use rumqttc::mqttbytes::v5::{
@@ -24,6 +24,13 @@ const RETRY: Backoff = Backoff {
 };
 /// A connection that lasted this long was a good one.
 const STABLE: Duration = Duration::from_secs(10);
+/// When so many connections in a row were given up over what the broker sent, it sends the same again on each.
+const STUCK: u32 = 3;
+
+/// What to do then.
+const STUCK_ADVICE: &str = "the broker sends again and again what cannot be taken, and what waits behind it is not told; \
+    let the one who publishes it change it (the broker's own log says who), or drop what the broker holds for the notifier by giving \
+    it another --notifier-client-id";
 
 /// Keeps the connection to the broker.
 #[derive(Debug)]
@@ -48,7 +55,7 @@ struct Acknowledgements {
 impl Subscriber {
     /// Until the program ends.
     pub(super) async fn run(mut self) {
-        let mut failures = 0;
+        let (mut failures, mut refused) = (0, 0);
         while !*self.stop.borrow() {
             let began = Instant::now();
             let end = self.connection().await;
@@ -56,11 +63,14 @@ impl Subscriber {
             if *self.stop.borrow() {
                 return;
             }
-            failures = if began.elapsed() >= STABLE {
-                1
-            } else {
-                failures + 1
-            };
+            if began.elapsed() >= STABLE {
+                (failures, refused) = (0, 0);
+            }
+            failures += 1;
+            refused = if is_over_what_came(&end) { refused + 1 } else { 0 };
+            if refused >= STUCK {
+                tracing::error!(event = "notifier_stuck", broker = %self.broker.destination(), times = refused, "{STUCK_ADVICE}");
+            }
             let wait = RETRY.wait(failures, chance());
             tracing::warn!(event = "notifier_disconnected", broker = %self.broker.destination(), "{}; next attempt in {:.1} s",
                 reason(&self.broker, &end), wait.as_secs_f32());
