@@ -17,6 +17,9 @@ type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, SessionStoreError>> +
 const EXPIRY: u32 = 7 * 24 * 60 * 60;
 /// Messages that the broker may have on their way to the queue.
 const RECEIVE_MAXIMUM: u16 = 500;
+/// Packets that the MQTT library reads before it hands over the first: each may be of the largest size.
+const READ_AT_ONCE: usize = 8;
+
 /// For one connection: nothing is acknowledged by itself, and the session is the one of the last time.
 pub(super) fn options(broker: &SiteBroker, client_id: &str) -> MqttOptions {
     let mut options = broker.options(client_id);
@@ -26,6 +29,7 @@ pub(super) fn options(broker: &SiteBroker, client_id: &str) -> MqttOptions {
         .set_session_expiry_interval(Some(EXPIRY))
         .set_receive_maximum(Some(RECEIVE_MAXIMUM))
         .set_max_packet_size(Some(packet_size::TAKEN))
+        .set_read_batch_size(READ_AT_ONCE)
         .set_ack_mode(AckMode::Manual);
     let broker = broker.clone();
     options.set_socket_connector(move |_, _| {

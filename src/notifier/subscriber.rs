@@ -15,7 +15,7 @@ use rumqttc::mqttbytes::v5::{
 use rumqttc::{AsyncClient, ConnectionError, Event, EventLoop, Outgoing, StateError, SubscribeFilterInput};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 
 /// After a connection that failed or did not last.
 const RETRY: Backoff = Backoff {
@@ -40,6 +40,8 @@ pub(super) struct Subscriber {
     pub(super) subscriptions: Subscriptions,
     pub(super) notifications: watch::Receiver<Arc<Notifications>>,
     pub(super) arrivals: mpsc::Sender<Arrival>,
+    /// One permit for each byte that may be between the broker and the disk.
+    pub(super) room: Arc<Semaphore>,
     /// Whether the broker can be reached.
     pub(super) connected: watch::Sender<bool>,
     pub(super) stop: watch::Receiver<bool>,
@@ -113,15 +115,7 @@ impl Subscriber {
                     session_present = connack.session_present, "the notifier listens");
             }
             Event::Incoming(Packet::SubAck(suback)) => refusals(&suback.return_codes),
-            Event::Incoming(Packet::Publish(publish)) => {
-                let arrival = Arrival::Message(Box::new(Received {
-                    message: message(&publish),
-                    client: client.clone(),
-                    acknowledgement: client.prepare_ack(&publish),
-                }));
-                // The intake ends after this task only.
-                let _ = self.arrivals.send(arrival).await;
-            }
+            Event::Incoming(Packet::Publish(publish)) => self.receive(&publish, client).await,
             Event::Outgoing(Outgoing::PubAck(packet_id)) => acknowledgements.sent.push(packet_id),
             Event::Outgoing(Outgoing::PingReq) => {
                 acknowledgements.before_ping = std::mem::take(&mut acknowledgements.sent);
@@ -132,6 +126,23 @@ impl Subscriber {
             }
             _ => {}
         }
+    }
+
+    /// Hands a message to the intake as soon as there is room. The broker is not read meanwhile.
+    async fn receive(&self, publish: &Publish, client: &AsyncClient) {
+        let size = u32::try_from(publish.topic.len() + publish.payload.len()).unwrap_or(u32::MAX);
+        // It is never closed.
+        let Ok(room) = Arc::clone(&self.room).acquire_many_owned(size).await else {
+            return;
+        };
+        let arrival = Arrival::Message(Box::new(Received {
+            message: message(publish),
+            client: client.clone(),
+            acknowledgement: client.prepare_ack(publish),
+            _room: room,
+        }));
+        // The intake ends after this task only.
+        let _ = self.arrivals.send(arrival).await;
     }
 
     /// Makes the broker's session hold what the configuration asks for now. Returns how many filters that are.
