@@ -10,6 +10,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::Path;
 
+use nix::fcntl::OFlag;
+use rustix::process::geteuid;
 use zeroize::Zeroizing;
 
 pub use replacement::{Replaced, Replacement};
@@ -37,16 +39,21 @@ pub fn create(path: &Path, content: &[u8]) -> io::Result<()> {
 }
 
 /// Opens the file at `path` to add to its end; where it is not there, it is made with mode 0600. One that is there
-/// keeps the mode and the owner that it has been given.
+/// keeps the mode and the owner that it has been given. Root follows no link in the folder of another, who may have made
+/// it to have a file of root's changed.
 ///
 /// # Errors
 /// Whatever the file system says.
 pub fn append(path: &Path) -> io::Result<File> {
+    let folder = fs::metadata(folder_of(path))?;
     let mut options = OpenOptions::new();
     options.append(true).mode(0o600);
+    if geteuid().is_root() && folder.uid() != 0 {
+        options.custom_flags(OFlag::O_NOFOLLOW.bits());
+    }
     match options.clone().create_new(true).open(path) {
         Ok(file) => {
-            give(&file, &fs::metadata(folder_of(path))?)?;
+            give(&file, &folder)?;
             Ok(file)
         }
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => options.create(true).open(path),
@@ -192,6 +199,28 @@ mod tests {
         for name in ["replaced", "appended"] {
             assert_eq!(owner(&at(name)), OTHER, "{name}");
         }
+    }
+
+    #[test]
+    fn root_follows_no_link_that_the_owner_of_a_folder_may_have_made() {
+        let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        if owner(folder.path()).0 != 0 {
+            return;
+        }
+        let (there, new) = (elsewhere.path().join("there"), elsewhere.path().join("new"));
+        fs::write(&there, "precious").unwrap();
+        for (name, target) in [("to-a-file", &there), ("to-nothing", &new)] {
+            std::os::unix::fs::symlink(target, folder.path().join(name)).unwrap();
+        }
+        std::os::unix::fs::chown(folder.path(), Some(65_533), None).unwrap();
+        for name in ["to-a-file", "to-nothing"] {
+            let error = append(&folder.path().join(name)).unwrap_err();
+            assert_eq!(error.raw_os_error(), Some(nix::libc::ELOOP), "{name}");
+        }
+        assert!(!new.exists());
+        // In a folder of root's nobody else can have made one.
+        std::os::unix::fs::chown(folder.path(), Some(0), None).unwrap();
+        append(&folder.path().join("to-a-file")).unwrap();
     }
 
     #[test]

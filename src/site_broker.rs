@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rumqttc::{ConnectReturnCode, ConnectionError, MqttOptions, StateError};
+use rumqttc::{ConnectReturnCode, ConnectionError, MqttOptions, StateError, mqttbytes};
 use zeroize::Zeroizing;
 
 use crate::credential::{self, CredentialsId, InvalidCredentialsId, X509Credential};
 use crate::entrypoint::{Destination, Scheme};
-use crate::upstream::{CredentialPurpose, Deadlines, TlsCredential, Upstream, UpstreamError};
+use crate::upstream::{BrokerStream, CredentialPurpose, Deadlines, TlsCredential, Upstream, UpstreamError};
 
 /// Seconds between signs of life.
 const KEEP_ALIVE: u16 = 30;
@@ -129,12 +129,15 @@ impl SiteBroker {
         let broker = self.clone();
         options.set_socket_connector(move |_, _| {
             let broker = broker.clone();
-            async move {
-                let connected = broker.upstream.connect(&broker.destination, broker.ca.as_ref());
-                connected.await.map_err(io::Error::other)
-            }
+            async move { broker.connect().await }
         });
         options
+    }
+
+    /// A stream to it, ready for the CONNECT.
+    pub(crate) async fn connect(&self) -> io::Result<BrokerStream> {
+        let connected = self.upstream.connect(&self.destination, self.ca.as_ref());
+        connected.await.map_err(io::Error::other)
     }
 
     /// Why a connection failed or ended, and what to do about it.
@@ -167,6 +170,9 @@ impl SiteBroker {
             }
             ConnectionError::MqttState(StateError::ConnectionAborted) => {
                 Trouble::lost("the broker closed the connection".to_owned())
+            }
+            error if is_over_what_came(error) => {
+                Trouble::lost(format!("the broker sent what cannot be taken: {error}"))
             }
             other => Trouble::lost(other.to_string()),
         }
@@ -230,6 +236,18 @@ impl Trouble {
             what,
             advice: "see the broker's own log",
         }
+    }
+}
+
+/// Whether a connection was given up over what the broker sent on it.
+pub(crate) fn is_over_what_came(error: &ConnectionError) -> bool {
+    match error {
+        ConnectionError::MqttState(StateError::Deserialization(error)) => {
+            // Nothing came then.
+            !matches!(error, mqttbytes::Error::Io(_))
+        }
+        ConnectionError::MqttState(StateError::ProtocolViolation(_) | StateError::Unsolicited(_)) => true,
+        _ => false,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::ffi::OsString;
+use std::fs::Metadata;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
@@ -20,15 +21,43 @@ const DATA: &str = "SIMRELAY_DATA";
 const ENTRY_POINTS: &str = "SIMRELAY_ENTRYPOINTS";
 
 /// As [`apply_settings_of_services`], where the data folder that the settings name holds nothing: then it is that
-/// of the services that is meant.
+/// of the services that is meant. Where it is here, root becomes its owner.
 ///
 /// # Errors
-/// As [`apply_settings_of_services`].
+/// As [`apply_settings_of_services`], or the program cannot be run as the owner.
 pub fn find_data_of_services(settings: &Settings) -> io::Result<()> {
-    if settings.data.join(database::FILE).exists() {
-        return Ok(());
+    if !settings.data.join(database::FILE).exists() {
+        apply_settings_of_services(Path::new(INSTALLED_SETTINGS))?;
     }
-    apply_settings_of_services(Path::new(INSTALLED_SETTINGS))
+    become_owner_of(&settings.data)
+}
+
+/// Runs this program again as the user whose the data folder is, or is going to be, where this is root: what somebody
+/// wrote into files beside it is done with no more rights than that somebody has.
+fn become_owner_of(data: &Path) -> io::Result<()> {
+    let above = data.parent().filter(|folder| *folder != Path::new(""));
+    let owner = data
+        .metadata()
+        .or_else(|_| above.unwrap_or(Path::new(".")).metadata());
+    let Some(owner) = owner.ok().filter(is_another_than_root) else {
+        return Ok(());
+    };
+    let error = Command::new(std::env::current_exe()?)
+        .args(std::env::args_os().skip(1))
+        .uid(owner.uid())
+        .gid(owner.gid())
+        .exec();
+    let words = format!(
+        "cannot run as user {}, the owner of {}: {error}",
+        owner.uid(),
+        data.display()
+    );
+    Err(io::Error::new(error.kind(), words))
+}
+
+/// Whether this is root, and the owner is not.
+fn is_another_than_root(owner: &Metadata) -> bool {
+    rustix::process::geteuid().is_root() && owner.uid() != 0
 }
 
 /// Runs this program again with the settings of the services, if there are any, and for root as their user; returns if
@@ -66,7 +95,7 @@ fn command(data: Option<&Path>) -> io::Result<Command> {
     let program = std::env::current_exe()?;
     // The folder is made by the services.
     let owner = data.and_then(|data| data.metadata().ok());
-    match owner.filter(|owner| rustix::process::geteuid().is_root() && owner.uid() != 0) {
+    match owner.filter(is_another_than_root) {
         Some(owner) => {
             let mut command = Command::new("setpriv");
             let (user, group) = (owner.uid(), owner.gid());

@@ -15,10 +15,12 @@ use sqlx::sqlite::SqliteConnection;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc, watch};
 
 /// Messages that one transaction takes at most.
 const BATCH: usize = 500;
+/// After so many bytes that came into the queue its bounds are looked at.
+const MUCH: usize = 32 * 1024 * 1024;
 /// How long to wait when the disk takes nothing.
 const DISK_PAUSE: Duration = Duration::from_secs(1);
 
@@ -38,6 +40,8 @@ pub(super) struct Received {
     pub(super) client: AsyncClient,
     /// None for quality of service 0.
     pub(super) acknowledgement: Option<ManualAck>,
+    /// Its share of the bytes between the broker and the disk, given back when it goes.
+    pub(super) _room: OwnedSemaphorePermit,
 }
 
 /// Takes arrivals into the queue.
@@ -48,18 +52,30 @@ pub(super) struct Intake {
     pub(super) counters: Arc<Counters>,
     /// Told when there is something new.
     pub(super) wake: watch::Sender<u64>,
+    /// Told when there is much that is new.
+    pub(super) much: Arc<Notify>,
 }
 
 impl Intake {
     /// Until the sender of arrivals is gone.
     pub(super) async fn run(self, mut arrivals: mpsc::Receiver<Arrival>) {
         let mut batch = Vec::with_capacity(BATCH);
+        let mut bytes = 0;
         while arrivals.recv_many(&mut batch, BATCH).await > 0 {
             let notifications = Arc::clone(&self.notifications.borrow());
             // Not acknowledged, not lost: the broker has it, and so do we, until the disk is there again.
-            while let Err(error) = self.take_in(&notifications, &batch).await {
-                tracing::error!(%error, "notifications cannot be written; trying again, nothing is acknowledged meanwhile");
+            bytes += loop {
+                match self.take_in(&notifications, &batch).await {
+                    Ok(bytes) => break bytes,
+                    Err(error) => {
+                        tracing::error!(%error, "notifications cannot be written; trying again, nothing is acknowledged meanwhile");
+                    }
+                }
                 tokio::time::sleep(DISK_PAUSE).await;
+            };
+            if bytes >= MUCH {
+                bytes = 0;
+                self.much.notify_one();
             }
             self.wake.send_modify(|number| *number += 1);
             for arrival in batch.drain(..) {
@@ -77,7 +93,8 @@ impl Intake {
         }
     }
 
-    async fn take_in(&self, notifications: &Notifications, batch: &[Arrival]) -> Result<(), sqlx::Error> {
+    /// Returns how many bytes came into the queue.
+    async fn take_in(&self, notifications: &Notifications, batch: &[Arrival]) -> Result<usize, sqlx::Error> {
         let mut transaction = self.queue.begin().await?;
         let mut tally = Tally::default();
         let mut heard = BTreeSet::new();
@@ -105,7 +122,7 @@ impl Intake {
         }
         transaction.commit().await?;
         tally.add_to(&self.counters);
-        Ok(())
+        Ok(tally.bytes)
     }
 }
 
@@ -117,6 +134,7 @@ struct Tally {
     retained: u64,
     collapsed: u64,
     queued: u64,
+    bytes: usize,
     /// Of them, those that are dead letters at once, by destination.
     dead: BTreeMap<String, u64>,
 }
@@ -221,6 +239,7 @@ async fn enqueue(
         };
         queue::insert(connection, &job).await?;
         tally.queued += 1;
+        tally.bytes += job.size();
     }
     Ok(())
 }

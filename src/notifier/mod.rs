@@ -9,7 +9,7 @@
 //! | part | what it does |
 //! |---|---|
 //! | [`configuration`] | `notifications.json`: destinations, routes, alarms |
-//! | `subscriber`, `subscriptions`, `session` | the MQTT session |
+//! | `subscriber`, `subscriptions`, `session`, `packet_size` | the MQTT session |
 //! | `intake`, `message`, `recall` | messages into the queue, each once, then acknowledgements |
 //! | `expiry` | how long a notification is of use |
 //! | [`queue`] | what waits, what is dead; bounds |
@@ -27,6 +27,7 @@ mod expiry;
 mod intake;
 mod message;
 pub mod pace;
+mod packet_size;
 pub mod queue;
 pub mod quiet_hours;
 mod recall;
@@ -57,15 +58,16 @@ use std::sync::Arc;
 use std::time::Duration;
 use subscriber::Subscriber;
 use subscriptions::Subscriptions;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 use watchman::Watchman;
 
 /// The `notifications.json` of a first run.
 pub const FIRST_RUN: &str = include_str!("../../notifications.json");
 
-/// Messages between the broker and the disk.
+/// Messages between the broker and the disk, and their bytes: more than the largest packet has.
 const ON_THE_WAY: usize = 1000;
+const BYTES_ON_THE_WAY: usize = 16 * 1024 * 1024;
 
 /// The notifier, running.
 #[derive(Debug)]
@@ -96,6 +98,7 @@ impl Notifier {
         let (wake, woken) = watch::channel(0);
         let (arrivals, arriving) = mpsc::channel(ON_THE_WAY);
         let connected = watch::Sender::new(false);
+        let much = Arc::new(Notify::new());
         let counters = Arc::new(Counters::default());
         let told = Arc::clone(&counters);
         let queue = Queue::new(database.clone());
@@ -106,6 +109,7 @@ impl Notifier {
             counters: Arc::clone(&counters),
             connected: connected.subscribe(),
             wake: wake.clone(),
+            much: Arc::clone(&much),
         };
         let subscriber = Subscriber {
             broker,
@@ -113,6 +117,7 @@ impl Notifier {
             subscriptions: Subscriptions::new(database),
             notifications: notifications.clone(),
             arrivals,
+            room: Arc::new(Semaphore::new(BYTES_ON_THE_WAY)),
             connected,
             stop: stopped.clone(),
         };
@@ -121,6 +126,7 @@ impl Notifier {
             notifications: notifications.clone(),
             counters: Arc::clone(&counters),
             wake,
+            much,
         };
         let stopping = stopped.clone();
         let deliver = {

@@ -2,6 +2,7 @@
 //! is always empty, as the notifier publishes nothing and receives with quality of service 1 at most. Which messages
 //! came already is known to the database.
 
+use super::packet_size::{self, Announcing};
 use crate::site_broker::{IN_FLIGHT, SiteBroker};
 use rumqttc::{
     AckMode, MqttOptions, PersistedAckMode, PersistedSession, SessionStore, SessionStoreError,
@@ -16,8 +17,8 @@ type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, SessionStoreError>> +
 const EXPIRY: u32 = 7 * 24 * 60 * 60;
 /// Messages that the broker may have on their way to the queue.
 const RECEIVE_MAXIMUM: u16 = 500;
-/// The largest packet in bytes that the broker may send: a notification is for people to read.
-const MAX_PACKET: u32 = 1024 * 1024;
+/// Packets that the MQTT library reads before it hands over the first: each may be of the largest size.
+const READ_AT_ONCE: usize = 8;
 
 /// For one connection: nothing is acknowledged by itself, and the session is the one of the last time.
 pub(super) fn options(broker: &SiteBroker, client_id: &str) -> MqttOptions {
@@ -27,8 +28,14 @@ pub(super) fn options(broker: &SiteBroker, client_id: &str) -> MqttOptions {
         .set_session_store(EmptySession)
         .set_session_expiry_interval(Some(EXPIRY))
         .set_receive_maximum(Some(RECEIVE_MAXIMUM))
-        .set_max_packet_size(Some(MAX_PACKET))
+        .set_max_packet_size(Some(packet_size::TAKEN))
+        .set_read_batch_size(READ_AT_ONCE)
         .set_ack_mode(AckMode::Manual);
+    let broker = broker.clone();
+    options.set_socket_connector(move |_, _| {
+        let broker = broker.clone();
+        async move { broker.connect().await.map(Announcing::new) }
+    });
     options
 }
 

@@ -6,7 +6,7 @@ use super::message::Message;
 use super::session;
 use super::subscriptions::Subscriptions;
 use crate::backoff::{Backoff, chance};
-use crate::site_broker::{SiteBroker, Step, Trouble};
+use crate::site_broker::{SiteBroker, Step, Trouble, is_over_what_came};
 use jiff::Timestamp;
 use rumqttc::mqttbytes::QoS;
 use rumqttc::mqttbytes::v5::{
@@ -15,7 +15,7 @@ use rumqttc::mqttbytes::v5::{
 use rumqttc::{AsyncClient, ConnectionError, Event, EventLoop, Outgoing, StateError, SubscribeFilterInput};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 
 /// After a connection that failed or did not last.
 const RETRY: Backoff = Backoff {
@@ -24,6 +24,13 @@ const RETRY: Backoff = Backoff {
 };
 /// A connection that lasted this long was a good one.
 const STABLE: Duration = Duration::from_secs(10);
+/// When so many connections in a row were given up over what the broker sent, it sends the same again on each.
+const STUCK: u32 = 3;
+
+/// What to do then.
+const STUCK_ADVICE: &str = "the broker sends again and again what cannot be taken, and what waits behind it is not told; \
+    let the one who publishes it change it (the broker's own log says who), or drop what the broker holds for the notifier by giving \
+    it another --notifier-client-id";
 
 /// Keeps the connection to the broker.
 #[derive(Debug)]
@@ -33,6 +40,8 @@ pub(super) struct Subscriber {
     pub(super) subscriptions: Subscriptions,
     pub(super) notifications: watch::Receiver<Arc<Notifications>>,
     pub(super) arrivals: mpsc::Sender<Arrival>,
+    /// One permit for each byte that may be between the broker and the disk.
+    pub(super) room: Arc<Semaphore>,
     /// Whether the broker can be reached.
     pub(super) connected: watch::Sender<bool>,
     pub(super) stop: watch::Receiver<bool>,
@@ -48,7 +57,7 @@ struct Acknowledgements {
 impl Subscriber {
     /// Until the program ends.
     pub(super) async fn run(mut self) {
-        let mut failures = 0;
+        let (mut failures, mut refused) = (0, 0);
         while !*self.stop.borrow() {
             let began = Instant::now();
             let end = self.connection().await;
@@ -56,11 +65,14 @@ impl Subscriber {
             if *self.stop.borrow() {
                 return;
             }
-            failures = if began.elapsed() >= STABLE {
-                1
-            } else {
-                failures + 1
-            };
+            if began.elapsed() >= STABLE {
+                (failures, refused) = (0, 0);
+            }
+            failures += 1;
+            refused = if is_over_what_came(&end) { refused + 1 } else { 0 };
+            if refused >= STUCK {
+                tracing::error!(event = "notifier_stuck", broker = %self.broker.destination(), times = refused, "{STUCK_ADVICE}");
+            }
             let wait = RETRY.wait(failures, chance());
             tracing::warn!(event = "notifier_disconnected", broker = %self.broker.destination(), "{}; next attempt in {:.1} s",
                 reason(&self.broker, &end), wait.as_secs_f32());
@@ -103,15 +115,7 @@ impl Subscriber {
                     session_present = connack.session_present, "the notifier listens");
             }
             Event::Incoming(Packet::SubAck(suback)) => refusals(&suback.return_codes),
-            Event::Incoming(Packet::Publish(publish)) => {
-                let arrival = Arrival::Message(Box::new(Received {
-                    message: message(&publish),
-                    client: client.clone(),
-                    acknowledgement: client.prepare_ack(&publish),
-                }));
-                // The intake ends after this task only.
-                let _ = self.arrivals.send(arrival).await;
-            }
+            Event::Incoming(Packet::Publish(publish)) => self.receive(&publish, client).await,
             Event::Outgoing(Outgoing::PubAck(packet_id)) => acknowledgements.sent.push(packet_id),
             Event::Outgoing(Outgoing::PingReq) => {
                 acknowledgements.before_ping = std::mem::take(&mut acknowledgements.sent);
@@ -122,6 +126,23 @@ impl Subscriber {
             }
             _ => {}
         }
+    }
+
+    /// Hands a message to the intake as soon as there is room. The broker is not read meanwhile.
+    async fn receive(&self, publish: &Publish, client: &AsyncClient) {
+        let size = u32::try_from(publish.topic.len() + publish.payload.len()).unwrap_or(u32::MAX);
+        // It is never closed.
+        let Ok(room) = Arc::clone(&self.room).acquire_many_owned(size).await else {
+            return;
+        };
+        let arrival = Arrival::Message(Box::new(Received {
+            message: message(publish),
+            client: client.clone(),
+            acknowledgement: client.prepare_ack(publish),
+            _room: room,
+        }));
+        // The intake ends after this task only.
+        let _ = self.arrivals.send(arrival).await;
     }
 
     /// Makes the broker's session hold what the configuration asks for now. Returns how many filters that are.

@@ -14,10 +14,12 @@ use std::io;
 use std::sync::OnceLock;
 
 /// The work that a template may do for one message: about as many instructions, or 64 bytes of data each. It quotes
-/// the longest message (1 MiB) as JSON, which costs 300,000, and ends a loop without end after some ten milliseconds.
+/// the longest message as JSON, which costs 300,000, and ends a loop without end after some ten milliseconds.
 const MOST_WORK: u64 = 1_000_000;
+/// The longest message that is told, in bytes: it is for people to read.
+const LONGEST_MESSAGE: usize = 1024 * 1024;
 /// The longest text, in bytes: the longest message twice.
-const LONGEST: usize = 2 * 1024 * 1024;
+const LONGEST: usize = 2 * LONGEST_MESSAGE;
 
 /// What a destination makes of special characters in values. The template's own text is left as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,6 +103,9 @@ pub enum TemplateError {
     /// The message is no text.
     #[error("the payload of {0} bytes is not UTF-8 text")]
     NotText(usize),
+    /// The message is no notification for people to read.
+    #[error("the payload of {0} bytes is longer than {LONGEST_MESSAGE}")]
+    TooLong(usize),
 }
 
 impl Template {
@@ -202,8 +207,11 @@ impl Values {
     /// With what a message says.
     ///
     /// # Errors
-    /// [`TemplateError::NotText`].
+    /// [`TemplateError::NotText`], [`TemplateError::TooLong`].
     pub fn with_message(self, topic: &str, payload: &[u8]) -> Result<Self, TemplateError> {
+        if payload.len() > LONGEST_MESSAGE {
+            return Err(TemplateError::TooLong(payload.len()));
+        }
         let message = std::str::from_utf8(payload).map_err(|_| TemplateError::NotText(payload.len()))?;
         let levels: Vec<_> = topic.split('/').map(Value::from).collect();
         let values = self
@@ -442,10 +450,14 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_message_that_a_broker_may_send_is_told_even_quoted() {
-        let longest = "\"在庫\\ ".repeat(1024 * 1024 / 9);
+    fn the_longest_message_is_told_even_quoted_and_a_longer_one_is_not() {
+        let longest = "\"在庫\\ ".repeat(LONGEST_MESSAGE / 9);
         assert_eq!(made("{{ message }}", "t", &longest).as_ref(), Ok(&longest));
         let quoted = made("{{ message|tojson }}", "t", &longest).unwrap();
         assert_eq!(serde_json::from_str::<String>(&quoted).unwrap(), longest);
+        let (longest, longer) = (vec![b'x'; LONGEST_MESSAGE], vec![b'x'; LONGEST_MESSAGE + 1]);
+        assert!(Values::default().with_message("t", &longest).is_ok());
+        let error = Values::default().with_message("t", &longer).unwrap_err();
+        assert_eq!(error, TemplateError::TooLong(LONGEST_MESSAGE + 1));
     }
 }

@@ -8,7 +8,7 @@ use crate::clock::Moment;
 use jiff::Timestamp;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 /// How often it looks.
 const LOOK: Duration = Duration::from_secs(5);
@@ -23,6 +23,8 @@ pub(super) struct Watchman {
     pub(super) counters: Arc<Counters>,
     pub(super) connected: watch::Receiver<bool>,
     pub(super) wake: watch::Sender<u64>,
+    /// Told when much has come into the queue.
+    pub(super) much: Arc<Notify>,
 }
 
 /// What is known from one look to the next.
@@ -49,7 +51,8 @@ impl Watchman {
     pub(super) async fn run(self) {
         let mut seen = Seen::at(Moment::now());
         loop {
-            tokio::time::sleep(LOOK).await;
+            // What comes fast must not fill the disk until the next look.
+            let _ = tokio::time::timeout(LOOK, self.much.notified()).await;
             self.look(&mut seen, Moment::now()).await;
         }
     }
@@ -121,7 +124,7 @@ impl Watchman {
                 expired = swept.expired,
                 overflowed = swept.overflowed,
                 dead = swept.buried,
-                "notifications were too old (timeToLiveHours) or too many (mostWaiting)"
+                "notifications were too old (timeToLiveHours) or too many (mostWaiting, or all together too large)"
             );
         }
     }

@@ -20,6 +20,7 @@ async fn watchman(folder: &Path, is_connected: bool) -> Watchman {
         counters: Arc::default(),
         connected: watch::Sender::new(is_connected).subscribe(),
         wake: watch::Sender::new(0),
+        much: Arc::default(),
     }
 }
 

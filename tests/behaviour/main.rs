@@ -22,6 +22,7 @@ mod expiry;
 mod faults;
 #[cfg(feature = "embedded-broker")]
 mod first_run;
+mod floods;
 mod google;
 mod hostile;
 mod hostile_latency;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 /// The program's notifier, listening to `broker`, with this file.
-fn notifier(broker: &Mosquitto, file: &Value) -> Simrelay {
+pub(crate) fn notifier(broker: &Mosquitto, file: &Value) -> Simrelay {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), file);
     again(folder, broker)
@@ -34,7 +34,7 @@ fn subscribed(broker: &Mosquitto) -> usize {
         .count()
 }
 
-fn write(folder: &Path, file: &Value) {
+pub(crate) fn write(folder: &Path, file: &Value) {
     let new = folder.join("notifications.json.edited");
     std::fs::write(&new, format!("{file:#}\n")).unwrap();
     std::fs::rename(new, folder.join("notifications.json")).unwrap();
@@ -64,7 +64,7 @@ fn logged(folder: &Path) -> Vec<String> {
         .collect()
 }
 
-fn wait_for_log(folder: &Path, number: usize) -> Vec<String> {
+pub(crate) fn wait_for_log(folder: &Path, number: usize) -> Vec<String> {
     wait_until(&format!("{number} line(s) in the log"), || {
         let lines = logged(folder);
         (lines.len() >= number).then_some(lines)
@@ -532,7 +532,7 @@ fn the_broker_may_want_a_password_or_show_a_certificate_of_its_own_ca() {
 }
 
 /// The notifier comes to a broker that the test plays, and subscribes to its one filter.
-fn come(broker: &FakeBroker, connack: &[u8]) -> Device {
+pub(crate) fn come(broker: &FakeBroker, connack: &[u8]) -> Device {
     let (mut session, connect) = broker.admit(connack);
     // Clean Start is not set, and the session is kept.
     assert_eq!(connect.body()[7] & 2, 0, "{connect:?}");

@@ -1,6 +1,7 @@
 //! What waits for destinations, in SQLite: in it before the broker hears of it, out of it when it is delivered.
 
 mod clock;
+mod excess;
 mod operator;
 mod sweep;
 
@@ -18,15 +19,42 @@ const INSERT: &str = "
         (destination, route, topic, payload, text, urgent, retry_key, created, expires, due, attempts, reason, died)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?)";
 
-const NEXT: &str = "
-    SELECT id, destination, route, topic, payload, text, retry_key, created, attempts FROM notification
-    WHERE destination = ?1 AND died IS NULL AND due <= ?2 AND expires > ?2 AND urgent >= ?3
-    ORDER BY urgent DESC, id LIMIT ?4";
+/// The bytes that a notification has in the queue, but for a few.
+macro_rules! octets {
+    () => {
+        "(octet_length(topic) + coalesce(octet_length(payload), 0) + coalesce(octet_length(text), 0))"
+    };
+}
+use octets;
 
-const LEAST_TRIED: &str = "
-    SELECT id, destination, route, topic, payload, text, retry_key, created, attempts FROM notification
-    WHERE destination = ?1 AND died IS NULL AND due <= ?2 AND expires > ?2 AND urgent >= ?3
-    ORDER BY urgent DESC, attempts, id LIMIT ?4";
+/// Notifications of a destination whose turn it is, in this order: some of the first, as many as have so many bytes.
+macro_rules! jobs {
+    ($order:literal) => {
+        concat!(
+            "WITH first AS MATERIALIZED (
+                SELECT id, urgent, attempts, ",
+            octets!(),
+            " AS bytes
+                FROM notification
+                WHERE destination = ?1 AND died IS NULL AND due <= ?2 AND expires > ?2 AND urgent >= ?3
+                ORDER BY ",
+            $order,
+            " LIMIT ?4),
+            fitting AS (
+                SELECT id, sum(bytes) OVER (ORDER BY ",
+            $order,
+            " ROWS UNBOUNDED PRECEDING) - bytes AS before FROM first)
+            SELECT id, destination, route, topic, payload, text, retry_key, created, notification.attempts
+            FROM fitting JOIN notification USING (id) WHERE before < ?5 ORDER BY ",
+            $order
+        )
+    };
+}
+
+const NEXT: &str = jobs!("urgent DESC, id");
+const LEAST_TRIED: &str = jobs!("urgent DESC, attempts, id");
+/// Bytes that are handed over at once, or one notification.
+const MOST_AT_ONCE: i64 = 4 * 1024 * 1024;
 
 /// A notification on its way into the queue.
 #[derive(Debug)]
@@ -47,6 +75,15 @@ pub struct NewJob<'a> {
     pub created: i64,
     /// When it will be of no use, in milliseconds since 1970.
     pub expires: i64,
+}
+
+impl NewJob<'_> {
+    /// The bytes that it takes in the queue, but for a few.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        let text = self.text.as_ref().map_or(0, String::len);
+        self.topic.len() + self.payload.map_or(0, <[u8]>::len) + text
+    }
 }
 
 /// A notification whose turn it is.
@@ -93,7 +130,7 @@ impl Queue {
         self.database.begin().await
     }
 
-    /// The notifications whose turn it is at `now`, in their order, at most `limit`.
+    /// The notifications whose turn it is at `now`, in their order, at most `limit`, and fewer of large ones.
     ///
     /// # Errors
     /// What SQLite says.
@@ -135,6 +172,7 @@ impl Queue {
             .bind(now)
             .bind(i64::from(urgent_only))
             .bind(limit)
+            .bind(MOST_AT_ONCE)
             .fetch_all(self.database.readers())
             .await?;
         rows.iter().map(job).collect()

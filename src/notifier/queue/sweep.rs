@@ -1,11 +1,17 @@
 //! Bounds of the queue: what is too old or too much goes, and is counted.
 
 use super::Queue;
+use super::excess::{self, Most};
 use crate::clock::whole_millis;
 use crate::notifier::configuration::{Notifications, Service};
 
-/// Dead letters that are kept; beyond that the oldest go.
-const MOST_DEAD: i64 = 10_000;
+/// Bytes that may wait in all, shared equally by the destinations.
+const MOST_BYTES: i64 = 256 * 1024 * 1024;
+/// Dead letters that are kept.
+const MOST_DEAD: Most = Most {
+    number: 10_000,
+    bytes: 128 * 1024 * 1024,
+};
 /// How long they are kept, in milliseconds: 30 days.
 const DEAD_FOR: i64 = 30 * 24 * 60 * 60 * 1000;
 /// How long a count of repeats waits for the next message that can tell it, in milliseconds: a day.
@@ -16,13 +22,7 @@ const EXPIRE_TRIED: &str = "
         reason = 'older than its time to live after ' || attempts || ' attempt(s); the last one: ' || reason
     WHERE died IS NULL AND expires <= ?1 AND attempts > 0";
 const EXPIRE_UNTRIED: &str = "DELETE FROM notification WHERE died IS NULL AND expires <= ?1 AND attempts = 0";
-const OVERFLOW: &str = "
-    DELETE FROM notification WHERE id IN (
-        SELECT id FROM notification WHERE destination = ?1 AND died IS NULL
-        ORDER BY id DESC LIMIT -1 OFFSET ?2)";
-const PRUNE_DEAD: &str = "
-    DELETE FROM notification WHERE died IS NOT NULL AND (died < ?1 OR id <= (
-        SELECT id FROM notification WHERE died IS NOT NULL ORDER BY id DESC LIMIT 1 OFFSET ?2))";
+const TOO_OLD: &str = "DELETE FROM notification WHERE died < ?1";
 
 /// What a sweep took out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -52,13 +52,13 @@ impl Queue {
             .execute(&mut *connection)
             .await?;
         let mut overflowed = 0;
+        let share = MOST_BYTES / i64::try_from(notifications.destinations.len().max(1)).unwrap_or(i64::MAX);
         for destination in notifications.destinations.values() {
-            let over = sqlx::query(OVERFLOW)
-                .bind(&destination.name)
-                .bind(destination.most_waiting)
-                .execute(&mut *connection)
-                .await?;
-            overflowed += over.rows_affected();
+            let most = Most {
+                number: destination.most_waiting,
+                bytes: share,
+            };
+            overflowed += excess::delete_waiting(connection, &destination.name, most).await?;
             if let Service::Database { keep } = &destination.service {
                 sqlx::query("DELETE FROM notification_record WHERE destination = ? AND time < ?")
                     .bind(&destination.name)
@@ -67,11 +67,11 @@ impl Queue {
                     .await?;
             }
         }
-        sqlx::query(PRUNE_DEAD)
+        sqlx::query(TOO_OLD)
             .bind(now - DEAD_FOR)
-            .bind(MOST_DEAD)
             .execute(&mut *connection)
             .await?;
+        excess::delete_dead(connection, MOST_DEAD).await?;
         sqlx::query("DELETE FROM notification_repeat WHERE until < ?1 AND (count = 0 OR until < ?1 - ?2)")
             .bind(now)
             .bind(REPEATS_FOR)

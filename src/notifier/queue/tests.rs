@@ -23,6 +23,28 @@ async fn put(queue: &Queue, destination: &str, text: Result<&str, &str>, urgent:
     transaction.commit().await.unwrap();
 }
 
+/// A notification of `topic` that waits for "a".
+fn waiting<'a>(topic: &'a str, text: &str) -> NewJob<'a> {
+    NewJob {
+        destination: "a",
+        route: "r",
+        topic,
+        payload: None,
+        text: Ok(text.to_owned()),
+        urgent: false,
+        created: 0,
+        expires: 1000,
+    }
+}
+
+async fn put_all(queue: &Queue, jobs: impl IntoIterator<Item = NewJob<'_>>) {
+    let mut transaction = queue.begin().await.unwrap();
+    for job in jobs {
+        insert(&mut transaction, &job).await.unwrap();
+    }
+    transaction.commit().await.unwrap();
+}
+
 async fn texts(queue: &Queue, destination: &str, now: i64, urgent_only: bool) -> Vec<String> {
     let jobs = queue.next(destination, now, urgent_only, 10).await.unwrap();
     jobs.into_iter().map(|job| job.text.unwrap_or_default()).collect()
@@ -141,4 +163,91 @@ async fn a_number_is_never_given_twice() {
     queue.delivered(&[first[0].id]).await.unwrap();
     put(&queue, "a", Ok("2"), false, 100).await;
     assert!(queue.next("a", 0, false, 1).await.unwrap()[0].id > first[0].id);
+}
+
+#[tokio::test]
+async fn as_many_are_handed_over_at_once_as_have_enough_bytes_and_one_at_least() {
+    let folder = tempfile::tempdir().unwrap();
+    let queue = queue(folder.path()).await;
+    let most = usize::try_from(MOST_AT_ONCE).unwrap();
+    let payload = vec![0xff; most - 3];
+    for (urgent, text) in [(false, "12"), (false, "3"), (true, "4"), (false, "5")] {
+        let job = NewJob {
+            payload: (text == "12").then_some(&payload),
+            urgent,
+            ..waiting("t", text)
+        };
+        put_all(&queue, [job]).await;
+    }
+    for _ in 0..2 {
+        assert_eq!(texts(&queue, "a", 0, false).await, ["4", "12"]);
+        let least_tried = queue.least_tried("a", 0, false, 10).await.unwrap();
+        assert_eq!(least_tried.len(), 2);
+    }
+    let first = queue.next("a", 0, false, 1).await.unwrap();
+    queue.delivered(&[first[0].id]).await.unwrap();
+    assert_eq!(texts(&queue, "a", 0, false).await, ["12"]);
+    let first = queue.next("a", 0, false, 1).await.unwrap();
+    queue.delivered(&[first[0].id]).await.unwrap();
+    assert_eq!(texts(&queue, "a", 0, false).await, ["3", "5"]);
+}
+
+#[tokio::test]
+async fn of_too_many_what_is_not_urgent_goes_first_and_of_that_the_oldest_of_the_topic_that_has_the_most() {
+    let folder = tempfile::tempdir().unwrap();
+    let queue = queue(folder.path()).await;
+    let fire = NewJob {
+        urgent: true,
+        ..waiting("fire", "fire")
+    };
+    let flood = (1..=9).map(|number| waiting("flood", &number.to_string()));
+    put_all(&queue, [fire, waiting("door", "door")]).await;
+    put_all(&queue, flood).await;
+    assert_eq!(queue.sweep(&notifications(4), 0).await.unwrap().overflowed, 7);
+    assert_eq!(texts(&queue, "a", 0, false).await, ["fire", "door", "8", "9"]);
+    assert_eq!(queue.sweep(&notifications(1), 0).await.unwrap().overflowed, 3);
+    assert_eq!(texts(&queue, "a", 0, false).await, ["fire"]);
+}
+
+#[tokio::test]
+async fn the_bytes_that_wait_are_bounded_for_each_destination_alike() {
+    const DESTINATIONS: usize = 128;
+    let folder = tempfile::tempdir().unwrap();
+    let queue = queue(folder.path()).await;
+    let names = (0..DESTINATIONS).map(|number| format!("d{number}"));
+    let destinations: serde_json::Map<_, _> = names.map(|name| (name, json!({ "type": "log" }))).collect();
+    let notifications = parse(&json!({ "destinations": destinations }))
+        .unwrap()
+        .notifications;
+    // A share is 2 MiB.
+    let large = vec![b'x'; 1024 * 1024 - 2];
+    let larger = vec![b'x'; 3 * 1024 * 1024];
+    let job = |destination, text: &str, payload| NewJob {
+        destination,
+        payload: Some(payload),
+        ..waiting("t", text)
+    };
+    let jobs = ["1", "2", "3"].map(|text| job("d0", text, large.as_slice()));
+    put_all(&queue, jobs).await;
+    put_all(&queue, [job("d1", "4", &larger)]).await;
+    let swept = queue.sweep(&notifications, 0).await.unwrap();
+    assert_eq!(swept.overflowed, 1);
+    assert_eq!(texts(&queue, "d0", 0, false).await, ["2", "3"]);
+    assert_eq!(texts(&queue, "d1", 0, false).await, ["4"]);
+}
+
+#[tokio::test]
+async fn dead_letters_of_a_topic_that_is_flooded_drive_out_no_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let queue = queue(folder.path()).await;
+    let dead = |topic| NewJob {
+        text: Err("not UTF-8".to_owned()),
+        ..waiting(topic, "")
+    };
+    put_all(&queue, [dead("odd"), dead("odd")]).await;
+    put_all(&queue, (0..10_500).map(|_| dead("flood"))).await;
+    queue.sweep(&notifications(1), 0).await.unwrap();
+    let listed = queue.list(&Selection::default(), 20_000).await.unwrap();
+    let odd = listed.iter().filter(|one| one.topic == "odd").count();
+    assert_eq!((listed.len(), odd), (10_000, 2));
 }

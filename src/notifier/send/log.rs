@@ -50,59 +50,83 @@ impl LogFiles {
     }
 }
 
-/// The lines that the file does not hold. A line that was cut off by a crash gets an end, and does not count; nor does
-/// one without a key.
+/// The lines that neither the file holds nor the one before it, which may have got full with the same lines. A line that
+/// was cut off by a crash gets an end, and does not count; nor does one without a key.
 fn not_yet_in(file: &Path, lines: Vec<Line>) -> io::Result<Vec<Line>> {
-    let bytes = match fs::read(file) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(lines),
-        Err(error) => return Err(error),
-    };
-    let text = String::from_utf8_lossy(&bytes);
-    if !text.is_empty() && !text.ends_with('\n') {
-        private_file::append(file)?.write_all(b"\n")?;
+    let mut there = HashSet::new();
+    for file in [file, &numbered(file, 1)] {
+        let bytes = match fs::read(file) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        if bytes.last().is_some_and(|last| *last != b'\n') {
+            private_file::append(file)?.write_all(b"\n")?;
+        }
+        there.extend(bytes.split(|byte| *byte == b'\n').filter_map(key));
     }
-    let key = |line: &str| {
-        let line = serde_json::from_str::<serde_json::Value>(line).ok()?;
-        line[KEY].as_str().map(str::to_owned)
-    };
-    let there: HashSet<_> = text.lines().filter_map(key).collect();
     Ok(lines
         .into_iter()
         .filter(|(key, _)| !there.contains(key))
         .collect())
 }
 
-/// On disk when it returns.
+fn key(line: &[u8]) -> Option<String> {
+    let line = serde_json::from_slice::<serde_json::Value>(line).ok()?;
+    line[KEY].as_str().map(str::to_owned)
+}
+
+/// On disk when it returns. No file gets larger than it may, but by a single line that is.
 fn write(file: &Path, most_bytes: u64, keep: u32, lines: &[Line]) -> io::Result<()> {
-    if lines.is_empty() {
-        return Ok(());
-    }
-    if fs::metadata(file).is_ok_and(|metadata| metadata.len() >= most_bytes) {
-        rotate(file, keep)?;
-    }
     if let Some(folder) = file.parent() {
         fs::create_dir_all(folder)?;
     }
-    let mut opened = private_file::append(file)?;
+    let mut rest = lines;
+    while !rest.is_empty() {
+        let mut size = fs::metadata(file).map_or(0, |metadata| metadata.len());
+        if size > 0 && fitting(rest, size, most_bytes) == 0 {
+            rotate(file, keep)?;
+            size = 0;
+        }
+        let (now, later) = rest.split_at(fitting(rest, size, most_bytes).max(1));
+        append(file, now)?;
+        rest = later;
+    }
+    Ok(())
+}
+
+/// How many of the lines a file of this size may still take.
+fn fitting(lines: &[Line], mut size: u64, most_bytes: u64) -> usize {
+    let fits = |(_, line): &&Line| {
+        size += line.len() as u64 + 1;
+        size <= most_bytes
+    };
+    lines.iter().take_while(fits).count()
+}
+
+fn append(file: &Path, lines: &[Line]) -> io::Result<()> {
     let text: String = lines.iter().flat_map(|(_, line)| [line.as_str(), "\n"]).collect();
+    let mut opened = private_file::append(file)?;
     opened.write_all(text.as_bytes())?;
     opened.sync_data()
 }
 
 /// `x` becomes `x.1`, which became `x.2`, and so on; the last one goes.
 fn rotate(file: &Path, keep: u32) -> io::Result<()> {
-    let numbered = |number: u32| PathBuf::from(format!("{}.{number}", file.display()));
     if keep == 0 {
         return fs::remove_file(file);
     }
     for number in (1..keep).rev() {
-        match fs::rename(numbered(number), numbered(number + 1)) {
+        match fs::rename(numbered(file, number), numbered(file, number + 1)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
     }
-    fs::rename(file, numbered(1))
+    fs::rename(file, numbered(file, 1))
+}
+
+fn numbered(file: &Path, number: u32) -> PathBuf {
+    PathBuf::from(format!("{}.{number}", file.display()))
 }
 
 #[cfg(test)]
@@ -125,6 +149,29 @@ mod tests {
         assert_eq!(fs::read_dir(folder.path().join("deep")).unwrap().count(), 3);
         write(&file, 1, 0, &[("key".into(), "x".into())]).unwrap();
         assert_eq!(read("n.log"), "x\n");
+    }
+
+    #[test]
+    fn many_lines_at_once_make_no_file_larger_than_it_may_be_but_one_of_a_line_that_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("n.log");
+        let line = |length: usize| (length.to_string(), "x".repeat(length));
+        write(&file, 100, 9, &[line(30)]).unwrap();
+        write(&file, 100, 9, &[29, 37, 1, 200, 50, 48, 50].map(line)).unwrap();
+        let sizes = ["n.log.4", "n.log.3", "n.log.2", "n.log.1", "n.log"]
+            .map(|name| fs::metadata(folder.path().join(name)).unwrap().len());
+        assert_eq!(sizes, [31 + 30 + 38, 2, 201, 51 + 49, 51]);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 5);
+    }
+
+    #[test]
+    fn what_a_killed_process_had_written_before_the_file_was_full_is_not_written_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("n.log");
+        let lines = ["a", "b", "c"].map(|key| (key.to_owned(), format!("{{\"retry_key\":\"{key}\"}}")));
+        write(&file, 20, 2, &lines[..2]).unwrap();
+        assert!(numbered(&file, 1).exists());
+        assert_eq!(not_yet_in(&file, lines.to_vec()).unwrap(), lines[2..]);
     }
 
     #[test]

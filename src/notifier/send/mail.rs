@@ -53,6 +53,13 @@ fn message(mail: &Mail, values: &Values, notification: &Ready) -> Result<Message
         builder = builder.to(recipient.clone());
     }
     builder
-        .body(notification.text.clone())
+        .body(body(&notification.text))
         .map_err(|error| format!("the mail cannot be made: {error}"))
+}
+
+/// The text with line ends that are all alike, of which lettre makes CRLF, and without what a mail must not have: a CR
+/// alone, which some servers take for a line end, and NUL (RFC 5322, 2.3 and 4).
+fn body(text: &str) -> String {
+    let text = text.replace("\r\n", "\n").replace('\r', "\n");
+    text.replace(|c: char| c.is_control() && c != '\n' && c != '\t', "\u{fffd}")
 }

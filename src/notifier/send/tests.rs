@@ -237,6 +237,27 @@ async fn mail_server() -> (u16, Arc<Mutex<Vec<String>>>) {
     (port, told)
 }
 
+#[tokio::test]
+async fn a_mail_has_line_ends_of_one_kind_and_no_control_characters() {
+    let (port, told) = mail_server().await;
+    let site = Site::new(json!({
+        "type": "mail", "host": "127.0.0.1", "port": port, "security": "none", "from": "pi@example.com",
+        "recipients": ["a@example.com"],
+    }))
+    .await;
+    for text in ["a\r.\rMAIL FROM:<x@example.com>\r\n\nb\tc", "\0d\x0b\r\u{85}e"] {
+        let sent = [ready(1, text)];
+        let outcome = site.sender.send(&site.destination, &site.zone, &sent).await;
+        assert!(matches!(outcome, Outcome::Delivered(_)), "{outcome:?}");
+    }
+    let told = told.lock().unwrap();
+    let first = told.iter().position(|line| line == "a").unwrap();
+    let expected = ["a", "..", "MAIL FROM:<x@example.com>", "", "b\tc"];
+    assert_eq!(told[first..first + 5], expected);
+    let is_wrong = |line: &&String| line.contains(|c: char| c.is_control() && c != '\t');
+    assert_eq!(told.iter().find(is_wrong), None);
+}
+
 /// What comes of a mail to these, and whether it was sent.
 async fn mailed(recipients: &[&str], attempts: u32) -> (Outcome, bool) {
     let (port, told) = mail_server().await;
