@@ -63,16 +63,7 @@ impl Intake {
         let mut bytes = 0;
         while arrivals.recv_many(&mut batch, BATCH).await > 0 {
             let notifications = Arc::clone(&self.notifications.borrow());
-            // Not acknowledged, not lost: the broker has it, and so do we, until the disk is there again.
-            bytes += loop {
-                match self.take_in(&notifications, &batch).await {
-                    Ok(bytes) => break bytes,
-                    Err(error) => {
-                        tracing::error!(%error, "notifications cannot be written; trying again, nothing is acknowledged meanwhile");
-                    }
-                }
-                tokio::time::sleep(DISK_PAUSE).await;
-            };
+            bytes += self.take_in_at_last(&notifications, &batch).await;
             if bytes >= MUCH {
                 bytes = 0;
                 self.much.notify_one();
@@ -90,6 +81,20 @@ impl Intake {
                     let _ = client.manual_ack(acknowledgement).await;
                 }
             }
+        }
+    }
+
+    /// As [`Self::take_in`], again and again. Not acknowledged, not lost: the broker has it, and so do we, until the disk is
+    /// there again.
+    async fn take_in_at_last(&self, notifications: &Notifications, batch: &[Arrival]) -> usize {
+        loop {
+            match self.take_in(notifications, batch).await {
+                Ok(bytes) => return bytes,
+                Err(error) => {
+                    tracing::error!(%error, "notifications cannot be written; trying again, nothing is acknowledged meanwhile");
+                }
+            }
+            tokio::time::sleep(DISK_PAUSE).await;
         }
     }
 

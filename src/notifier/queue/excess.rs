@@ -4,7 +4,7 @@ use super::octets;
 use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
 
-/// How many notifications may stay, and how many bytes of payload and text. One may stay in any case.
+/// How many notifications may stay, and how many bytes of them. One may stay in any case.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Most {
     pub(super) number: u32,
@@ -24,12 +24,10 @@ macro_rules! statements {
     ($which:literal, $order:literal) => {
         Statements {
             is_over: concat!(
-                "SELECT count(*) > ?1 OR total(",
-                octets!(),
-                ") > ?2 FROM notification WHERE ",
-                $which
+                "SELECT count(*) > ?1 OR total(", octets!(), ") > ?2
+                FROM notification WHERE ", $which
             ),
-            // What is sized is put aside first: a sort would hold all payloads otherwise.
+            // Materialized, as SQLite's sorts would hold all payloads otherwise.
             delete: concat!(
                 "WITH sized AS MATERIALIZED (
                     SELECT id, destination, topic, urgent, ", octets!(), " AS bytes

@@ -34,8 +34,7 @@ macro_rules! jobs {
             "WITH first AS MATERIALIZED (
                 SELECT id, urgent, attempts, ",
             octets!(),
-            " AS bytes
-                FROM notification
+            " AS bytes FROM notification
                 WHERE destination = ?1 AND died IS NULL AND due <= ?2 AND expires > ?2 AND urgent >= ?3
                 ORDER BY ",
             $order,
@@ -43,7 +42,8 @@ macro_rules! jobs {
             fitting AS (
                 SELECT id, sum(bytes) OVER (ORDER BY ",
             $order,
-            " ROWS UNBOUNDED PRECEDING) - bytes AS before FROM first)
+            " ROWS UNBOUNDED PRECEDING) - bytes AS before
+                FROM first)
             SELECT id, destination, route, topic, payload, text, retry_key, created, notification.attempts
             FROM fitting JOIN notification USING (id) WHERE before < ?5 ORDER BY ",
             $order
