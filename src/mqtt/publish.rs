@@ -156,6 +156,7 @@ pub(super) fn push_properties(
 mod tests {
     use super::*;
     use crate::mqtt::Unchanged;
+    use crate::mqtt::rewrite::tests::Behind;
 
     fn head(bytes: &[u8], properties: bool) -> Result<usize, Violation> {
         head_len(&FixedHeader::parse(bytes)?.unwrap(), bytes, properties)
@@ -197,29 +198,10 @@ mod tests {
 
     #[test]
     fn a_packet_that_a_longer_topic_makes_too_long_for_mqtt_is_refused() {
-        struct Longer;
-        impl TopicRewrite for Longer {
-            fn topic_name(&self, topic: &str, out: &mut Vec<u8>) -> bool {
-                out.extend_from_slice(topic.as_bytes());
-                out.push(b'x');
-                true
-            }
-            fn topic_filter(&self, _: &str, _: &mut Vec<u8>) -> bool {
-                false
-            }
-            fn response_topic(&self, _: &str, _: &mut Vec<u8>) -> bool {
-                false
-            }
-            fn rewrites_filters(&self) -> bool {
-                false
-            }
-            fn rewrites_response_topics(&self) -> bool {
-                false
-            }
-        }
+        const LONGER: Behind = Behind("x");
         let spliced = |head: &[u8]| {
             let header = FixedHeader::parse(head)?.unwrap();
-            splice(&header, head, Version::V311, &Longer, &mut Vec::new(), &mut 0)
+            splice(&header, head, Version::V311, &LONGER, &mut Vec::new(), &mut 0)
         };
         let last = [0x30, 0xfe, 0xff, 0xff, 0x7f, 0, 1, b't'];
         assert_eq!(spliced(&last), Ok(Some(MAX_REMAINING)));
@@ -232,7 +214,7 @@ mod tests {
         for (head, refused) in [(last, false), (too_long, true)] {
             let input = [&[0x30, 3, 0, 1, b't'][..], &head].concat();
             let mut scratch = crate::mqtt::Scratch::default();
-            let passed = crate::mqtt::Uplink::new(Version::V311, Longer)
+            let passed = crate::mqtt::Uplink::new(Version::V311, LONGER)
                 .pass(&input, &mut scratch)
                 .violation;
             assert_eq!(passed.is_some(), refused);

@@ -46,3 +46,32 @@ impl TopicRewrite for Unchanged {
         false
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// Puts this behind topic names, and reads what else could be rewritten.
+    #[derive(Debug, Clone, Copy)]
+    pub(in crate::mqtt) struct Behind(pub(in crate::mqtt) &'static str);
+
+    impl TopicRewrite for Behind {
+        fn topic_name(&self, topic: &str, out: &mut Vec<u8>) -> bool {
+            out.extend_from_slice(topic.as_bytes());
+            out.extend_from_slice(self.0.as_bytes());
+            true
+        }
+        fn topic_filter(&self, _: &str, _: &mut Vec<u8>) -> bool {
+            false
+        }
+        fn response_topic(&self, _: &str, _: &mut Vec<u8>) -> bool {
+            false
+        }
+        fn rewrites_filters(&self) -> bool {
+            true
+        }
+        fn rewrites_response_topics(&self) -> bool {
+            true
+        }
+    }
+}

@@ -296,6 +296,7 @@ impl<R: TopicRewrite> Uplink<R> {
 mod tests {
     use super::*;
     use crate::mqtt::Unchanged;
+    use crate::mqtt::rewrite::tests::Behind;
 
     fn pass(uplink: &mut Uplink<Unchanged>, input: &[u8]) -> (Vec<u8>, u32, bool) {
         let mut scratch = Scratch::default();
@@ -424,28 +425,7 @@ mod tests {
         assert_eq!(uplink.held(), 0);
     }
 
-    /// Puts `/1` behind topic names, and reads what may be a response topic.
-    struct Suffixed;
-
-    impl TopicRewrite for Suffixed {
-        fn topic_name(&self, topic: &str, out: &mut Vec<u8>) -> bool {
-            out.extend_from_slice(topic.as_bytes());
-            out.extend_from_slice(b"/1");
-            true
-        }
-        fn topic_filter(&self, _: &str, _: &mut Vec<u8>) -> bool {
-            false
-        }
-        fn response_topic(&self, _: &str, _: &mut Vec<u8>) -> bool {
-            false
-        }
-        fn rewrites_filters(&self) -> bool {
-            true
-        }
-        fn rewrites_response_topics(&self) -> bool {
-            true
-        }
-    }
+    const SUFFIXED: Behind = Behind("/1");
 
     fn publish(topic: &str, payload: &[u8]) -> Vec<u8> {
         let remaining = (2 + topic.len() + payload.len()) as u8;
@@ -465,7 +445,7 @@ mod tests {
                 };
                 let (input, expected) = (with(""), with("/1"));
                 for cut in 0..=input.len() {
-                    let mut uplink = Uplink::new(Version::V311, Suffixed);
+                    let mut uplink = Uplink::new(Version::V311, SUFFIXED);
                     let mut scratch = Scratch::default();
                     let mut out = Vec::new();
                     for part in [&input[..cut], &input[cut..]] {
@@ -495,11 +475,11 @@ mod tests {
     fn the_properties_of_a_repeated_topic_are_still_checked() {
         let mut scratch = Scratch::default();
         let input = b"\x30\x04\0\x01t\0\x30\x06\0\x01t\x02\x01\x02";
-        let passed = Uplink::new(Version::V5, Suffixed).pass(input, &mut scratch);
+        let passed = Uplink::new(Version::V5, SUFFIXED).pass(input, &mut scratch);
         assert_eq!(passed.violation, Some(Violation::PropertyValue(1)));
         // Also where the one before had another length than the first.
         let input = b"\x30\x04\0\x01t\0\x30\x08\0\x01t\0abcd\x30\x08\0\x01t\x02\x01\x02ab";
-        let passed = Uplink::new(Version::V5, Suffixed).pass(input, &mut scratch);
+        let passed = Uplink::new(Version::V5, SUFFIXED).pass(input, &mut scratch);
         assert_eq!(passed.violation, Some(Violation::PropertyValue(1)));
     }
 
@@ -514,7 +494,7 @@ mod tests {
             ),
         ] {
             let mut scratch = Scratch::default();
-            let passed = Uplink::new(Version::V5, Suffixed).pass(&packet, &mut scratch);
+            let passed = Uplink::new(Version::V5, SUFFIXED).pass(&packet, &mut scratch);
             assert_eq!((passed.pieces, passed.violation), (pieces, None));
         }
     }

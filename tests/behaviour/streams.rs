@@ -154,22 +154,29 @@ fn what_was_sent_ahead_of_connack_before_the_link_broke_comes_on_the_next_connec
     }
 }
 
-#[test]
-fn messages_of_qos_0_ahead_of_connack_arrive_and_then_the_broker_sees_the_device_gone() {
-    let broker = FakeBroker::listen();
-    let relay = Simrelay::to(&broker.url());
-    let connect = Connect::new(Version::V311, "c").bytes();
-    let [one, two] = [publish("t", 0, 0, b"one"), publish("t", 0, 0, b"two")];
+/// A device sends `connect` and `ahead` at once and hangs up; then the broker says yes.
+fn hang_up_before_connack(relay: &Simrelay, broker: &FakeBroker, connect: &[u8], ahead: &[u8]) -> Device {
     let mut device = relay.device(1);
-    device.send(&[connect.as_slice(), &one, &two].concat());
+    device.send(&[connect, ahead].concat());
     let mut upstream = broker.accept();
-    upstream.expect(&connect);
+    upstream.expect(connect);
     let gone = device.stream.local_addr().unwrap();
     drop(device);
     wait_until("the relay sees that the device is gone", || {
         has_read_to_the_end(relay.relay(), gone).then_some(())
     });
     upstream.send(CONNACK_311);
+    upstream
+}
+
+#[test]
+fn messages_of_qos_0_ahead_of_connack_arrive_and_then_the_broker_sees_the_device_gone() {
+    let broker = FakeBroker::listen();
+    let relay = Simrelay::to(&broker.url());
+    let connect = Connect::new(Version::V311, "c").bytes();
+    let [one, two] = [publish("t", 0, 0, b"one"), publish("t", 0, 0, b"two")];
+    let ahead = [one.as_slice(), &two].concat();
+    let mut upstream = hang_up_before_connack(&relay, &broker, &connect, &ahead);
     upstream.expect(&one);
     upstream.expect(&two);
     // No DISCONNECT: the broker publishes the will.
@@ -184,16 +191,8 @@ fn what_was_sent_ahead_of_connack_and_ended_by_disconnect_arrives_whatever_its_q
     for qos in [0, 1, 2] {
         let connect = Connect::new(Version::V311, "c").bytes();
         let message = publish("t", qos, 7, b"send and go");
-        let mut device = relay.device(1);
-        device.send(&[connect.as_slice(), &message, &disconnect()].concat());
-        let mut upstream = broker.accept();
-        upstream.expect(&connect);
-        let gone = device.stream.local_addr().unwrap();
-        drop(device);
-        wait_until("the relay sees that the device is gone", || {
-            has_read_to_the_end(relay.relay(), gone).then_some(())
-        });
-        upstream.send(CONNACK_311);
+        let ahead = [message.as_slice(), &disconnect()].concat();
+        let mut upstream = hang_up_before_connack(&relay, &broker, &connect, &ahead);
         upstream.expect(&message);
         upstream.expect(&disconnect());
     }
