@@ -19,7 +19,7 @@ const BEGUN: &[u8] = b"\x10\x80\x01\0\x04MQ";
 /// From one round trip to the next: what attackers have of the core that they share with the devices.
 const BETWEEN: Duration = Duration::from_micros(200);
 /// From one new connection of a SIM to the next, at the pace that it has by default.
-const PACE: Duration = Duration::from_millis(10);
+const PACE: Duration = Duration::from_millis(50);
 /// Connections that it opens ahead of that pace, and holds at once: a few less than it may have by default.
 const AT_ONCE: u64 = 900;
 /// Bytes of a large packet that come at once.
