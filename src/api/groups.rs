@@ -136,13 +136,7 @@ async fn put_tags(
     Segments(id): Segments<String>,
     Input(tags): Input<Vec<Tag>>,
 ) -> Result<Json<Group>, ApiError> {
-    change_group(
-        &state,
-        caller,
-        id,
-        GroupChange::Edit(GroupEdit::PutTags(body::tags(tags))),
-    )
-    .await
+    change_group(&state, caller, id, GroupEdit::PutTags(body::tags(tags))).await
 }
 
 /// One tag goes.
@@ -152,7 +146,7 @@ async fn delete_tag(
     caller: Caller,
     Segments((id, tag)): Segments<(String, String)>,
 ) -> Result<StatusCode, ApiError> {
-    remove(&state, caller, &id, GroupChange::Edit(GroupEdit::DeleteTag(tag))).await
+    remove(&state, caller, &id, GroupEdit::DeleteTag(tag)).await
 }
 
 /// Each key gets its value whole; keys that are not named stay.
@@ -167,13 +161,7 @@ async fn put_configuration(
         .into_iter()
         .map(|parameter| (parameter.key, parameter.value))
         .collect();
-    change_group(
-        &state,
-        caller,
-        id,
-        GroupChange::Edit(GroupEdit::Put { namespace, entries }),
-    )
-    .await
+    change_group(&state, caller, id, GroupEdit::Put { namespace, entries }).await
 }
 
 /// A namespace goes with all its keys.
@@ -183,13 +171,7 @@ async fn delete_namespace(
     caller: Caller,
     Segments((id, namespace)): Segments<(String, String)>,
 ) -> Result<StatusCode, ApiError> {
-    remove(
-        &state,
-        caller,
-        &id,
-        GroupChange::Edit(GroupEdit::DeleteNamespace { namespace }),
-    )
-    .await
+    remove(&state, caller, &id, GroupEdit::DeleteNamespace { namespace }).await
 }
 
 /// One key goes; it may be sent with its slashes unencoded.
@@ -199,13 +181,7 @@ async fn delete_key(
     caller: Caller,
     Segments((id, namespace, key)): Segments<(String, String, String)>,
 ) -> Result<StatusCode, ApiError> {
-    remove(
-        &state,
-        caller,
-        &id,
-        GroupChange::Edit(GroupEdit::DeleteKey { namespace, key }),
-    )
-    .await
+    remove(&state, caller, &id, GroupEdit::DeleteKey { namespace, key }).await
 }
 
 /// An id that could be that of a group.
@@ -218,10 +194,10 @@ async fn change_group(
     state: &ApiState,
     caller: Caller,
     id: String,
-    what: GroupChange,
+    what: impl Into<GroupChange>,
 ) -> Result<Json<Group>, ApiError> {
     let group = known(&id)?;
-    let Changed { snapshot, .. } = change(state, caller, Change::Group(group.clone(), what)).await?;
+    let Changed { snapshot, .. } = change(state, caller, Change::Group(group.clone(), what.into())).await?;
     let group = snapshot.group(&group).ok_or(ApiError::NoSuchGroup(id))?;
     Ok(Json(Group::of(state, group)))
 }
@@ -230,8 +206,8 @@ async fn remove(
     state: &ApiState,
     caller: Caller,
     id: &str,
-    what: GroupChange,
+    what: impl Into<GroupChange>,
 ) -> Result<StatusCode, ApiError> {
-    change(state, caller, Change::Group(known(id)?, what)).await?;
+    change(state, caller, Change::Group(known(id)?, what.into())).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -204,7 +204,10 @@ fn common_answers(method: &str, operation: &Map<String, Value>) -> Vec<(&'static
     }
     if has_body {
         answers.push(("408", "The body did not come in time"));
-        answers.push(("413", "The body is larger than 1 MiB"));
+        answers.push((
+            "413",
+            "The body is larger than 1 MiB, or than 4 KiB if it is a login",
+        ));
         answers.push(("415", "The body is not JSON"));
     }
     if !is_open {

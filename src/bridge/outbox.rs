@@ -14,6 +14,7 @@ use tokio::time::{sleep, timeout};
 use super::counters::{Counters, count};
 use super::journal::{Journal, Kept, Number};
 use super::{Message, Parked};
+use crate::complaint::Complaint;
 
 /// How long a caller waits for the broker.
 const ANSWER_WITHIN: Duration = Duration::from_secs(1);
@@ -253,11 +254,10 @@ impl Outbox {
 
     /// Has sent again what an operator took out of the parked messages, for as long as it is polled.
     pub(super) async fn take_back(self) {
-        let mut is_told = false;
+        let mut complaint = Complaint::default();
         loop {
             match self.0.journal.take_back().await {
                 Ok(kept) => {
-                    is_told = false;
                     self.lock().put_back(&kept);
                     for one in kept {
                         let number = one.number;
@@ -265,8 +265,7 @@ impl Outbox {
                         self.0.work.notify_one();
                     }
                 }
-                Err(error) if !is_told => {
-                    is_told = true;
+                Err(error) if complaint.is_due() => {
                     tracing::error!(%error, "the bridge cannot look which parked messages are to be sent again; it tries on");
                 }
                 Err(_) => {}

@@ -6,6 +6,7 @@ use super::frame::{FixedHeader, push_varint};
 use super::properties::{Properties, Value};
 use super::property_table::{Place, REASON_STRING, SERVER_KEEP_ALIVE};
 use super::reader::Reader;
+use super::reason::error_in_words;
 use super::{PacketType, Reason, Version, Violation};
 
 /// The broker's answer to a CONNECT.
@@ -77,28 +78,11 @@ impl Connack {
         match self.code {
             0 => "accepted",
             1 => "unacceptable protocol version",
-            2 | 0x85 => "client identifier not valid",
-            3 | 0x88 => "server unavailable",
-            4 | 0x86 => "bad user name or password",
-            5 | 0x87 => "not authorized",
-            0x80 => "unspecified error",
-            0x81 => "malformed packet",
-            0x82 => "protocol error",
-            0x83 => "implementation specific error",
-            0x84 => "unsupported protocol version",
-            0x89 => "server busy",
-            0x8a => "banned",
-            0x8c => "bad authentication method",
-            0x90 => "topic name invalid",
-            0x95 => "packet too large",
-            0x97 => "quota exceeded",
-            0x99 => "payload format invalid",
-            0x9a => "retain not supported",
-            0x9b => "QoS not supported",
-            0x9c => "use another server",
-            0x9d => "server moved",
-            0x9f => "connection rate exceeded",
-            _ => "a code that the specification does not define",
+            2 => error_in_words(0x85),
+            3 => error_in_words(0x88),
+            4 => error_in_words(0x86),
+            5 => error_in_words(0x87),
+            code => error_in_words(code),
         }
     }
 }

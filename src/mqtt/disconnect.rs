@@ -4,6 +4,7 @@ use super::Reason;
 use super::frame::push_varint;
 use super::property_table::REASON_STRING;
 use super::reader::push_binary;
+use super::reason::error_in_words;
 
 /// A DISCONNECT for an MQTT 5 device, with `text` as Reason String if the packet then keeps within the
 /// device's Maximum Packet Size ([MQTT-3.14.2-3]).
@@ -24,34 +25,7 @@ pub fn packet(reason: Reason, text: &str, limit: Option<u32>) -> Vec<u8> {
 pub fn code_in_words(code: u8) -> &'static str {
     match code {
         0x00 => "normal disconnection",
-        0x80 => "unspecified error",
-        0x81 => "malformed packet",
-        0x82 => "protocol error",
-        0x83 => "implementation specific error",
-        0x87 => "not authorized",
-        0x89 => "server busy",
-        0x8b => "server shutting down",
-        0x8d => "keep alive time-out",
-        0x8e => "session taken over",
-        0x8f => "topic filter invalid",
-        0x90 => "topic name invalid",
-        0x93 => "receive maximum exceeded",
-        0x94 => "topic alias invalid",
-        0x95 => "packet too large",
-        0x96 => "message rate too high",
-        0x97 => "quota exceeded",
-        0x98 => "administrative action",
-        0x99 => "payload format invalid",
-        0x9a => "retain not supported",
-        0x9b => "QoS not supported",
-        0x9c => "use another server",
-        0x9d => "server moved",
-        0x9e => "shared subscriptions not supported",
-        0x9f => "connection rate exceeded",
-        0xa0 => "maximum connect time",
-        0xa1 => "subscription identifiers not supported",
-        0xa2 => "wildcard subscriptions not supported",
-        _ => "a code that the specification does not define",
+        code => error_in_words(code),
     }
 }
 

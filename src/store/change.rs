@@ -34,6 +34,12 @@ pub enum GroupChange {
     Edit(GroupEdit),
 }
 
+impl From<GroupEdit> for GroupChange {
+    fn from(edit: GroupEdit) -> Self {
+        Self::Edit(edit)
+    }
+}
+
 /// A change of a group that is there and stays.
 #[derive(Debug, Clone, PartialEq)]
 pub enum GroupEdit {

@@ -83,7 +83,7 @@ pub enum UpstreamError {
         address: SocketAddr,
     },
     /// No address answered in time.
-    #[error("{address} did not answer within {} s", limit.as_secs())]
+    #[error("{address} did not answer within {:.0} s", limit.as_secs_f64())]
     DialTimeout {
         /// The address tried last.
         address: SocketAddr,
