@@ -21,10 +21,11 @@
 //! | 0 | [`priority`] | which threads come first |
 //! | 0 | `backoff` | how long to wait before the next attempt |
 //! | 0 | `complaint` | when what goes on is to be said again |
+//! | 0 | `event_loop` | the runtime of the data plane: sockets and tasks of one thread |
 //! | 0 | `printable` | text of others, made fit to be shown |
 //! | 0 | `report` | numbers of a service, logged when they change |
 //! | 0 | `stamp` | whether a file is still the one that was read |
-//! | 0 | `timers` | timers of threads whose own runtime keeps none |
+//! | 0 | `timers` | timers, and work that blocks, of threads whose own runtime knows neither |
 //! | 1 | [`claim`] | who works with a data folder |
 //! | 1 | [`database`] | the SQLite file of the data folder: opened, migrated |
 //! | 1 | `http_server` | the connections of an HTTP service of ours, bounded in number and in time |
@@ -62,6 +63,7 @@ pub mod database;
 pub mod descriptors;
 pub mod doctor;
 pub mod entrypoint;
+mod event_loop;
 pub mod explain;
 mod http_server;
 pub mod json;

@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::net::TcpStream;
 
 use rumqttc::{ConnectReturnCode, ConnectionError, MqttOptions, StateError, mqttbytes};
 use zeroize::Zeroizing;
@@ -135,7 +136,7 @@ impl SiteBroker {
     }
 
     /// A stream to it, ready for the CONNECT.
-    pub(crate) async fn connect(&self) -> io::Result<BrokerStream> {
+    pub(crate) async fn connect(&self) -> io::Result<BrokerStream<TcpStream>> {
         let connected = self.upstream.connect(&self.destination, self.ca.as_ref());
         connected.await.map_err(io::Error::other)
     }

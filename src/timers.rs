@@ -1,19 +1,12 @@
-//! Timers of threads whose own runtime keeps none.
+//! Timers, and work that blocks, of threads whose own runtime knows neither.
 //!
 //! A runtime that keeps timers has the kernel arm one at every wait for sockets, and disarm it when something comes. The data plane
 //! waits twice a message and its timers hardly ever fire, so a thread of its own keeps them, and wakes who waits for one.
 
-use std::cell::RefCell;
 use std::convert::Infallible;
 use std::io;
-use std::time::Duration;
-use tokio::runtime::{Builder, Handle};
+use tokio::runtime::{Builder, EnterGuard, Handle};
 use tokio::sync::mpsc;
-use tokio::time::{Interval, Sleep, Timeout};
-
-thread_local! {
-    static KEEPER: RefCell<Option<Timekeeper>> = const { RefCell::new(None) };
-}
 
 /// A thread that keeps the timers of others, until all of these are gone.
 #[derive(Debug, Clone)]
@@ -35,67 +28,47 @@ impl Timekeeper {
             runtime: runtime.handle().clone(),
             _stays: stays,
         };
-        let keep = move || runtime.block_on(all_gone.recv());
+        let keep = move || {
+            runtime.block_on(all_gone.recv());
+            // A name that is being looked up is not waited for: the system's resolver cannot be interrupted.
+            runtime.shutdown_background();
+        };
         std::thread::Builder::new()
             .name("timers".to_owned())
             .spawn(keep)?;
         Ok(keeper)
     }
 
-    /// Has it keep the timers that this thread makes from now on.
-    pub(crate) fn serve_this_thread(self) {
-        KEEPER.set(Some(self));
+    /// Keeps the timers of `tokio::time` that this thread makes from now on, and does there what it spawns with tokio.
+    pub(crate) fn serve_this_thread(&self) -> EnterGuard<'_> {
+        self.runtime.enter()
     }
-}
-
-/// Makes a timer where those of this thread are kept.
-fn kept<T>(make: impl FnOnce() -> T) -> T {
-    KEEPER.with_borrow(|keeper| {
-        let _there = keeper.as_ref().map(|keeper| keeper.runtime.enter());
-        make()
-    })
-}
-
-/// As [`tokio::time::sleep`].
-pub(crate) fn sleep(time: Duration) -> Sleep {
-    kept(|| tokio::time::sleep(time))
-}
-
-/// As [`tokio::time::timeout`].
-pub(crate) fn timeout<F: IntoFuture>(time: Duration, work: F) -> Timeout<F::IntoFuture> {
-    kept(|| tokio::time::timeout(time, work))
-}
-
-/// As [`tokio::time::interval`].
-pub(crate) fn interval(period: Duration) -> Interval {
-    kept(|| tokio::time::interval(period))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event_loop::EventLoop;
     use std::future::pending;
-    use std::time::Instant;
-    use tokio::runtime::Runtime;
+    use std::time::{Duration, Instant};
+    use tokio::task::spawn_blocking;
+    use tokio::time::{interval, sleep, timeout};
 
     const SHORT: Duration = Duration::from_millis(20);
-
-    fn without_timers() -> Runtime {
-        Builder::new_current_thread().enable_io().build().unwrap()
-    }
 
     /// What `work` gives on a thread whose timers another keeps.
     fn kept_elsewhere<T: Send + 'static>(work: impl AsyncFnOnce() -> T + Send + 'static) -> T {
         let keeper = Timekeeper::start().unwrap();
-        let thread = std::thread::spawn(|| {
-            keeper.serve_this_thread();
-            without_timers().block_on(work())
+        let thread = std::thread::spawn(move || {
+            let _kept = keeper.serve_this_thread();
+            let here = EventLoop::new(|| ()).unwrap();
+            here.run(async move { work().await }).unwrap()
         });
         thread.join().unwrap()
     }
 
     #[test]
-    fn a_runtime_without_timers_is_woken_by_those_that_another_thread_keeps() {
+    fn a_loop_without_timers_is_woken_by_those_that_another_thread_keeps() {
         let began = Instant::now();
         let late = kept_elsewhere(async || {
             sleep(SHORT).await;
@@ -116,8 +89,12 @@ mod tests {
         );
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn where_nobody_else_keeps_them_the_runtime_does() {
-        sleep(Duration::from_secs(3600)).await;
+    #[test]
+    fn work_that_blocks_holds_up_nobody() {
+        let threads = kept_elsewhere(async || {
+            let elsewhere = spawn_blocking(|| std::thread::current().id()).await.unwrap();
+            (std::thread::current().id(), elsewhere)
+        });
+        assert_ne!(threads.0, threads.1);
     }
 }

@@ -5,10 +5,9 @@
 mod pipe;
 
 use super::portion::LARGEST;
+use crate::event_loop::TcpStream;
 use crate::upstream::BrokerStream;
 use std::io;
-use tokio::io::Interest;
-use tokio::net::TcpStream;
 
 #[cfg(target_os = "linux")]
 pub(super) use pipe::poll_pass;
@@ -22,14 +21,6 @@ pub(super) const WORTHWHILE: usize = LARGEST;
 pub(super) trait Bare {
     /// The socket, if nothing lies between it and MQTT.
     fn bare(&self) -> Option<&TcpStream>;
-
-    /// Whether a read may bring something, where the one before brought nothing: for a bare socket the runtime knows that
-    /// without a lock, and without being told once more whom to wake.
-    #[inline]
-    fn may_have_news(&self) -> bool {
-        self.bare()
-            .is_none_or(|socket| socket.try_io(Interest::READABLE, || Ok(())).is_ok())
-    }
 }
 
 impl Bare for TcpStream {
@@ -39,7 +30,7 @@ impl Bare for TcpStream {
     }
 }
 
-impl Bare for BrokerStream {
+impl Bare for BrokerStream<TcpStream> {
     #[inline]
     fn bare(&self) -> Option<&TcpStream> {
         match self {

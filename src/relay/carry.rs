@@ -7,8 +7,8 @@ use super::outbox::Outbox;
 use super::portion::{self, Portion};
 use super::registry::{Asked, Connection};
 use super::streams::Streams;
-use super::turnstile::wake_behind_the_sockets;
 use super::{Administrative, Ending, journal};
+use crate::event_loop::wake_behind_the_sockets;
 use crate::mqtt::Scratch;
 use std::cell::RefCell;
 use std::io;
@@ -16,7 +16,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::task::coop::has_budget_remaining;
 use tokio::time::Instant;
 
 /// Reads of one direction before other connections get their turn.
@@ -41,10 +40,6 @@ pub(super) struct Carry<D, B, S> {
     uplink: Portion,
     /// How much is read from the broker next.
     downlink: Portion,
-    /// The device's socket had nothing, and wakes the task when it has.
-    device_wakes: bool,
-    /// The same of the broker's.
-    broker_wakes: bool,
     /// No more comes from the device.
     device_done: bool,
     /// The device cannot be written to any more.
@@ -74,8 +69,6 @@ where
             ending: None,
             uplink: Portion::default(),
             downlink: Portion::default(),
-            device_wakes: false,
-            broker_wakes: false,
             device_done: false,
             device_gone: false,
             broker_deaf: false,
@@ -186,18 +179,12 @@ where
     /// One read from the device, passed on; whether the turn may go on.
     #[inline]
     fn read_up(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Ending>> {
-        self.device_wakes = self.device_wakes && !self.device.may_have_news();
-        if self.device_wakes {
-            return Poll::Pending;
-        }
         if self.uplink.was_largest() && ready!(self.poll_pass_up(cx))? {
             return Poll::Ready(Ok(true));
         }
         SCRATCH.with_borrow_mut(|(input, scratch)| {
             let mut buf = ReadBuf::new(&mut input[..self.uplink.size()]);
-            let read = Pin::new(&mut self.device).poll_read(cx, &mut buf);
-            self.device_wakes = is_registered(&read);
-            if let Err(error) = ready!(read) {
+            if let Err(error) = ready!(Pin::new(&mut self.device).poll_read(cx, &mut buf)) {
                 return Poll::Ready(Err(self.device_lost(error)));
             }
             let input = buf.filled();
@@ -348,18 +335,12 @@ where
     /// One read from the broker, passed on; whether the turn may go on.
     #[inline]
     fn read_down(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Ending>> {
-        self.broker_wakes = self.broker_wakes && !self.broker.may_have_news();
-        if self.broker_wakes {
-            return Poll::Pending;
-        }
         if self.downlink.was_largest() && ready!(self.poll_pass_down(cx))? {
             return Poll::Ready(Ok(true));
         }
         SCRATCH.with_borrow_mut(|(input, scratch)| {
             let mut buf = ReadBuf::new(&mut input[..self.downlink.size()]);
-            let read = Pin::new(&mut self.broker).poll_read(cx, &mut buf);
-            self.broker_wakes = is_registered(&read);
-            if let Err(error) = ready!(read) {
+            if let Err(error) = ready!(Pin::new(&mut self.broker).poll_read(cx, &mut buf)) {
                 return Poll::Ready(Err(self.broker_lost(error)));
             }
             let input = buf.filled();
@@ -516,12 +497,6 @@ where
         }
         this.poll_linger(cx)
     }
-}
-
-/// Whether the socket that was read wakes the task. A task that has used up its turn is woken by the runtime instead.
-#[inline]
-fn is_registered(read: &Poll<io::Result<()>>) -> bool {
-    read.is_pending() && has_budget_remaining()
 }
 
 #[cfg(test)]

@@ -2,15 +2,16 @@
 
 use super::*;
 use crate::entrypoint::EntryPoint;
+use crate::event_loop::{self, EventLoop, TcpListener, TcpStream};
 use crate::mqtt::{AtMostOnce, Unchanged, Version, Violation};
 use crate::relay::Admission;
 use crate::relay::linger::{DUE, LINGER};
 use crate::relay::streams::AsSent;
 use crate::relay::wheel::TICK;
 use crate::sim::{Imsi, Sim, SimId};
+use crate::timers::Timekeeper;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio::time::{advance, sleep};
 
@@ -491,8 +492,12 @@ impl Bare for DuplexStream {
 }
 
 async fn tcp() -> (TcpStream, TcpStream) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let far = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let address = listener.local_addr().unwrap();
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    let far = TcpStream::connect(socket, address).await.unwrap();
+    let listener = TcpListener::from_std(listener).unwrap();
     (far, listener.accept().await.unwrap().0)
 }
 
@@ -528,13 +533,22 @@ async fn through(from: &mut TcpStream, to: &mut TcpStream, packet: &[u8]) -> Vec
 }
 
 #[cfg(target_os = "linux")]
-#[tokio::test]
-async fn the_body_of_a_large_packet_goes_from_socket_to_socket_and_all_else_is_read() {
+#[test]
+fn the_body_of_a_large_packet_goes_from_socket_to_socket_and_all_else_is_read() {
+    let timers = Timekeeper::start().unwrap();
+    let _kept = timers.serve_this_thread();
+    let here = EventLoop::new(|| ()).unwrap();
+    here.run(large_packets_both_ways()).unwrap();
+}
+
+#[cfg(target_os = "linux")]
+async fn large_packets_both_ways() {
     let ((mut device, device_leg), (mut broker, broker_leg)) = (tcp().await, tcp().await);
     let connection = connection(Version::V311, 0);
     let streams = AsSent::new(Version::V311, Unchanged);
     let carry = Carry::new(device_leg, broker_leg, streams, Arc::clone(&connection));
-    let carried = tokio::spawn(carry);
+    let (tell, carried) = tokio::sync::oneshot::channel();
+    event_loop::spawn(async move { assert!(tell.send(carry.await).is_ok()) });
     let packet = large(60_000, PINGREQ);
     assert!(through(&mut device, &mut broker, &packet).await == packet);
     assert!(!bypass::was_used());

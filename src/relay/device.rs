@@ -3,11 +3,11 @@
 use super::Refusal;
 use super::caller::Caller;
 use super::first_packet::FirstPacket;
+use crate::event_loop::TcpStream;
 use crate::mqtt::{Connect, ConnectError, FixedHeader, MAX_CONNECT, PacketType, Version, Violation};
 use crate::upstream::BrokerStream;
 use std::future::pending;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 /// The most bytes that a device may send ahead of its CONNACK before it is not read any more.
 const MAX_AHEAD: usize = 64 * 1024;
@@ -130,7 +130,7 @@ impl Device {
     /// ([MQTT-3.1.2-30]).
     pub(super) async fn relay_auth(
         &mut self,
-        broker: &mut BrokerStream,
+        broker: &mut BrokerStream<TcpStream>,
         auth: &[u8],
         connect: &Connect<'_>,
     ) -> Result<(), Failed> {

@@ -1,8 +1,8 @@
 //! The last words to a device, and the last a broker hears.
 
-use crate::timers::timeout;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy, sink};
+use tokio::time::timeout;
 
 /// How long a device may take to read the last packet, and again to close.
 const PATIENCE: Duration = Duration::from_secs(1);

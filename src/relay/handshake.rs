@@ -13,11 +13,11 @@ use super::streams::AsSent;
 use super::tokens::Token;
 use super::{Ending, Refusal, journal};
 use crate::entrypoint::{Destination, PlatformVersion, Scheme, TopicPlan};
+use crate::event_loop::TcpStream;
 use crate::logbook::shortened;
 use crate::mqtt::{
     AtMostOnce, Connack, Connect, ConnectError, FixedHeader, PacketType, Version, Violation, connack,
 };
-use crate::timers::timeout;
 use crate::upstream::{BrokerStream, CredentialPurpose, TlsCredential};
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -25,8 +25,7 @@ use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 /// How long a device may take for its CONNECT.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
@@ -42,7 +41,7 @@ pub(super) struct Opened {
 }
 
 /// A connection whose streams are those `S`.
-pub(super) type Carried<S> = Carry<TcpStream, BrokerStream, S>;
+pub(super) type Carried<S> = Carry<TcpStream, BrokerStream<TcpStream>, S>;
 
 /// A connection by the platform version of its entry point. What 201509 has to remember is boxed, so that
 /// the connections of the other do not carry its size.
@@ -117,7 +116,7 @@ struct Accepted {
     version: Version,
     keep_alive: u16,
     maximum_packet_size: Option<u32>,
-    broker: BrokerStream,
+    broker: BrokerStream<TcpStream>,
     /// What the login ends with, if it ends.
     token: Option<Token>,
     /// The CONNACK as it came.
@@ -223,7 +222,7 @@ async fn establish(
 
 /// A broker that has the CONNECT.
 struct Reached {
-    broker: BrokerStream,
+    broker: BrokerStream<TcpStream>,
     token: Option<Token>,
 }
 
@@ -334,7 +333,7 @@ async fn await_connack(
 /// The broker's CONNACK and what came behind it; AUTH packets may pass both ways before it (§4.12).
 async fn first_connack(
     device: &mut Device,
-    broker: &mut BrokerStream,
+    broker: &mut BrokerStream<TcpStream>,
     destination: &Destination,
     connect: &Connect<'_>,
 ) -> Result<(Vec<u8>, Vec<u8>), Refusal> {
@@ -361,7 +360,7 @@ async fn first_connack(
 
 /// Takes the broker's next packet out of `buffer`, reading until it is there whole.
 async fn first_packet(
-    broker: &mut BrokerStream,
+    broker: &mut BrokerStream<TcpStream>,
     buffer: &mut Vec<u8>,
 ) -> Result<(PacketType, Vec<u8>), Failed> {
     loop {

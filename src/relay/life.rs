@@ -7,6 +7,7 @@ use super::handshake::{ByVersion, Carried, Opened};
 use super::journal;
 use super::streams::Streams;
 use super::turnstile::{InTurn, Turn};
+use crate::event_loop;
 use crate::mqtt::{Version, disconnect};
 use std::mem::replace;
 use std::pin::Pin;
@@ -31,7 +32,7 @@ enum Stage {
 impl Life {
     /// The life of what `opening` brings about.
     pub(super) fn new(
-        opening: impl Future<Output = Option<Opened>> + Send + 'static,
+        opening: impl Future<Output = Option<Opened>> + 'static,
         alive: mpsc::Sender<()>,
     ) -> Self {
         Self {
@@ -131,8 +132,8 @@ fn part<S: Streams + Unpin>(carry: Carried<S>, ending: &Ending, held: Held) {
     }
 }
 
-fn hold_while(held: Held, closing: impl Future<Output = ()> + Send + 'static) {
-    tokio::spawn(async move {
+fn hold_while(held: Held, closing: impl Future<Output = ()> + 'static) {
+    event_loop::spawn(async move {
         closing.await;
         drop(held);
     });

@@ -2,13 +2,12 @@
 
 use super::Ending;
 use super::turnstile::Turn;
-use crate::timers::sleep;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::AsyncWrite;
-use tokio::time::{Instant, Sleep};
+use tokio::time::{Instant, Sleep, sleep};
 
 /// How long the other side may take once one has ended.
 pub(super) const LINGER: Duration = Duration::from_secs(10);

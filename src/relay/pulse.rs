@@ -1,9 +1,9 @@
 //! The pulse of the workers: a thread that hangs has none.
 
-use crate::timers::sleep;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+use tokio::time::sleep;
 
 /// How often a worker shows that it lives.
 const BEAT: Duration = Duration::from_secs(2);

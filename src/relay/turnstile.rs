@@ -3,14 +3,14 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
+use crate::event_loop::wake_behind_the_sockets;
 use atomic_waker::AtomicWaker;
-use tokio::task::yield_now;
 
 /// How long the steps of a worker may take together before it looks at its sockets again: some four of a plain connection,
 /// or one of a TLS handshake.
@@ -20,14 +20,7 @@ thread_local! {
     static TURNSTILE: Turnstile = Turnstile::default();
 }
 
-/// Wakes a task after the worker has looked at its sockets. Woken at once it would be polled some sixty times before
-/// that, and one busy connection would hold up all others.
-pub(super) fn wake_behind_the_sockets(waker: &Waker) {
-    // It is never ready at the first poll, and asks for the next one.
-    let _ = pin!(yield_now()).poll(&mut Context::from_waker(waker));
-}
-
-/// Has the runtime of a worker call this before it waits for its sockets: whoever comes then has held up nobody.
+/// Has the event loop of a worker call this before it waits for its sockets: whoever comes then has held up nobody.
 pub(super) fn sockets_are_waited_for() {
     // The thread may be ending.
     let _ = TURNSTILE.try_with(|turnstile| turnstile.spent.set(Duration::ZERO));
@@ -154,11 +147,11 @@ impl Drop for Turn {
 /// Work of which each step is done when it is its turn. Boxed, as what it takes is gone when it is done.
 pub(super) struct InTurn<T> {
     turn: Turn,
-    work: Pin<Box<dyn Future<Output = T> + Send>>,
+    work: Pin<Box<dyn Future<Output = T>>>,
 }
 
 impl<T> InTurn<T> {
-    pub(super) fn new(work: impl Future<Output = T> + Send + 'static) -> Self {
+    pub(super) fn new(work: impl Future<Output = T> + 'static) -> Self {
         Self {
             turn: Turn::default(),
             work: Box::pin(work),
@@ -178,8 +171,9 @@ impl<T> Future for InTurn<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Mutex;
-    use tokio::task::JoinSet;
+    use crate::event_loop::{EventLoop, look_at_sockets, spawn};
+    use std::rc::Rc;
+    use tokio::sync::{mpsc, oneshot};
 
     /// Of the steps of these tests.
     const STEP: Duration = Duration::from_micros(20);
@@ -194,35 +188,45 @@ mod tests {
     async fn opening() {
         for _ in 0..3 {
             compute();
-            yield_now().await;
+            look_at_sockets().await;
         }
     }
 
-    #[tokio::test]
-    async fn of_many_that_open_at_once_few_take_a_step_before_the_sockets_are_looked_at() {
-        let steps = Arc::new(Mutex::new(vec![0]));
-        let mut connections = JoinSet::new();
-        for number in 0..300_usize {
-            let steps = Arc::clone(&steps);
-            connections.spawn(InTurn::new(async move {
-                for _ in 0..3 {
-                    *steps.lock().unwrap().last_mut().unwrap() += 1;
-                    compute();
-                    yield_now().await;
-                }
-                number
-            }));
-        }
-        let looks = Arc::clone(&steps);
-        let looking = tokio::spawn(async move {
-            loop {
-                yield_now().await;
-                looks.lock().unwrap().push(0);
+    fn run<T: 'static>(work: impl Future<Output = T> + 'static) -> T {
+        EventLoop::new(sockets_are_waited_for).unwrap().run(work).unwrap()
+    }
+
+    #[test]
+    fn of_many_that_open_at_once_few_take_a_step_before_the_sockets_are_looked_at() {
+        let steps = Rc::new(RefCell::new(vec![0]));
+        let seen = Rc::clone(&steps);
+        let opened = run(async move {
+            let (tell, mut told) = mpsc::unbounded_channel();
+            for number in 0..300_usize {
+                let (steps, tell) = (Rc::clone(&seen), tell.clone());
+                spawn(InTurn::new(async move {
+                    for _ in 0..3 {
+                        *steps.borrow_mut().last_mut().unwrap() += 1;
+                        compute();
+                        look_at_sockets().await;
+                    }
+                    tell.send(number).unwrap();
+                }));
             }
+            drop(tell);
+            spawn(async move {
+                loop {
+                    look_at_sockets().await;
+                    seen.borrow_mut().push(0);
+                }
+            });
+            let mut opened = Vec::new();
+            while let Some(number) = told.recv().await {
+                opened.push(number);
+            }
+            opened
         });
-        let opened = connections.join_all().await;
-        looking.abort();
-        let steps = steps.lock().unwrap().clone();
+        let steps = steps.borrow();
         assert!(steps.iter().all(|steps| *steps <= 2 * STEPS_AT_ONCE), "{steps:?}");
         assert_eq!(steps.iter().sum::<usize>(), 900);
         // First come, first served, but for those who go through together.
@@ -234,16 +238,30 @@ mod tests {
         assert!(out_of_turn <= Some(4 * STEPS_AT_ONCE), "{out_of_turn:?}");
     }
 
-    #[tokio::test]
-    async fn who_gives_up_in_the_queue_holds_nobody_up() {
+    #[test]
+    fn who_gives_up_in_the_queue_holds_nobody_up() {
         for given_up in [0, 1, 7, 8, 50, 99] {
-            let mut connections: Vec<_> = (0..100).map(|_| tokio::spawn(InTurn::new(opening()))).collect();
-            // Now the first ones are through, and the others wait.
-            yield_now().await;
-            connections.remove(given_up).abort();
-            for connection in connections {
-                connection.await.unwrap();
-            }
+            run(async move {
+                let mut connections = Vec::new();
+                for _ in 0..100 {
+                    let (tell, told) = oneshot::channel();
+                    let (leave, left) = oneshot::channel::<()>();
+                    let opening = InTurn::new(opening());
+                    spawn(async move {
+                        tokio::select! {
+                            () = opening => { let _ = tell.send(()); }
+                            _ = left => {}
+                        }
+                    });
+                    connections.push((leave, told));
+                }
+                // Now the first ones are through, and the others wait.
+                look_at_sockets().await;
+                connections.remove(given_up);
+                for (_leave, told) in connections {
+                    told.await.unwrap();
+                }
+            });
         }
     }
 
@@ -254,7 +272,7 @@ mod tests {
             if poll.is_ready() {
                 return;
             }
-            yield_now().await;
+            look_at_sockets().await;
         }
         panic!("nobody called it");
     }
@@ -268,25 +286,36 @@ mod tests {
         TURNSTILE.with(|turnstile| turnstile.spent.set(SHARE));
     }
 
-    #[tokio::test]
-    async fn who_is_called_and_gives_up_passes_the_call_on() {
-        exhaust();
-        let (mut called, mut next) = (Turn::default(), Turn::default());
-        assert!(poll(&mut called).is_pending() && poll(&mut next).is_pending());
-        assert!(called.0.as_ref().unwrap().is_called());
-        drop(called);
-        within_reason(&mut next).await;
+    #[test]
+    fn who_is_called_and_gives_up_passes_the_call_on() {
+        run(async {
+            exhaust();
+            let (mut called, mut next) = (Turn::default(), Turn::default());
+            assert!(poll(&mut called).is_pending() && poll(&mut next).is_pending());
+            assert!(called.0.as_ref().unwrap().is_called());
+            drop(called);
+            within_reason(&mut next).await;
+        });
     }
 
-    #[tokio::test]
-    async fn a_step_that_panics_holds_nobody_up() {
-        exhaust();
-        let panicking = tokio::spawn(InTurn::new(async { panic!("a step of a test") }));
-        let others: Vec<_> = (0..20).map(|_| tokio::spawn(InTurn::new(opening()))).collect();
-        assert!(panicking.await.unwrap_err().is_panic());
-        for other in others {
-            other.await.unwrap();
-        }
+    #[test]
+    fn a_step_that_panics_holds_nobody_up() {
+        run(async {
+            exhaust();
+            spawn(InTurn::new(async { panic!("a step of a test") }));
+            let (tell, mut told) = mpsc::unbounded_channel();
+            for _ in 0..20 {
+                let tell = tell.clone();
+                let opening = InTurn::new(opening());
+                spawn(async move {
+                    opening.await;
+                    tell.send(()).unwrap();
+                });
+            }
+            for _ in 0..20 {
+                told.recv().await.unwrap();
+            }
+        });
     }
 
     #[test]
@@ -296,22 +325,14 @@ mod tests {
 
     #[test]
     fn once_the_worker_has_waited_for_its_sockets_nobody_else_has_to() {
-        let (waits, waiting) = std::sync::mpsc::channel();
-        let worker = tokio::runtime::Builder::new_current_thread()
-            .on_thread_park(move || {
-                sockets_are_waited_for();
-                let _ = waits.send(());
-            })
-            .build()
-            .unwrap();
-        let (call, called) = tokio::sync::oneshot::channel();
-        worker.block_on(async {
+        run(async {
             exhaust();
             assert!(poll(&mut Turn::default()).is_pending());
             exhaust();
-            // Not before the worker waits, however late that is.
+            let (call, called) = oneshot::channel();
+            // While the worker waits.
             std::thread::spawn(move || {
-                waiting.recv().unwrap();
+                std::thread::sleep(Duration::from_millis(20));
                 call.send(()).unwrap();
             });
             called.await.unwrap();
@@ -319,12 +340,14 @@ mod tests {
         });
     }
 
-    #[tokio::test]
-    async fn who_comes_when_the_share_is_used_up_waits_for_the_sockets_only() {
-        exhaust();
-        let mut turn = Turn::default();
-        assert!(poll(&mut turn).is_pending());
-        within_reason(&mut turn).await;
-        assert!(TURNSTILE.with(|turnstile| turnstile.queue.borrow().is_empty()));
+    #[test]
+    fn who_comes_when_the_share_is_used_up_waits_for_the_sockets_only() {
+        run(async {
+            exhaust();
+            let mut turn = Turn::default();
+            assert!(poll(&mut turn).is_pending());
+            within_reason(&mut turn).await;
+            assert!(TURNSTILE.with(|turnstile| turnstile.queue.borrow().is_empty()));
+        });
     }
 }

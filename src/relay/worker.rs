@@ -7,17 +7,16 @@ use super::life::Life;
 use super::wheel::TICK;
 use super::{Pulse, Refusal, handshake, journal, turnstile};
 use crate::complaint::Complaint;
-use crate::timers::{Timekeeper, interval, sleep, timeout};
+use crate::event_loop::{EventLoop, TcpListener, look_at_sockets, spawn};
+use crate::timers::Timekeeper;
 use crate::upstream::gather_entropy;
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
 use tokio::sync::mpsc;
-use tokio::task::yield_now;
-use tokio::time::Instant;
+use tokio::time::{Instant, interval, sleep, timeout};
 
 /// Connections that are accepted before the open ones are looked at again.
 const AT_ONCE: u32 = 4;
@@ -40,40 +39,37 @@ impl Worker {
     /// `began` once it accepts.
     pub(super) fn run(self, began: std::sync::mpsc::Sender<()>) -> io::Result<()> {
         gather_entropy();
-        // For whatever of `crate::timers` runs here; tokio's own timers would panic.
-        self.timers.clone().serve_this_thread();
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_io()
-            .on_thread_park(turnstile::sockets_are_waited_for)
-            .build()?;
-        let served = runtime.block_on(self.serve(began));
-        // A name that is being looked up is not waited for: the system's resolver cannot be interrupted.
-        runtime.shutdown_background();
-        served
+        let timers = self.timers.clone();
+        let _kept = timers.serve_this_thread();
+        EventLoop::new(turnstile::sockets_are_waited_for)?.run(self.serve(began))?
     }
 
     async fn serve(self, began: std::sync::mpsc::Sender<()>) -> io::Result<()> {
         let (context, worker) = (self.context, self.number);
         // Every connection holds a sender; when the last one is gone there is none left.
         let (alive, mut all_gone) = mpsc::channel::<()>(1);
-        tokio::spawn(self.pulse.beat(worker));
-        let mut accepting = Vec::new();
+        spawn(self.pulse.beat(worker));
         for listener in self.listeners {
-            let listener = TcpListener::from_std(listener)?;
-            let context = Arc::clone(&context);
-            accepting.push(tokio::spawn(accept(listener, context, worker, alive.clone())));
+            let accepting = accept(
+                TcpListener::from_std(listener)?,
+                Arc::clone(&context),
+                worker,
+                alive.clone(),
+            );
+            let mut shutdown = context.shutdown.clone();
+            spawn(async move {
+                tokio::select! {
+                    () = accepting => {}
+                    _ = shutdown.wait_for(|down| *down) => {}
+                }
+            });
         }
         let _ = began.send(());
         drop(began);
-        let ticking = tokio::spawn(tick(Arc::clone(&context), worker));
+        spawn(tick(Arc::clone(&context), worker));
         let _ = context.shutdown.clone().wait_for(|down| *down).await;
-        for task in accepting {
-            task.abort();
-            let _ = task.await;
-        }
         drop(alive);
         let _ = timeout(self.grace, all_gone.recv()).await;
-        ticking.abort();
         Ok(())
     }
 }
@@ -92,7 +88,7 @@ async fn accept(listener: TcpListener, context: Arc<Context>, worker: usize, ali
     for turn in (1..=AT_ONCE).cycle() {
         hold_the_pace(&context).await;
         if turn == AT_ONCE {
-            yield_now().await;
+            look_at_sockets().await;
         }
         match listener.accept().await {
             Ok((stream, peer)) => {
@@ -101,7 +97,7 @@ async fn accept(listener: TcpListener, context: Arc<Context>, worker: usize, ali
                         let context = Arc::clone(&context);
                         async move { handshake::open(stream, caller, place, &context, worker).await }
                     };
-                    tokio::spawn(Life::new(opening, alive.clone()));
+                    spawn(Life::new(opening, alive.clone()));
                 }
             }
             // The device gave up while it waited.

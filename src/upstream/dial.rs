@@ -6,17 +6,16 @@ use super::local::LocalAddresses;
 use super::own::OwnAddresses;
 use super::resolve::Resolver;
 use super::tls::{TlsClients, TlsCredential};
-use super::{BrokerStream, TlsStream, UpstreamError};
+use super::{BrokerStream, Socket, TlsStream, UpstreamError};
 use crate::entrypoint::{Destination, Host, Scheme};
-use crate::timers::timeout;
 use nix::errno::Errno;
 use rustls::pki_types::ServerName;
+use socket2::SockRef;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpStream;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 /// How long each step towards a broker may take. A device's modem has often given up after 30 s, and a step more would be
 /// for nobody; meanwhile it takes the place of a handshake.
@@ -103,11 +102,11 @@ impl Upstream {
     ///
     /// # Errors
     /// [`UpstreamError`] says which step failed, with whom and why.
-    pub async fn connect(
+    pub async fn connect<S: Socket>(
         &self,
         destination: &Destination,
         credential: Option<&TlsCredential>,
-    ) -> Result<BrokerStream, UpstreamError> {
+    ) -> Result<BrokerStream<S>, UpstreamError> {
         // A credential that cannot work is found before anything is dialled.
         let config = match destination.scheme() {
             Scheme::Mqtt => None,
@@ -121,7 +120,7 @@ impl Upstream {
         }
     }
 
-    async fn dial(&self, destination: &Destination) -> Result<TcpStream, UpstreamError> {
+    async fn dial<S: Socket>(&self, destination: &Destination) -> Result<S, UpstreamError> {
         if let Some(address) = self.detours.of(destination) {
             return self.dial_address(address, self.deadlines.dial).await;
         }
@@ -153,15 +152,19 @@ impl Upstream {
         }
     }
 
-    async fn dial_address(&self, address: SocketAddr, limit: Duration) -> Result<TcpStream, UpstreamError> {
+    async fn dial_address<S: Socket>(
+        &self,
+        address: SocketAddr,
+        limit: Duration,
+    ) -> Result<S, UpstreamError> {
         if self.own.are_reached_at(address) {
             return Err(UpstreamError::Itself { address });
         }
-        let stream = timeout(limit, self.local.connect(address))
+        let stream = timeout(limit, self.local.connect::<S>(address))
             .await
             .map_err(|_| UpstreamError::DialTimeout { address, limit })?
             .and_then(|stream| {
-                stream.set_nodelay(true)?;
+                SockRef::from(&stream).set_tcp_nodelay(true)?;
                 liveness::watch(&stream)?;
                 Ok(stream)
             })
@@ -183,12 +186,12 @@ impl Upstream {
         }
     }
 
-    async fn handshake(
+    async fn handshake<S: Socket>(
         &self,
         destination: &Destination,
         config: Arc<rustls::ClientConfig>,
-        stream: TcpStream,
-    ) -> Result<BrokerStream, UpstreamError> {
+        stream: S,
+    ) -> Result<BrokerStream<S>, UpstreamError> {
         let server = destination.host().to_string();
         let limit = self.deadlines.tls;
         let failed = |reason: String| UpstreamError::Tls {

@@ -2,8 +2,8 @@
 
 use socket2::{SockRef, TcpKeepalive};
 use std::io;
+use std::os::fd::AsFd;
 use std::time::Duration;
-use tokio::net::TcpStream;
 
 /// Silence after which the broker's kernel is asked whether it is there.
 const ASK_AFTER: Duration = Duration::from_secs(30);
@@ -21,7 +21,7 @@ const UNACKNOWLEDGED: Duration = Duration::from_secs(60);
 ///
 /// # Errors
 /// Those of the system.
-pub(super) fn watch(stream: &TcpStream) -> io::Result<()> {
+pub(super) fn watch(stream: &impl AsFd) -> io::Result<()> {
     let socket = SockRef::from(stream);
     let questions = TcpKeepalive::new().with_time(ASK_AFTER).with_interval(ASK_EVERY);
     #[cfg(target_os = "linux")]
@@ -38,7 +38,7 @@ mod tests {
     #[tokio::test]
     async fn a_broker_that_vanishes_is_missed_within_a_minute() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let stream = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         watch(&stream).unwrap();
         let socket = SockRef::from(&stream);
         assert!(socket.keepalive().unwrap());

@@ -1,10 +1,11 @@
 //! The addresses of this machine that brokers are dialled from. One of them has some 28,000 ports towards
 //! one broker address, which is as many connections.
 
+use super::Socket;
+use socket2::{Domain, Protocol, Type};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use tokio::net::{TcpSocket, TcpStream};
 
 /// Local addresses, used in turn: IPv4 ones towards IPv4 brokers, IPv6 ones towards IPv6. For a family without
 /// any, the system chooses.
@@ -59,12 +60,12 @@ impl LocalAddresses {
     ///
     /// # Errors
     /// Those of the system: `AddrNotAvailable` if no address has a free port.
-    pub(super) async fn connect(&self, broker: SocketAddr) -> io::Result<TcpStream> {
+    pub(super) async fn connect<S: Socket>(&self, broker: SocketAddr) -> io::Result<S> {
         let turns = self.towards(broker);
         let mut out_of_ports = None;
         for address in turns.next() {
             let connected = match socket(broker.ip(), address) {
-                Ok(socket) => socket.connect(broker).await,
+                Ok(socket) => S::connect(socket, broker).await,
                 Err(error) => Err(error),
             };
             match connected {
@@ -108,14 +109,12 @@ impl Turns {
 }
 
 /// A socket towards an address of the family of `broker`.
-fn socket(broker: IpAddr, local: Option<IpAddr>) -> io::Result<TcpSocket> {
-    let socket = match broker {
-        IpAddr::V4(_) => TcpSocket::new_v4()?,
-        IpAddr::V6(_) => TcpSocket::new_v6()?,
-    };
+fn socket(broker: IpAddr, local: Option<IpAddr>) -> io::Result<socket2::Socket> {
+    let domain = Domain::for_address(SocketAddr::new(broker, 0));
+    let socket = socket2::Socket::new(domain, Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
     if let Some(local) = local {
         choose_port_late(&socket);
-        socket.bind(SocketAddr::new(local, 0))?;
+        socket.bind(&SocketAddr::new(local, 0).into())?;
     }
     Ok(socket)
 }
@@ -123,17 +122,17 @@ fn socket(broker: IpAddr, local: Option<IpAddr>) -> io::Result<TcpSocket> {
 /// Lets the system choose the port when the broker is known: chosen earlier it could serve one broker only. A
 /// system without this option gives fewer connections, no wrong ones.
 #[cfg(target_os = "linux")]
-fn choose_port_late(socket: &TcpSocket) {
+fn choose_port_late(socket: &socket2::Socket) {
     let _ = nix::sys::socket::setsockopt(socket, nix::sys::socket::sockopt::IpBindAddressNoPort, &true);
 }
 
 #[cfg(not(target_os = "linux"))]
-fn choose_port_late(_: &TcpSocket) {}
+fn choose_port_late(_: &socket2::Socket) {}
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpStream};
 
     fn local(addresses: &[&str]) -> Result<LocalAddresses, InvalidLocalAddress> {
         let addresses: Vec<_> = addresses.iter().map(|a| a.parse().unwrap()).collect();
@@ -142,7 +141,7 @@ mod tests {
 
     /// Where the next connection comes from.
     async fn source(local: &LocalAddresses, listener: &TcpListener) -> String {
-        let stream = local.connect(listener.local_addr().unwrap()).await.unwrap();
+        let stream: TcpStream = local.connect(listener.local_addr().unwrap()).await.unwrap();
         let (_, peer) = listener.accept().await.unwrap();
         assert_eq!(stream.local_addr().unwrap(), peer);
         peer.ip().to_string()
@@ -185,7 +184,8 @@ mod tests {
         for address in ["127.8.0.1", "::1"] {
             let address = address.parse().unwrap();
             let socket = socket(address, Some(address)).unwrap();
-            assert_eq!(socket.local_addr().unwrap(), SocketAddr::new(address, 0));
+            let chosen = socket.local_addr().unwrap().as_socket();
+            assert_eq!(chosen, Some(SocketAddr::new(address, 0)));
         }
     }
 }

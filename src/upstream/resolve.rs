@@ -1,7 +1,6 @@
 //! Names to addresses.
 
 use super::UpstreamError;
-use crate::timers;
 use moka::sync::Cache;
 use std::collections::HashMap;
 use std::fmt;
@@ -11,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 
 /// How long an answer serves: the system's resolver does not tell a record's own time to live.
 const TTL: Duration = Duration::from_secs(60);
@@ -125,7 +125,7 @@ impl Resolver {
     /// Waits for the look-up of `name`, for so long.
     async fn wait(&self, name: &Name, slots: &Arc<Semaphore>, patience: Duration) -> Answer {
         let mut look_up = self.look_up(name, slots);
-        match timers::timeout(patience, look_up.wait_for(Option::is_some)).await {
+        match timeout(patience, look_up.wait_for(Option::is_some)).await {
             Ok(Ok(answer)) => answer.clone().unwrap_or_else(|| Err("no answer".into())),
             // The runtime ends.
             Ok(Err(_)) => Err("the look-up was interrupted".into()),
@@ -226,7 +226,6 @@ fn kept_for<T: Clone + Send + Sync + 'static>(time: Duration) -> Cache<Name, T> 
 mod tests {
     use super::*;
     use std::sync::Condvar;
-    use tokio::time::timeout;
 
     const ADDRESS: &str = "127.0.0.9:1883";
 

@@ -5,18 +5,17 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 /// TCP to a broker, with or without TLS. The TLS state is boxed: a plain connection does not carry its size.
 #[derive(Debug)]
-pub enum BrokerStream {
+pub enum BrokerStream<S> {
     /// `mqtt://`
-    Plain(TcpStream),
+    Plain(S),
     /// `mqtts://`
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<S>>),
 }
 
-impl AsyncRead for BrokerStream {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for BrokerStream<S> {
     #[inline]
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
@@ -26,7 +25,7 @@ impl AsyncRead for BrokerStream {
     }
 }
 
-impl AsyncWrite for BrokerStream {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for BrokerStream<S> {
     #[inline]
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {

@@ -1,15 +1,14 @@
 //! From socket to socket through a pipe, as splice(2) wants it.
 
 use super::Bypassed;
+use crate::event_loop::TcpStream;
 use crate::relay::outbox::Outbox;
 use crate::relay::portion::LARGEST;
 use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
 use std::cell::Cell;
 use std::io::{self, ErrorKind};
 use std::os::fd::OwnedFd;
-use std::task::{Context, Poll, ready};
-use tokio::io::Interest;
-use tokio::net::TcpStream;
+use std::task::{Context, Poll};
 
 /// The most bytes that go in one step: of a packet that is not taken no more is held than of others.
 const STEP: usize = LARGEST;
@@ -73,33 +72,20 @@ impl Pipe {
     }
 
     fn poll_fill(&self, from: &TcpStream, len: usize, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        loop {
-            ready!(from.poll_read_ready(cx))?;
-            let moved = from.try_io(Interest::READABLE, || {
-                Ok(splice(from, None, &self.write, None, len, SpliceFlags::NONBLOCK)?)
-            });
-            match moved {
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                moved => return Poll::Ready(moved),
-            }
-        }
+        from.poll_read_by(cx, || {
+            Ok(splice(from, None, &self.write, None, len, SpliceFlags::NONBLOCK)?)
+        })
     }
 
     /// Sends the `len` bytes that it holds, those that are not taken now by way of `outbox`.
     fn send(&self, to: &TcpStream, len: usize, outbox: &mut Outbox, cx: &mut Context<'_>) -> io::Result<()> {
         let mut left = len;
         while left > 0 {
-            if to.poll_write_ready(cx)?.is_pending() {
-                return outbox.hold_read(left, |bytes| self.take_out(bytes));
-            }
-            let moved = to.try_io(Interest::WRITABLE, || {
-                Ok(splice(&self.read, None, to, None, left, SpliceFlags::NONBLOCK)?)
-            });
-            match moved {
-                Ok(0) => return Err(ErrorKind::WriteZero.into()),
-                Ok(n) => left -= n,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error),
+            let move_on = || Ok(splice(&self.read, None, to, None, left, SpliceFlags::NONBLOCK)?);
+            match to.poll_write_by(cx, move_on)? {
+                Poll::Ready(0) => return Err(ErrorKind::WriteZero.into()),
+                Poll::Ready(moved) => left -= moved,
+                Poll::Pending => return outbox.hold_read(left, |bytes| self.take_out(bytes)),
             }
         }
         Ok(())
