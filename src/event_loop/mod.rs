@@ -236,7 +236,7 @@ pub(crate) fn wake_behind_the_sockets(waker: &Waker) {
 }
 
 /// Lets others have their turn, and the sockets be looked at.
-pub(crate) async fn look_at_sockets() {
+pub(crate) async fn yield_now() {
     let mut has_waited = false;
     poll_fn(|cx| {
         if std::mem::replace(&mut has_waited, true) {

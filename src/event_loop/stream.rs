@@ -20,12 +20,11 @@ pub(crate) struct TcpStream {
 }
 
 impl TcpStream {
-    /// Connects `socket` to `address`.
+    /// Connects `socket`, which does not block, to `address`.
     ///
     /// # Errors
     /// Those of the system.
     pub(crate) async fn connect(socket: Socket, address: SocketAddr) -> io::Result<Self> {
-        socket.set_nonblocking(true)?;
         match socket.connect(&address.into()) {
             Err(error) if !is_under_way(&error) => return Err(error),
             _ => {}

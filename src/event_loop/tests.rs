@@ -20,7 +20,8 @@ fn listener() -> (TcpListener, SocketAddr) {
 }
 
 async fn dial(address: SocketAddr) -> io::Result<TcpStream> {
-    let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None)?;
+    let kind = socket2::Type::STREAM.nonblocking();
+    let socket = socket2::Socket::new(socket2::Domain::for_address(address), kind, None)?;
     TcpStream::connect(socket, address).await
 }
 
@@ -39,7 +40,7 @@ fn it_gives_what_its_main_task_gives_and_drops_the_others() {
             let _held = held;
             std::future::pending::<()>().await;
         });
-        look_at_sockets().await;
+        yield_now().await;
         7
     });
     assert_eq!((given, Rc::strong_count(&kept)), (7, 1));
@@ -72,7 +73,7 @@ fn a_task_that_panics_is_over_and_the_others_go_on() {
 #[test]
 fn that_its_main_task_panicked_is_an_error() {
     let ended = EventLoop::new(|| ()).unwrap().run(async {
-        look_at_sockets().await;
+        yield_now().await;
         panic!("the main task of a test")
     });
     let error: io::Error = ended.map(|never: ()| never).unwrap_err();
@@ -88,12 +89,12 @@ fn tasks_are_polled_in_the_order_in_which_they_were_woken() {
             let seen = Rc::clone(&seen);
             spawn(async move {
                 seen.borrow_mut().push(number);
-                look_at_sockets().await;
+                yield_now().await;
                 seen.borrow_mut().push(1000 + number);
             });
         }
         while seen.borrow().len() < 400 {
-            look_at_sockets().await;
+            yield_now().await;
         }
     });
     assert!(
@@ -147,7 +148,7 @@ fn it_says_that_it_waits_only_when_it_has_nothing_to_do() {
     let here = EventLoop::new(|| WAITS.set(WAITS.get() + 1)).unwrap();
     here.run(async {
         for _ in 0..50 {
-            look_at_sockets().await;
+            yield_now().await;
         }
         assert_eq!(WAITS.get(), 0);
         let (tell, told) = oneshot::channel();
@@ -183,7 +184,7 @@ fn what_is_sent_in_any_pieces_arrives_and_then_the_end() {
         // It does not end twice, and never waits for more.
         assert_eq!(far.read(&mut [0; 8]).await.unwrap(), 0);
         far.write_u8(9).await.unwrap();
-        look_at_sockets().await;
+        yield_now().await;
     });
 }
 
@@ -225,7 +226,7 @@ fn a_peer_that_takes_nothing_holds_up_only_who_writes_to_it() {
         while before != written.get() {
             before = written.get();
             for _ in 0..100 {
-                look_at_sockets().await;
+                yield_now().await;
             }
         }
         let mut buffer = vec![0; before];
@@ -259,11 +260,11 @@ fn a_socket_that_always_has_something_leaves_others_their_turn() {
             }
         });
         while reads.get() == 0 {
-            look_at_sockets().await;
+            yield_now().await;
         }
         for _ in 0..50 {
             let before = reads.get();
-            look_at_sockets().await;
+            yield_now().await;
             assert!(
                 reads.get() - before <= usize::from(BUDGET),
                 "{}",

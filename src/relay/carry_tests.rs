@@ -495,7 +495,8 @@ async fn tcp() -> (TcpStream, TcpStream) {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
     let address = listener.local_addr().unwrap();
-    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    let kind = socket2::Type::STREAM.nonblocking();
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, kind, None).unwrap();
     let far = TcpStream::connect(socket, address).await.unwrap();
     let listener = TcpListener::from_std(listener).unwrap();
     (far, listener.accept().await.unwrap().0)

@@ -8,11 +8,11 @@ use super::{Administrative, Admission, Books, Limits};
 use crate::mqtt::Version;
 use crate::sessions::Sessions;
 use crate::usage::{Counters, Meter, Reported, UsageKey};
-use atomic_waker::AtomicWaker;
 use slab::Slab;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering, fence};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::{Context, Waker};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Connections that are looked at in one go.
@@ -57,7 +57,8 @@ pub struct Connection {
     alive: AtomicU64,
     reported: Reported,
     close: AtomicU8,
-    waker: AtomicWaker,
+    /// Of its task, from when that first asks.
+    waker: OnceLock<Waker>,
 }
 
 impl Connection {
@@ -84,7 +85,7 @@ impl Connection {
             alive: AtomicU64::new(0),
             reported: Reported::default(),
             close: AtomicU8::new(0),
-            waker: AtomicWaker::new(),
+            waker: OnceLock::new(),
         }
     }
 
@@ -110,7 +111,16 @@ impl Connection {
                 let is_over = Administrative::from_code(asked).is_some_and(|first| !first.waits());
                 (!is_over).then_some(reason as u8)
             });
-        self.waker.wake();
+        self.wake();
+    }
+
+    /// Wakes its task, which sees what was asked of it before.
+    fn wake(&self) {
+        // Either the task has been here, or it has not looked yet.
+        fence(Ordering::SeqCst);
+        if let Some(waker) = self.waker.get() {
+            waker.wake_by_ref();
+        }
     }
 
     /// How long the idle rule leaves it from `now` on; zero if it is over.
@@ -125,13 +135,16 @@ impl Connection {
         let _ = self
             .close
             .compare_exchange(0, LOOK, Ordering::AcqRel, Ordering::Relaxed);
-        self.waker.wake();
+        self.wake();
     }
 
-    /// What the task of `cx` is asked to do. It is woken when that changes.
+    /// What its task, always that of the first `cx`, is asked to do. It is woken when that changes.
     #[inline]
-    pub(super) fn poll_asked(&self, cx: &std::task::Context<'_>) -> Asked {
-        self.waker.register(cx.waker());
+    pub(super) fn poll_asked(&self, cx: &Context<'_>) -> Asked {
+        if self.waker.get().is_none() {
+            let _ = self.waker.set(cx.waker().clone());
+            fence(Ordering::SeqCst);
+        }
         match self.close.load(Ordering::Acquire) {
             0 => Asked::Nothing,
             LOOK => {

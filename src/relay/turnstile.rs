@@ -171,7 +171,7 @@ impl<T> Future for InTurn<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event_loop::{EventLoop, look_at_sockets, spawn};
+    use crate::event_loop::{EventLoop, spawn, yield_now};
     use std::rc::Rc;
     use tokio::sync::{mpsc, oneshot};
 
@@ -188,7 +188,7 @@ mod tests {
     async fn opening() {
         for _ in 0..3 {
             compute();
-            look_at_sockets().await;
+            yield_now().await;
         }
     }
 
@@ -208,7 +208,7 @@ mod tests {
                     for _ in 0..3 {
                         *steps.borrow_mut().last_mut().unwrap() += 1;
                         compute();
-                        look_at_sockets().await;
+                        yield_now().await;
                     }
                     tell.send(number).unwrap();
                 }));
@@ -216,7 +216,7 @@ mod tests {
             drop(tell);
             spawn(async move {
                 loop {
-                    look_at_sockets().await;
+                    yield_now().await;
                     seen.borrow_mut().push(0);
                 }
             });
@@ -256,7 +256,7 @@ mod tests {
                     connections.push((leave, told));
                 }
                 // Now the first ones are through, and the others wait.
-                look_at_sockets().await;
+                yield_now().await;
                 connections.remove(given_up);
                 for (_leave, told) in connections {
                     told.await.unwrap();
@@ -272,7 +272,7 @@ mod tests {
             if poll.is_ready() {
                 return;
             }
-            look_at_sockets().await;
+            yield_now().await;
         }
         panic!("nobody called it");
     }

@@ -7,7 +7,7 @@ use super::life::Life;
 use super::wheel::TICK;
 use super::{Pulse, Refusal, handshake, journal, turnstile};
 use crate::complaint::Complaint;
-use crate::event_loop::{EventLoop, TcpListener, look_at_sockets, spawn};
+use crate::event_loop::{EventLoop, TcpListener, spawn, yield_now};
 use crate::timers::Timekeeper;
 use crate::upstream::gather_entropy;
 use std::io;
@@ -88,7 +88,7 @@ async fn accept(listener: TcpListener, context: Arc<Context>, worker: usize, ali
     for turn in (1..=AT_ONCE).cycle() {
         hold_the_pace(&context).await;
         if turn == AT_ONCE {
-            look_at_sockets().await;
+            yield_now().await;
         }
         match listener.accept().await {
             Ok((stream, peer)) => {
