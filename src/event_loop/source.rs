@@ -88,8 +88,9 @@ impl Source {
             }
         }
         self.ready.set(self.ready.get() | now);
-        if self.awaited.get() & now != 0 {
-            self.awaited.set(0);
+        let awaited = self.awaited.get();
+        if awaited & now != 0 {
+            self.awaited.set(awaited & !now);
             if let Some(waker) = &*self.waker.borrow() {
                 waker.wake_by_ref();
             }
