@@ -190,14 +190,9 @@ struct Left(Option<Rc<Here>>);
 impl Drop for Left {
     fn drop(&mut self) {
         // Tasks, while their sockets and wakers still find the loop.
-        while let Some(task) = with_here(|here| {
-            let mut tasks = here.tasks.borrow_mut();
-            let first = tasks.iter().next().map(|(id, _)| id);
-            first.map(|id| tasks.remove(id))
-        })
-        .flatten()
-        {
-            task.bury();
+        let left = || with_here(|here| here.tasks.take()).filter(|tasks| !tasks.is_empty());
+        for tasks in std::iter::from_fn(left) {
+            tasks.into_iter().for_each(|(_, task)| task.bury());
         }
         HERE.set(self.0.take());
     }

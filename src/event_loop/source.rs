@@ -61,8 +61,7 @@ impl Source {
 
     /// The socket is about to be closed, which ends what the kernel tells of it.
     pub(super) fn forget(&self) {
-        let gone = self.here.sources.borrow_mut().try_remove(self.token.0);
-        drop(gone);
+        self.here.sources.borrow_mut().try_remove(self.token.0);
     }
 
     /// The same of a socket that somebody else has as well: for him the kernel would go on telling.
