@@ -177,10 +177,20 @@ impl Proxy {
         self.folder.path().join("entrypoints.json")
     }
 
-    /// simrelay's admin token.
+    /// simrelay's admin token. It is written while devices are let in already.
     pub fn admin_token(&self) -> String {
-        let token = std::fs::read_to_string(self.folder.path().join("admin-token")).unwrap();
-        token.trim().to_owned()
+        let (path, began) = (self.folder.path().join("admin-token"), Instant::now());
+        loop {
+            match std::fs::read_to_string(&path) {
+                Ok(token) if token.ends_with('\n') => return token.trim().to_owned(),
+                read => assert!(
+                    began.elapsed() < Duration::from_secs(10),
+                    "{}: {read:?}",
+                    path.display()
+                ),
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 }
 
