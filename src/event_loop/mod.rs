@@ -125,8 +125,7 @@ impl EventLoop {
         }
         for event in &self.events {
             if event.token() == WOKEN {
-                let mut queue = here.queue.borrow_mut();
-                here.remote.take(|id| queue.push_back(id));
+                here.queue.borrow_mut().extend(here.remote.take());
             } else if let Some(source) = here.source(event.token()) {
                 source.happened(event);
             }
@@ -171,12 +170,17 @@ impl Here {
         }
     }
 
+    /// Has a task woken when the sockets were looked at.
+    fn defer(&self, waker: &Waker) {
+        self.deferred.borrow_mut().push_back(waker.clone());
+    }
+
     /// Takes from the budget of the task that is polled; `false` if it has none left and is polled again later.
     #[inline]
     fn spend(&self, cx: &Context<'_>) -> bool {
         let left = self.budget.get();
         if left == 0 {
-            self.deferred.borrow_mut().push_back(cx.waker().clone());
+            self.defer(cx.waker());
             return false;
         }
         self.budget.set(left - 1);
@@ -225,7 +229,7 @@ pub(crate) fn spawn(task: impl Future<Output = ()> + 'static) {
 /// Wakes a task when the sockets of this thread were looked at. Woken at once it would be polled some sixty times before
 /// that, and one busy connection would hold up all others.
 pub(crate) fn wake_behind_the_sockets(waker: &Waker) {
-    if with_here(|here| here.deferred.borrow_mut().push_back(waker.clone())).is_none() {
+    if with_here(|here| here.defer(waker)).is_none() {
         waker.wake_by_ref();
     }
 }
@@ -245,3 +249,5 @@ pub(crate) async fn yield_now() {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) use tests::pair;

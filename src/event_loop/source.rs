@@ -27,7 +27,8 @@ pub(super) struct Source {
     ready: Cell<u8>,
     /// What `waker` waits for: [`READ`], [`WRITE`] or both.
     awaited: Cell<u8>,
-    /// A socket belongs to one task.
+    /// A socket belongs to one task, whose futures wait for it with one waker: what polls parts of a task with wakers of
+    /// their own (`FuturesUnordered`) has to have all that wait for a socket in one part.
     waker: RefCell<Option<Waker>>,
 }
 

@@ -5,7 +5,7 @@ use mio::Interest;
 use socket2::Socket;
 use std::fmt;
 use std::future::poll_fn;
-use std::io::{self, IoSlice, Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
@@ -114,18 +114,6 @@ impl AsyncWrite for TcpStream {
             }
             len
         })
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        parts: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.poll_write_by(cx, || (&self.socket).write_vectored(parts))
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
     }
 
     #[inline]

@@ -123,8 +123,7 @@ impl Remote {
     }
 
     /// Gives those that were woken, each once.
-    pub(super) fn take(&self, each: impl FnMut(TaskId)) {
-        let woken = std::mem::take(&mut *self.woken.lock().unwrap_or_else(PoisonError::into_inner));
-        woken.into_iter().for_each(each);
+    pub(super) fn take(&self) -> Vec<TaskId> {
+        std::mem::take(&mut *self.woken.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

@@ -25,7 +25,8 @@ async fn dial(address: SocketAddr) -> io::Result<TcpStream> {
     TcpStream::connect(socket, address).await
 }
 
-async fn pair() -> (TcpStream, TcpStream) {
+/// Both ends of a connection.
+pub(crate) async fn pair() -> (TcpStream, TcpStream) {
     let (listener, address) = listener();
     let near = dial(address).await.unwrap();
     (near, listener.accept().await.unwrap().0)
@@ -144,19 +145,24 @@ fn wakes_of_many_threads_at_once_are_not_lost() {
 fn it_says_that_it_waits_only_when_it_has_nothing_to_do() {
     thread_local! {
         static WAITS: Cell<usize> = const { Cell::new(0) };
+        static CALL: RefCell<Option<oneshot::Sender<()>>> = const { RefCell::new(None) };
     }
-    let here = EventLoop::new(|| WAITS.set(WAITS.get() + 1)).unwrap();
+    let here = EventLoop::new(|| {
+        WAITS.set(WAITS.get() + 1);
+        // Not before it waits, however late that is.
+        if let Some(call) = CALL.take() {
+            thread::spawn(|| call.send(()).unwrap());
+        }
+    })
+    .unwrap();
     here.run(async {
         for _ in 0..50 {
             yield_now().await;
         }
         assert_eq!(WAITS.get(), 0);
-        let (tell, told) = oneshot::channel();
-        thread::spawn(move || {
-            thread::sleep(Duration::from_millis(20));
-            tell.send(()).unwrap();
-        });
-        told.await.unwrap();
+        let (call, called) = oneshot::channel();
+        CALL.set(Some(call));
+        called.await.unwrap();
         assert_eq!(WAITS.get(), 1);
     })
     .unwrap();

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::entrypoint::EntryPoint;
-use crate::event_loop::{self, EventLoop, TcpListener, TcpStream};
+use crate::event_loop::{self, EventLoop, TcpStream};
 use crate::mqtt::{AtMostOnce, Unchanged, Version, Violation};
 use crate::relay::Admission;
 use crate::relay::linger::{DUE, LINGER};
@@ -491,17 +491,6 @@ impl Bare for DuplexStream {
     }
 }
 
-async fn tcp() -> (TcpStream, TcpStream) {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.set_nonblocking(true).unwrap();
-    let address = listener.local_addr().unwrap();
-    let kind = socket2::Type::STREAM.nonblocking();
-    let socket = socket2::Socket::new(socket2::Domain::IPV4, kind, None).unwrap();
-    let far = TcpStream::connect(socket, address).await.unwrap();
-    let listener = TcpListener::from_std(listener).unwrap();
-    (far, listener.accept().await.unwrap().0)
-}
-
 /// A PUBLISH of `len` bytes that differ, and a packet behind it.
 fn large(len: usize, behind: [u8; 2]) -> Vec<u8> {
     let mut packet = vec![0x30];
@@ -544,7 +533,8 @@ fn the_body_of_a_large_packet_goes_from_socket_to_socket_and_all_else_is_read() 
 
 #[cfg(target_os = "linux")]
 async fn large_packets_both_ways() {
-    let ((mut device, device_leg), (mut broker, broker_leg)) = (tcp().await, tcp().await);
+    let ((mut device, device_leg), (mut broker, broker_leg)) =
+        (event_loop::pair().await, event_loop::pair().await);
     let connection = connection(Version::V311, 0);
     let streams = AsSent::new(Version::V311, Unchanged);
     let carry = Carry::new(device_leg, broker_leg, streams, Arc::clone(&connection));

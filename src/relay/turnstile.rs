@@ -302,7 +302,11 @@ mod tests {
     fn a_step_that_panics_holds_nobody_up() {
         run(async {
             exhaust();
-            spawn(InTurn::new(async { panic!("a step of a test") }));
+            let (hold, held) = oneshot::channel::<()>();
+            spawn(InTurn::new(async move {
+                let _hold = hold;
+                panic!("a step of a test");
+            }));
             let (tell, mut told) = mpsc::unbounded_channel();
             for _ in 0..20 {
                 let tell = tell.clone();
@@ -315,6 +319,7 @@ mod tests {
             for _ in 0..20 {
                 told.recv().await.unwrap();
             }
+            assert!(held.await.is_err());
         });
     }
 
@@ -325,19 +330,26 @@ mod tests {
 
     #[test]
     fn once_the_worker_has_waited_for_its_sockets_nobody_else_has_to() {
-        run(async {
+        thread_local! {
+            static CALL: RefCell<Option<oneshot::Sender<()>>> = const { RefCell::new(None) };
+        }
+        let worker = EventLoop::new(|| {
+            sockets_are_waited_for();
+            // Not before the worker waits, however late that is.
+            if let Some(call) = CALL.take() {
+                std::thread::spawn(|| call.send(()).unwrap());
+            }
+        });
+        let work = async {
             exhaust();
             assert!(poll(&mut Turn::default()).is_pending());
             exhaust();
             let (call, called) = oneshot::channel();
-            // While the worker waits.
-            std::thread::spawn(move || {
-                std::thread::sleep(Duration::from_millis(20));
-                call.send(()).unwrap();
-            });
+            CALL.set(Some(call));
             called.await.unwrap();
             assert!(poll(&mut Turn::default()).is_ready());
-        });
+        };
+        worker.unwrap().run(work).unwrap();
     }
 
     #[test]
