@@ -1,7 +1,6 @@
 //! Dialling a destination.
 
 use super::detour::{Detour, Detours};
-use super::liveness;
 use super::local::LocalAddresses;
 use super::own::OwnAddresses;
 use super::resolve::Resolver;
@@ -10,7 +9,6 @@ use super::{BrokerStream, Socket, TlsStream, UpstreamError};
 use crate::entrypoint::{Destination, Host, Scheme};
 use nix::errno::Errno;
 use rustls::pki_types::ServerName;
-use socket2::SockRef;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -163,11 +161,6 @@ impl Upstream {
         let stream = timeout(limit, self.local.connect::<S>(address))
             .await
             .map_err(|_| UpstreamError::DialTimeout { address, limit })?
-            .and_then(|stream| {
-                SockRef::from(&stream).set_tcp_nodelay(true)?;
-                liveness::watch(&stream)?;
-                Ok(stream)
-            })
             .map_err(|source| self.failed(address, source))?;
         Ok(stream)
     }

@@ -1,7 +1,7 @@
 //! The addresses of this machine that brokers are dialled from. One of them has some 28,000 ports towards
 //! one broker address, which is as many connections.
 
-use super::Socket;
+use super::{Socket, liveness};
 use socket2::{Domain, Protocol, Type};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -64,7 +64,7 @@ impl LocalAddresses {
         let turns = self.towards(broker);
         let mut out_of_ports = None;
         for address in turns.next() {
-            let connected = match socket(broker.ip(), address) {
+            let connected = match socket(broker.ip(), address).and_then(prepared) {
                 Ok(socket) => S::connect(socket, broker).await,
                 Err(error) => Err(error),
             };
@@ -119,6 +119,13 @@ fn socket(broker: IpAddr, local: Option<IpAddr>) -> io::Result<socket2::Socket> 
     Ok(socket)
 }
 
+/// Sets what holds for every connection to a broker. The kernel arms the timers of one that is open already twice.
+fn prepared(socket: socket2::Socket) -> io::Result<socket2::Socket> {
+    socket.set_tcp_nodelay(true)?;
+    liveness::watch(&socket)?;
+    Ok(socket)
+}
+
 /// Lets the system choose the port when the broker is known: chosen earlier it could serve one broker only. A
 /// system without this option gives fewer connections, no wrong ones.
 #[cfg(target_os = "linux")]
@@ -132,6 +139,7 @@ fn choose_port_late(_: &socket2::Socket) {}
 #[cfg(test)]
 mod tests {
     use super::*;
+    use socket2::SockRef;
     use tokio::net::{TcpListener, TcpStream};
 
     fn local(addresses: &[&str]) -> Result<LocalAddresses, InvalidLocalAddress> {
@@ -166,6 +174,15 @@ mod tests {
     async fn without_addresses_the_system_chooses() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         assert_eq!(source(&LocalAddresses::default(), &listener).await, "127.0.0.1");
+    }
+
+    #[tokio::test]
+    async fn what_is_sent_to_a_broker_goes_at_once_and_one_that_vanishes_is_missed() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let broker = listener.local_addr().unwrap();
+        let stream: TcpStream = LocalAddresses::default().connect(broker).await.unwrap();
+        let socket = SockRef::from(&stream);
+        assert!(socket.tcp_nodelay().unwrap() && socket.keepalive().unwrap());
     }
 
     #[tokio::test]
