@@ -54,8 +54,10 @@ struct Here {
     tasks: RefCell<Slab<Task>>,
     /// Woken, in this order.
     queue: RefCell<VecDeque<TaskId>>,
+    /// Whether who is woken now goes to the head of the queue.
+    is_first: Cell<bool>,
     /// To be woken when the sockets were looked at.
-    deferred: RefCell<VecDeque<Waker>>,
+    deferred: RefCell<VecDeque<(Waker, Order)>>,
     /// What the task that is polled may still read and write.
     budget: Cell<u8>,
     remote: Arc<Remote>,
@@ -74,6 +76,7 @@ impl EventLoop {
             sources: RefCell::default(),
             tasks: RefCell::default(),
             queue: RefCell::default(),
+            is_first: Cell::default(),
             deferred: RefCell::default(),
             budget: Cell::new(BUDGET),
             remote: Arc::new(remote),
@@ -133,7 +136,8 @@ impl EventLoop {
         let deferred = here.deferred.borrow().len();
         for _ in 0..deferred {
             let next = here.deferred.borrow_mut().pop_front();
-            next.into_iter().for_each(Waker::wake);
+            next.into_iter()
+                .for_each(|(waker, order)| here.wake(&waker, order));
         }
         Ok(())
     }
@@ -170,9 +174,24 @@ impl Here {
         }
     }
 
+    fn enqueue(&self, id: TaskId) {
+        let mut queue = self.queue.borrow_mut();
+        if self.is_first.get() {
+            queue.push_front(id);
+        } else {
+            queue.push_back(id);
+        }
+    }
+
+    fn wake(&self, waker: &Waker, order: Order) {
+        self.is_first.set(order == Order::First);
+        waker.wake_by_ref();
+        self.is_first.set(false);
+    }
+
     /// Has a task woken when the sockets were looked at.
-    fn defer(&self, waker: &Waker) {
-        self.deferred.borrow_mut().push_back(waker.clone());
+    fn defer(&self, waker: &Waker, order: Order) {
+        self.deferred.borrow_mut().push_back((waker.clone(), order));
     }
 
     /// Takes from the budget of the task that is polled; `false` if it has none left and is polled again later.
@@ -180,12 +199,21 @@ impl Here {
     fn spend(&self, cx: &Context<'_>) -> bool {
         let left = self.budget.get();
         if left == 0 {
-            self.defer(cx.waker());
+            self.defer(cx.waker(), Order::Last);
             return false;
         }
         self.budget.set(left - 1);
         true
     }
+}
+
+/// Where a task stands among those that were woken before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// It is polled next.
+    First,
+    /// They go before it.
+    Last,
 }
 
 /// Leaves the loop of a thread, whatever it ended with.
@@ -228,8 +256,15 @@ pub(crate) fn spawn(task: impl Future<Output = ()> + 'static) {
 
 /// Wakes a task when the sockets of this thread were looked at. Woken at once it would be polled some sixty times before
 /// that, and one busy connection would hold up all others.
-pub(crate) fn wake_behind_the_sockets(waker: &Waker) {
-    if with_here(|here| here.defer(waker)).is_none() {
+pub(crate) fn wake_behind_the_sockets(waker: &Waker, order: Order) {
+    if with_here(|here| here.defer(waker, order)).is_none() {
+        waker.wake_by_ref();
+    }
+}
+
+/// Wakes a task that is polled before all others.
+pub(crate) fn wake_first(waker: &Waker) {
+    if with_here(|here| here.wake(waker, Order::First)).is_none() {
         waker.wake_by_ref();
     }
 }
@@ -241,7 +276,7 @@ pub(crate) async fn yield_now() {
         if std::mem::replace(&mut has_waited, true) {
             return std::task::Poll::Ready(());
         }
-        wake_behind_the_sockets(cx.waker());
+        wake_behind_the_sockets(cx.waker(), Order::Last);
         std::task::Poll::Pending
     })
     .await;

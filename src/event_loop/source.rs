@@ -12,8 +12,9 @@ use std::task::{Context, Poll, Waker};
 pub(super) const READ: u8 = 1 << 0;
 /// Room for something to be written, or nobody who takes it any more.
 pub(super) const WRITE: u8 = 1 << 1;
-/// The other end says no more: a read always brings something.
-const READ_CLOSED: u8 = 1 << 2;
+/// A read that brings little does not tell that there is no more: the end, an error or urgent data (at which a read stops)
+/// lie behind it.
+const MORE_TO_READ: u8 = 1 << 2;
 /// The other end takes no more: a write always fails.
 const WRITE_CLOSED: u8 = 1 << 3;
 
@@ -78,10 +79,10 @@ impl Source {
         for (is_so, bits) in [
             (event.is_readable(), READ),
             (event.is_writable(), WRITE),
-            (event.is_read_closed(), READ | READ_CLOSED),
+            (event.is_read_closed() || event.is_priority(), READ | MORE_TO_READ),
             (event.is_write_closed(), WRITE | WRITE_CLOSED),
             // A call finds out which.
-            (event.is_error(), READ | WRITE),
+            (event.is_error(), READ | WRITE | MORE_TO_READ | WRITE_CLOSED),
         ] {
             if is_so {
                 now |= bits;
@@ -116,7 +117,12 @@ impl Source {
         Poll::Pending
     }
 
-    /// A call took less than it might have: the next one would find nothing, unless the other end is closed.
+    /// Whether the kernel said that a write fails.
+    pub(super) fn is_write_closed(&self) -> bool {
+        self.ready.get() & WRITE_CLOSED != 0
+    }
+
+    /// A call took less than it might have: the next one would find nothing, unless the kernel said otherwise.
     #[inline]
     pub(super) fn had_less(&self, what: u8) {
         if self.ready.get() & (what << 2) == 0 {

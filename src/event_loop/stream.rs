@@ -31,7 +31,11 @@ impl TcpStream {
         }
         let stream = Self::register(mio::net::TcpStream::from_std(socket.into()), 0)?;
         poll_fn(|cx| stream.source.poll_ready(WRITE, cx)).await;
-        stream.socket.take_error()?.map_or(Ok(stream), Err)
+        if stream.source.is_write_closed() {
+            stream.socket.take_error()?.map_or(Ok(stream), Err)
+        } else {
+            Ok(stream)
+        }
     }
 
     /// A connection that was accepted: it can be written, and the first packet has mostly come with it.
@@ -40,18 +44,15 @@ impl TcpStream {
     }
 
     fn register(mut socket: mio::net::TcpStream, ready: u8) -> io::Result<Self> {
-        let source = Source::register(&mut socket, ready, Interest::READABLE | Interest::WRITABLE)?;
+        let interest = Interest::READABLE | Interest::WRITABLE | Interest::PRIORITY;
+        let source = Source::register(&mut socket, ready, interest)?;
         Ok(Self { socket, source })
     }
 
-    /// Calls `read` as soon as there may be something, and until there is.
+    /// Whether there may be something to be read. That there is not, only a read finds out.
     #[inline]
-    pub(crate) fn poll_read_by<T>(
-        &self,
-        cx: &Context<'_>,
-        read: impl FnMut() -> io::Result<T>,
-    ) -> Poll<io::Result<T>> {
-        self.source.poll_by(READ, cx, read)
+    pub(crate) fn poll_readable(&self, cx: &Context<'_>) -> Poll<()> {
+        self.source.poll_ready(READ, cx)
     }
 
     /// Calls `write` as soon as something may be taken, and until it is.
@@ -94,7 +95,7 @@ impl AsyncRead for TcpStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let room = buf.initialize_unfilled();
         let size = room.len();
-        let len = ready!(self.poll_read_by(cx, || (&self.socket).read(room)))?;
+        let len = ready!(self.source.poll_by(READ, cx, || (&self.socket).read(room)))?;
         // No more than that was there, and reading once more only to hear so is spared.
         if (1..size).contains(&len) {
             self.source.had_less(READ);

@@ -40,7 +40,8 @@ impl Task {
 
     /// Gives what is to be polled. From now on it may be woken again.
     pub(super) fn begin_poll(&mut self) -> Option<Body> {
-        self.wakes.is_queued.store(false, Ordering::Release);
+        // A plain store could come behind what the task reads now, and who saw it queued until then would have woken nobody.
+        let _ = self.wakes.is_queued.swap(false, Ordering::AcqRel);
         self.body.take()
     }
 
@@ -87,7 +88,7 @@ impl Wake for Wakes {
         let is_here = with_here(|here| {
             let is_here = Arc::ptr_eq(&here.remote, &self.remote);
             if is_here {
-                here.queue.borrow_mut().push_back(self.id);
+                here.enqueue(self.id);
             }
             is_here
         });

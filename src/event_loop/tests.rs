@@ -3,6 +3,8 @@ use std::cell::RefCell;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::net::TcpStream as Blocking;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::Poll;
 use std::thread;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -166,6 +168,137 @@ fn it_says_that_it_waits_only_when_it_has_nothing_to_do() {
         assert_eq!(WAITS.get(), 1);
     })
     .unwrap();
+}
+
+#[test]
+fn what_another_thread_asks_of_a_task_that_is_polled_is_not_lost() {
+    /// Takes what it is asked for when it is polled, as a connection does, and waits for nothing else.
+    struct Asked {
+        asked: Arc<AtomicBool>,
+        waker: Arc<OnceLock<Waker>>,
+    }
+    impl Future for Asked {
+        type Output = ();
+
+        fn poll(self: std::pin::Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+            let _ = self.waker.set(cx.waker().clone());
+            if self.asked.load(Ordering::Acquire) {
+                self.asked.store(false, Ordering::Release);
+            }
+            Poll::Pending
+        }
+    }
+    const OVER: u64 = u64::MAX;
+    let (asked, waker) = (
+        Arc::new(AtomicBool::new(false)),
+        Arc::new(OnceLock::<Waker>::new()),
+    );
+    let (round, asks) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let other = {
+        let (asked, waker) = (Arc::clone(&asked), Arc::clone(&waker));
+        let (round, asks) = (Arc::clone(&round), Arc::clone(&asks));
+        thread::spawn(move || {
+            for number in 1.. {
+                while round.load(Ordering::SeqCst) < number {
+                    std::hint::spin_loop();
+                }
+                if round.load(Ordering::SeqCst) == OVER {
+                    return;
+                }
+                (0..number % 64).for_each(|_| std::hint::spin_loop());
+                asked.store(true, Ordering::SeqCst);
+                waker.get().unwrap().wake_by_ref();
+                asks.store(number, Ordering::SeqCst);
+            }
+        })
+    };
+    run(async move {
+        spawn(Asked {
+            asked: Arc::clone(&asked),
+            waker: Arc::clone(&waker),
+        });
+        yield_now().await;
+        // What was written last, and is far away, delays what is written next.
+        let mut far_away = vec![0_u64; 1 << 22];
+        let until = std::time::Instant::now() + Duration::from_secs(2);
+        for number in (1..).take_while(|_| std::time::Instant::now() < until) {
+            waker.get().unwrap().wake_by_ref();
+            round.store(number, Ordering::SeqCst);
+            (0..number * 31 % 64).for_each(|_| std::hint::spin_loop());
+            for step in 1..=48 {
+                let at = (number * 64 + step).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 42;
+                std::hint::black_box(&mut far_away)[at as usize] = number;
+            }
+            // It is polled while the other one asks.
+            yield_now().await;
+            while asks.load(Ordering::SeqCst) != number {
+                std::hint::spin_loop();
+            }
+            let until = std::time::Instant::now() + Duration::from_secs(10);
+            while asked.load(Ordering::SeqCst) {
+                assert!(std::time::Instant::now() < until, "lost in round {number}");
+                yield_now().await;
+            }
+        }
+        round.store(OVER, Ordering::SeqCst);
+    });
+    other.join().unwrap();
+}
+
+#[test]
+fn who_is_woken_first_goes_before_those_who_wait() {
+    let order = Rc::new(RefCell::new(Vec::new()));
+    let seen = Rc::clone(&order);
+    run(async move {
+        let (mut wakers, woken) = (Vec::new(), Rc::new(Cell::new(false)));
+        for number in 0..4 {
+            let (waker, mut named) = oneshot::channel();
+            let (seen, woken) = (Rc::clone(&seen), Rc::clone(&woken));
+            spawn(async move {
+                let mut waker = Some(waker);
+                poll_fn(move |cx| {
+                    waker.take().map(|tell| tell.send(cx.waker().clone()));
+                    if woken.get() {
+                        Poll::Ready(())
+                    } else {
+                        Poll::Pending
+                    }
+                })
+                .await;
+                seen.borrow_mut().push(number);
+            });
+            yield_now().await;
+            wakers.push(named.try_recv().unwrap());
+        }
+        woken.set(true);
+        wakers[0].wake_by_ref();
+        wake_behind_the_sockets(&wakers[1], Order::Last);
+        wake_behind_the_sockets(&wakers[2], Order::First);
+        wake_first(&wakers[3]);
+        while seen.borrow().len() < 4 {
+            yield_now().await;
+        }
+    });
+    assert_eq!(*order.borrow(), [3, 0, 2, 1]);
+}
+
+#[test]
+fn what_lies_behind_urgent_data_is_read() {
+    run(async {
+        let (mut near, mut far) = pair().await;
+        near.write_u8(0).await.unwrap();
+        far.read_u8().await.unwrap();
+        near.write_all(b"one").await.unwrap();
+        socket2::SockRef::from(&near).send_out_of_band(b"!").unwrap();
+        near.write_all(b"two").await.unwrap();
+        yield_now().await;
+        let mut got = Vec::new();
+        while got.len() < 6 {
+            // More than is there.
+            far.read_buf(&mut got).await.unwrap();
+        }
+        assert_eq!(got, b"onetwo");
+    });
 }
 
 #[test]

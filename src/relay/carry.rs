@@ -8,7 +8,7 @@ use super::portion::{self, Portion};
 use super::registry::{Asked, Connection};
 use super::streams::Streams;
 use super::{Administrative, Ending, journal};
-use crate::event_loop::wake_behind_the_sockets;
+use crate::event_loop::{Order, wake_behind_the_sockets};
 use crate::mqtt::Scratch;
 use std::cell::RefCell;
 use std::io;
@@ -172,7 +172,7 @@ where
                 break;
             }
         }
-        wake_behind_the_sockets(cx.waker());
+        wake_behind_the_sockets(cx.waker(), Order::Last);
         Ok(())
     }
 
@@ -316,7 +316,7 @@ where
                 break;
             }
         }
-        wake_behind_the_sockets(cx.waker());
+        wake_behind_the_sockets(cx.waker(), Order::Last);
         Ok(())
     }
 

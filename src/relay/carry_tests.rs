@@ -10,6 +10,7 @@ use crate::relay::streams::AsSent;
 use crate::relay::wheel::TICK;
 use crate::sim::{Imsi, Sim, SimId};
 use crate::timers::Timekeeper;
+use socket2::SockRef;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::task::JoinHandle;
@@ -559,4 +560,35 @@ async fn large_packets_both_ways() {
     device.write_all(&DISCONNECT).await.unwrap();
     drop(broker);
     assert!(matches!(carried.await.unwrap(), Ending::DeviceDisconnected));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn urgent_data_in_a_large_packet_holds_up_nothing_behind_it() {
+    let timers = Timekeeper::start().unwrap();
+    let _kept = timers.serve_this_thread();
+    let here = EventLoop::new(|| ()).unwrap();
+    here.run(urgent_data_where_a_splice_begins()).unwrap();
+}
+
+#[cfg(target_os = "linux")]
+async fn urgent_data_where_a_splice_begins() {
+    let ((mut device, device_leg), (mut broker, broker_leg)) =
+        (event_loop::pair().await, event_loop::pair().await);
+    let packet = large(1_000_000, PINGREQ);
+    // One read and one splice, both as large as can be.
+    let (before, behind) = packet.split_at(2 * portion::LARGEST);
+    SockRef::from(&device_leg)
+        .set_recv_buffer_size(4 * before.len())
+        .unwrap();
+    device.write_all(before).await.unwrap();
+    SockRef::from(&device).send_out_of_band(b"!").unwrap();
+    let streams = AsSent::new(Version::V311, Unchanged);
+    let carry = Carry::new(device_leg, broker_leg, streams, connection(Version::V311, 0));
+    event_loop::spawn(async move { drop(carry.await) });
+    let mut got = vec![0; packet.len()];
+    let all = async { tokio::join!(device.write_all(behind), broker.read_exact(&mut got)) };
+    let (sent, taken) = tokio::time::timeout(Duration::from_secs(10), all).await.unwrap();
+    sent.and(taken).unwrap();
+    assert!(got == packet);
 }

@@ -8,8 +8,9 @@ use tokio::time::timeout;
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How long a broker may take to read what is on its way to it.
 const READING: Duration = Duration::from_secs(10);
-/// How much of what a device still sends is read away.
-const DRAIN: u64 = 256 * 1024;
+/// How much of what a device still sends is read away: more than its kernel and this one hold of what it sent before it was
+/// told (tcp_wmem and tcp_rmem end at 4 and 6 MiB), so that the end is not a reset that overtakes what it is to get.
+const DRAIN: u64 = 16 * 1024 * 1024;
 
 /// Sends `last` and closes so that the device can read it: a socket closed with bytes unread would be
 /// reset, and the reset can overtake the packet.
@@ -34,4 +35,25 @@ pub(super) async fn wait_until_read<B: AsyncRead + AsyncWrite + Unpin>(mut broke
     };
     // A broker that is gone, or takes longer, gets no more.
     let _ = timeout(READING, read).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::duplex;
+
+    #[tokio::test]
+    async fn what_a_device_had_sent_is_read_away_before_it_is_closed() {
+        let (near, mut far) = duplex(64 * 1024);
+        let sent = vec![0; 6 * 1024 * 1024];
+        let device = async {
+            far.write_all(&sent).await?;
+            let mut last = [0; 3];
+            far.read_exact(&mut last).await?;
+            drop(far);
+            std::io::Result::Ok(last)
+        };
+        let (last, ()) = tokio::join!(device, farewell(near, b"bye"));
+        assert_eq!(&last.unwrap(), b"bye");
+    }
 }

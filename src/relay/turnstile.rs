@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
-use crate::event_loop::wake_behind_the_sockets;
+use crate::event_loop::{Order, wake_behind_the_sockets, wake_first};
 use atomic_waker::AtomicWaker;
 
 /// How long the steps of a worker may take together before it looks at its sockets again: some four of a plain connection,
@@ -76,11 +76,13 @@ impl Turnstile {
         self.has_called.set(next.is_some());
         let Some(next) = next else { return };
         next.is_called.store(true, Ordering::Relaxed);
+        let Some(waker) = next.waker.take() else { return };
+        // Before all others: behind hundreds of busy connections each step would cost a round of them.
         if self.spent.get() < SHARE {
-            next.waker.wake();
-        } else if let Some(waker) = next.waker.take() {
+            wake_first(&waker);
+        } else {
             self.spent.set(Duration::ZERO);
-            wake_behind_the_sockets(&waker);
+            wake_behind_the_sockets(&waker, Order::First);
         }
     }
 }
@@ -172,6 +174,7 @@ impl<T> Future for InTurn<T> {
 mod tests {
     use super::*;
     use crate::event_loop::{EventLoop, spawn, yield_now};
+    use std::future::poll_fn;
     use std::rc::Rc;
     use tokio::sync::{mpsc, oneshot};
 
@@ -202,6 +205,13 @@ mod tests {
         let seen = Rc::clone(&steps);
         let opened = run(async move {
             let (tell, mut told) = mpsc::unbounded_channel();
+            let looked = Rc::clone(&seen);
+            spawn(poll_fn(move |cx| {
+                // Polled whenever the sockets were looked at.
+                wake_behind_the_sockets(cx.waker(), Order::First);
+                looked.borrow_mut().push(0);
+                Poll::Pending
+            }));
             for number in 0..300_usize {
                 let (steps, tell) = (Rc::clone(&seen), tell.clone());
                 spawn(InTurn::new(async move {
@@ -214,12 +224,6 @@ mod tests {
                 }));
             }
             drop(tell);
-            spawn(async move {
-                loop {
-                    yield_now().await;
-                    seen.borrow_mut().push(0);
-                }
-            });
             let mut opened = Vec::new();
             while let Some(number) = told.recv().await {
                 opened.push(number);
@@ -236,6 +240,38 @@ mod tests {
             .map(|(at, number)| number.abs_diff(at))
             .max();
         assert!(out_of_turn <= Some(4 * STEPS_AT_ONCE), "{out_of_turn:?}");
+    }
+
+    #[test]
+    fn a_step_does_not_wait_for_a_round_of_all_busy_connections() {
+        const BUSY: usize = 300;
+        const STEPS: usize = 3 * 100;
+        let polls = Rc::new(Cell::new(0));
+        let counted = Rc::clone(&polls);
+        run(async move {
+            for _ in 0..BUSY {
+                let counted = Rc::clone(&counted);
+                spawn(async move {
+                    loop {
+                        counted.set(counted.get() + 1);
+                        yield_now().await;
+                    }
+                });
+            }
+            let (tell, mut told) = mpsc::unbounded_channel();
+            for _ in 0..STEPS / 3 {
+                let (tell, opening) = (tell.clone(), InTurn::new(opening()));
+                spawn(async move {
+                    opening.await;
+                    tell.send(()).unwrap();
+                });
+            }
+            for _ in 0..STEPS / 3 {
+                told.recv().await.unwrap();
+            }
+        });
+        // One round each would be 90,000; one step between two looks at the sockets is 20,000.
+        assert!(polls.get() < STEPS * BUSY / 3, "{}", polls.get());
     }
 
     #[test]
@@ -268,7 +304,7 @@ mod tests {
     /// Polls until it is done, but no more than a hundred times.
     async fn within_reason(turn: &mut Turn) {
         for _ in 0..100 {
-            let poll = std::future::poll_fn(|cx| Poll::Ready(turn.poll_step(cx, |_| ()))).await;
+            let poll = poll_fn(|cx| Poll::Ready(turn.poll_step(cx, |_| ()))).await;
             if poll.is_ready() {
                 return;
             }

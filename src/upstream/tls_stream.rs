@@ -4,6 +4,7 @@
 //! all connections of a thread share, and only what cannot go on at once is kept: the beginning of a record, and what
 //! the other side does not take.
 
+use crate::event_loop::{Order, wake_behind_the_sockets};
 use rustls::client::UnbufferedClientConnection;
 use rustls::pki_types::ServerName;
 use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus};
@@ -260,7 +261,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncRead for TlsStream<IO> {
                 return Poll::Ready(Ok(()));
             }
         }
-        cx.waker().wake_by_ref();
+        wake_behind_the_sockets(cx.waker(), Order::Last);
         Poll::Pending
     }
 }

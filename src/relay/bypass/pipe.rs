@@ -8,7 +8,7 @@ use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice
 use std::cell::Cell;
 use std::io::{self, ErrorKind};
 use std::os::fd::OwnedFd;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 /// The most bytes that go in one step: of a packet that is not taken no more is held than of others.
 const STEP: usize = LARGEST;
@@ -31,18 +31,19 @@ pub(in crate::relay) fn poll_pass(
     outbox: &mut Outbox,
     cx: &mut Context<'_>,
 ) -> Poll<io::Result<Bypassed>> {
+    ready!(from.poll_readable(cx));
     // Without descriptors for a pipe, bytes are copied.
     let Some(pipe) = BETWEEN.take().or_else(|| Pipe::new().ok()) else {
         return Poll::Ready(Ok(Bypassed::Nothing));
     };
-    let filled = match pipe.poll_fill(from, len.min(STEP), cx) {
-        Poll::Ready(Ok(filled @ 1..)) => filled,
-        Poll::Ready(Err(error)) if !is_refusal(&error) => return Poll::Ready(Err(error)),
-        // The end of the stream, or a system that does not let us.
-        Poll::Ready(_) => return Poll::Ready(Ok(Bypassed::Nothing)),
-        Poll::Pending => {
+    let filled = match pipe.fill(from, len.min(STEP)) {
+        Ok(filled @ 1..) => filled,
+        Err(error) if !is_refusal(&error) => return Poll::Ready(Err(error)),
+        // The end of the stream, a system that does not let us, or nothing. At urgent data there is nothing for ever, but a
+        // read goes past it.
+        _ => {
             BETWEEN.set(Some(pipe));
-            return Poll::Pending;
+            return Poll::Ready(Ok(Bypassed::Nothing));
         }
     };
     let sent = pipe.send(to, filled, outbox, cx);
@@ -52,10 +53,13 @@ pub(in crate::relay) fn poll_pass(
     Poll::Ready(Ok(Bypassed::Bytes(filled, sent)))
 }
 
-/// Whether the call itself cannot be had: a sandbox may keep programs from it.
+/// Whether a read may do better: a sandbox may keep programs from this call.
 fn is_refusal(error: &io::Error) -> bool {
-    use ErrorKind::{InvalidInput, PermissionDenied, Unsupported};
-    matches!(error.kind(), InvalidInput | PermissionDenied | Unsupported)
+    use ErrorKind::{Interrupted, InvalidInput, PermissionDenied, Unsupported, WouldBlock};
+    matches!(
+        error.kind(),
+        WouldBlock | Interrupted | InvalidInput | PermissionDenied | Unsupported
+    )
 }
 
 struct Pipe {
@@ -71,10 +75,8 @@ impl Pipe {
         Ok(Self { read, write })
     }
 
-    fn poll_fill(&self, from: &TcpStream, len: usize, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        from.poll_read_by(cx, || {
-            Ok(splice(from, None, &self.write, None, len, SpliceFlags::NONBLOCK)?)
-        })
+    fn fill(&self, from: &TcpStream, len: usize) -> io::Result<usize> {
+        Ok(splice(from, None, &self.write, None, len, SpliceFlags::NONBLOCK)?)
     }
 
     /// Sends the `len` bytes that it holds, those that are not taken now by way of `outbox`.
