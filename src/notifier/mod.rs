@@ -47,6 +47,7 @@ pub use send::NoHttpsClient;
 use crate::database::Database;
 use crate::site_broker::SiteBroker;
 use crate::{alive, report};
+pub use session::{ClientId, EmptyClientId};
 use configuration::{Notifications, NotificationsFile};
 use delivery::Delivery;
 use intake::Intake;
@@ -89,7 +90,7 @@ impl Notifier {
     pub fn start(
         file: NotificationsFile,
         broker: SiteBroker,
-        client_id: String,
+        client_id: ClientId,
         database: Database,
         data: PathBuf,
     ) -> Result<Self, NoHttpsClient> {

@@ -3,7 +3,7 @@
 use super::configuration::Notifications;
 use super::intake::{Arrival, Received};
 use super::message::Message;
-use super::session;
+use super::session::{self, ClientId};
 use super::subscriptions::Subscriptions;
 use crate::backoff::{Backoff, chance};
 use crate::site_broker::{SiteBroker, Step, Trouble, is_over_what_came};
@@ -36,7 +36,7 @@ const STUCK_ADVICE: &str = "the broker sends again and again what cannot be take
 #[derive(Debug)]
 pub(super) struct Subscriber {
     pub(super) broker: SiteBroker,
-    pub(super) client_id: String,
+    pub(super) client_id: ClientId,
     pub(super) subscriptions: Subscriptions,
     pub(super) notifications: watch::Receiver<Arc<Notifications>>,
     pub(super) arrivals: mpsc::Sender<Arrival>,

@@ -4,6 +4,7 @@ use super::config_file::ConfigFile;
 use super::secret;
 use super::unquoted::Unquoted;
 use crate::entrypoint::Destination;
+use crate::notifier::ClientId;
 use crate::secret::MissingSecret;
 use crate::site_broker::{Password, SiteBroker, SiteBrokerError};
 use clap::Args;
@@ -99,7 +100,7 @@ pub struct NotifierSettings {
         value_name = "ID",
         global = true
     )]
-    pub notifier_client_id: String,
+    pub notifier_client_id: ClientId,
 }
 
 impl NotifierSettings {
