@@ -15,6 +15,7 @@
 //! | [`queue`] | what waits, what is dead; bounds |
 //! | `delivery` | one task a destination: pace, quiet hours, retries |
 //! | [`send`] | the services |
+//! | `http_secret` | what a secret has to be that goes into an HTTP request |
 //! | `silence` | topics that ought to speak |
 //! | `watchman` | looks at bounds, silences and the clock again and again |
 //! | `counters` | what became of messages |
@@ -25,6 +26,7 @@ mod counters;
 mod delivery;
 mod expiry;
 mod intake;
+pub(crate) mod http_secret;
 mod message;
 pub mod pace;
 mod packet_size;

@@ -154,6 +154,26 @@ fn what_is_wrong_with_a_destination_is_said_and_no_secret_is_quoted() {
             "webhookUrl: is not a known field",
         ),
         (
+            json!({ "type": "slack", "webhookUrl": "hooks.example/12345" }),
+            "destinations.d.webhookUrl: the field holds no URL (https://…)",
+        ),
+        (
+            json!({ "type": "webhook", "url": "$URL_12345" }),
+            "destinations.d.url: the field holds no URL (https://…)",
+        ),
+        (
+            json!({ "type": "webhook", "url": "https://h", "headers": { "X-Key": "12345\n" } }),
+            "destinations.d.headers[\"X-Key\"]: the field holds a line end",
+        ),
+        (
+            json!({ "type": "line", "channelAccessToken": "12345\r\n", "target": "U" }),
+            "destinations.d.channelAccessToken: the field holds a line end",
+        ),
+        (
+            json!({ "type": "line", "channelAccessToken": "t", "target": "U", "api": "api.line.me" }),
+            "destinations.d.api: \"api.line.me\" is no URL",
+        ),
+        (
             json!({ "type": "log", "timeZone": "Asia/Tokio" }),
             "\"Asia/Tokio\" is not a time zone",
         ),

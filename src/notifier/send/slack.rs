@@ -1,6 +1,7 @@
 //! Slack's Incoming Webhooks.
 
 use super::{Outcome, Ready, http, shorten};
+use crate::notifier::http_secret::url_of;
 use crate::secret::Secret;
 use serde_json::json;
 
@@ -8,12 +9,12 @@ use serde_json::json;
 const LONGEST: usize = 40_000;
 
 pub(super) async fn send(client: &reqwest::Client, url: &Secret, notification: &Ready) -> Outcome {
-    let url = match url.read() {
+    let url = match url_of(url) {
         Ok(url) => url,
         Err(missing) => return missing.into(),
     };
     let body = json!({ "text": shorten(&notification.text, LONGEST) });
-    let outcome = http::attempt(client.post(url.as_str()).json(&body)).await;
+    let outcome = http::attempt(client.post(url).json(&body)).await;
     match outcome {
         Outcome::Never(words) => Outcome::Never(match advice(&words) {
             Some(advice) => format!("{words}: {advice}"),
