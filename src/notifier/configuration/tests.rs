@@ -89,6 +89,10 @@ fn what_is_wrong_with_a_route_is_said_with_its_place_and_what_to_do() {
             json!({ "topics": "a", "to": "slack", "collapse": { "seconds": 1, "by": "x" } }),
             "known are message, topic",
         ),
+        (
+            json!({ "topics": "a", "to": "slack", "template": " \n" }),
+            "routes[0].template: the template is empty; leave it out",
+        ),
         (json!(7), "routes[0]: 7 is not an object"),
     ];
     for (route, words) in cases {
@@ -150,10 +154,6 @@ fn what_is_wrong_with_a_destination_is_said_and_no_secret_is_quoted() {
             "\"a b\" is not the name of a header",
         ),
         (
-            json!({ "type": "log", "webhookUrl": "x" }),
-            "webhookUrl: is not a known field",
-        ),
-        (
             json!({ "type": "slack", "webhookUrl": "hooks.example/12345" }),
             "destinations.d.webhookUrl: the field holds no URL (https://…)",
         ),
@@ -174,12 +174,20 @@ fn what_is_wrong_with_a_destination_is_said_and_no_secret_is_quoted() {
             "destinations.d.api: \"api.line.me\" is no URL",
         ),
         (
+            json!({ "type": "log", "webhookUrl": "x" }),
+            "webhookUrl: is not a known field",
+        ),
+        (
             json!({ "type": "log", "timeZone": "Asia/Tokio" }),
             "\"Asia/Tokio\" is not a time zone",
         ),
         (
             json!({ "type": "log", "quietHours": [{ "from": "25:00", "to": "7:00" }] }),
             "\"25:00\" is not a time",
+        ),
+        (
+            json!({ "type": "log", "quietHours": [{ "days": ["mon"], "from": "24:00", "to": "07:00" }] }),
+            "quietHours[0].from: \"24:00\" is the end of a day: write \"00:00\", and in days the day that begins then",
         ),
         (
             json!({ "type": "log", "quietHours": [{ "from": "22:00", "to": "7:00" }] }),
