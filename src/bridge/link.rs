@@ -69,7 +69,7 @@ async fn connection(broker: &SiteBroker, outbox: &Outbox) -> Trouble {
     let (client, mut events) = AsyncClient::builder(options).capacity(CAPACITY).build();
     let largest = match connack(&mut events).await {
         Ok(largest) => largest,
-        Err(error) => return broker.explain(&error),
+        Err(error) => return broker.explain_unanswered(&error),
     };
     tracing::info!(event = "broker_connected", broker = %broker.destination(), waiting = outbox.len(), "the bridge has its broker");
     outbox.connected();

@@ -243,7 +243,13 @@ impl BridgeArgs {
     pub fn site_broker(&self, embedded: Option<SocketAddr>) -> Result<SiteBroker, BridgeSettingsError> {
         let usual = || embedded.unwrap_or(SiteBroker::USUAL).into();
         let destination = self.broker.clone().unwrap_or_else(usual);
-        Ok(SiteBroker::new(destination, self.login()?, self.ca.as_deref())?)
+        let ca = self.ca.as_deref();
+        Ok(SiteBroker::new(
+            destination,
+            "--bridge-broker",
+            self.login()?,
+            ca,
+        )?)
     }
 
     fn login(&self) -> Result<Option<(String, Password)>, BridgeSettingsError> {

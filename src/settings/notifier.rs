@@ -116,7 +116,12 @@ impl NotifierSettings {
     /// [`NotifierBrokerError`] says what is missing.
     pub fn site_broker(&self, destination: Destination) -> Result<SiteBroker, NotifierBrokerError> {
         let ca = self.notifier_broker_ca.as_deref();
-        Ok(SiteBroker::new(destination, self.login()?, ca)?)
+        Ok(SiteBroker::new(
+            destination,
+            "--notifier-broker",
+            self.login()?,
+            ca,
+        )?)
     }
 
     fn login(&self) -> Result<Option<(String, Password)>, NotifierBrokerError> {
