@@ -310,6 +310,34 @@ async fn a_mail_has_line_ends_of_one_kind_and_no_control_characters() {
     assert_eq!(told.iter().find(is_wrong), None);
 }
 
+#[tokio::test]
+async fn a_mail_server_that_is_not_there_or_speaks_no_tls_is_named_with_what_to_do() {
+    let (plain, _) = mail_server().await;
+    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let nobody = closed.local_addr().unwrap().port();
+    drop(closed);
+    for (port, security, advice) in [
+        (
+            nobody,
+            "tls",
+            "check host and port of the destination, and firewalls on the way",
+        ),
+        (nobody, "starttls", "whether the port wants TLS from the start"),
+        (plain, "tls", "set security to starttls, whose port is 587"),
+    ] {
+        let site = Site::new(json!({
+            "type": "mail", "host": "127.0.0.1", "port": port, "security": security, "from": "pi@example.com",
+            "recipients": ["a@example.com"],
+        }))
+        .await;
+        let Outcome::Later { reason, .. } = site.send("x").await else {
+            panic!()
+        };
+        let named = format!("the mail server 127.0.0.1:{port} is not reached: ");
+        assert!(reason.starts_with(&named) && reason.contains(advice), "{reason}");
+    }
+}
+
 /// What comes of a mail to these, and whether it was sent.
 async fn mailed(recipients: &[&str], attempts: u32) -> (Outcome, bool) {
     let (port, told) = mail_server().await;
