@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 pub enum Secret {
     /// In an environment variable.
     Environment(String),
-    /// In a file, without the white space at its end; read anew each time, so that it can be exchanged.
+    /// In a file, without the white space around it; read anew each time, so that it can be exchanged.
     File(PathBuf),
     /// In the configuration itself, because an admin wants it there.
     Inline(Zeroizing<String>),
@@ -87,6 +87,8 @@ impl Secret {
                     source,
                 })?;
                 let text = Zeroizing::new(text);
+                // Some editors begin a file with a mark of its encoding.
+                let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
                 let trimmed = Zeroizing::new(text.trim().to_owned());
                 if trimmed.is_empty() {
                     return Err(MissingSecret::Empty(path.clone()));
@@ -94,6 +96,17 @@ impl Secret {
                 Ok(trimmed)
             }
             Self::Inline(text) => Ok(text.clone()),
+        }
+    }
+}
+
+/// Where it is.
+impl fmt::Display for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Environment(name) => write!(f, "the environment variable {name}"),
+            Self::File(path) => write!(f, "the file {}", path.display()),
+            Self::Inline(_) => f.write_str("the field"),
         }
     }
 }
@@ -147,6 +160,12 @@ mod tests {
         assert!(secret.read().unwrap_err().to_string().contains("empty"));
         std::fs::write(&path, "one\n").unwrap();
         assert_eq!(secret.read().unwrap().as_str(), "one");
+        std::fs::write(&path, "\u{feff}two\r\n").unwrap();
+        assert_eq!(
+            secret.read().unwrap().as_str(),
+            "two",
+            "without the mark of an editor"
+        );
         let missing = Secret::Environment("SIMRELAY_NO_SUCH_VARIABLE".into());
         assert!(
             missing

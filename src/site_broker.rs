@@ -13,7 +13,9 @@ use zeroize::Zeroizing;
 
 use crate::credential::{self, CredentialsId, InvalidCredentialsId, X509Credential};
 use crate::entrypoint::{Destination, Scheme};
-use crate::upstream::{BrokerStream, CredentialPurpose, Deadlines, TlsCredential, Upstream, UpstreamError};
+use crate::upstream::{
+    BrokerStream, CredentialPurpose, Deadlines, TlsCause, TlsCredential, Upstream, UpstreamError,
+};
 
 /// Seconds between signs of life.
 const KEEP_ALIVE: u16 = 30;
@@ -74,6 +76,8 @@ pub enum SiteBrokerError {
 #[derive(Debug, Clone)]
 pub struct SiteBroker {
     destination: Destination,
+    /// The flag that names it; what belongs to it begins with the same words.
+    flag: &'static str,
     login: Option<(String, Password)>,
     ca: Option<TlsCredential>,
     upstream: Arc<Upstream>,
@@ -83,12 +87,14 @@ impl SiteBroker {
     /// Where the embedded broker usually is.
     pub const USUAL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1884);
 
-    /// The broker at `destination`. `ca` is a PEM file that is trusted beside the system's CAs.
+    /// The broker at `destination`, which was named with `flag`. `ca` is a PEM file that is trusted beside the
+    /// system's CAs.
     ///
     /// # Errors
     /// [`SiteBrokerError`] names the file.
     pub fn new(
         destination: Destination,
+        flag: &'static str,
         login: Option<(String, Password)>,
         ca: Option<&Path>,
     ) -> Result<Self, SiteBrokerError> {
@@ -97,6 +103,7 @@ impl SiteBroker {
         }
         Ok(Self {
             destination,
+            flag,
             login,
             ca: ca.map(read_ca).transpose()?,
             upstream: Arc::new(Upstream::new(Deadlines::default())),
@@ -154,9 +161,9 @@ impl SiteBroker {
                             Step::Reach
                         },
                         what: error.to_string(),
-                        advice: advice(error),
+                        advice: self.advice(error),
                     },
-                    None => Trouble::lost(error.to_string()),
+                    None => self.cut_off(error, error.to_string()),
                 }
             }
             ConnectionError::ConnectionRefused(code)
@@ -164,7 +171,8 @@ impl SiteBroker {
             ConnectionError::Timeout(_) => Trouble {
                 step: Step::Reach,
                 what: format!("{} did not answer the CONNECT", self.destination),
-                advice: "check that an MQTT broker listens there",
+                advice: "check that an MQTT broker listens there, and whether it wants TLS (mqtts://)"
+                    .to_owned(),
             },
             ConnectionError::MqttState(StateError::ServerDisconnect { reason_code, .. }) => {
                 Trouble::lost(format!("the broker disconnected: {reason_code:?}"))
@@ -175,7 +183,81 @@ impl SiteBroker {
             error if is_over_what_came(error) => {
                 Trouble::lost(format!("the broker sent what cannot be taken: {error}"))
             }
+            ConnectionError::MqttState(StateError::Deserialization(mqttbytes::Error::Io(error))) => {
+                self.cut_off(error, format!("the connection was lost: {error}"))
+            }
             other => Trouble::lost(other.to_string()),
+        }
+    }
+
+    /// The same for a connection on which no CONNACK came.
+    #[must_use]
+    pub fn explain_unanswered(&self, error: &ConnectionError) -> Trouble {
+        let trouble = self.explain(error);
+        match (trouble.step, self.destination.scheme()) {
+            (Step::Open, Scheme::Mqtt) => Trouble {
+                step: Step::Reach,
+                what: format!(
+                    "{} did not answer the CONNECT: {}",
+                    self.destination, trouble.what
+                ),
+                advice: format!(
+                    "check that an MQTT broker listens there; perhaps it wants TLS: write mqtts:// in {}; see the broker's own log",
+                    self.flag
+                ),
+            },
+            _ => trouble,
+        }
+    }
+
+    /// A socket that failed; or the broker said why, in words of TLS.
+    fn cut_off(&self, error: &io::Error, what: String) -> Trouble {
+        match TlsCause::of_connection(error) {
+            None | Some(TlsCause::Other) => Trouble::lost(what),
+            Some(cause) => Trouble {
+                step: Step::Reach,
+                what,
+                advice: self.tls_advice(cause),
+            },
+        }
+    }
+
+    /// What the site can do about it, which is not what a group's admin can do.
+    fn advice(&self, error: &UpstreamError) -> String {
+        let flag = self.flag;
+        match error {
+            UpstreamError::Resolve { .. } => {
+                format!("check the host name in {flag} and this machine's DNS")
+            }
+            UpstreamError::Dial { .. } => {
+                format!("check host and port in {flag}, that the broker runs, and firewalls on the way")
+            }
+            UpstreamError::DialTimeout { .. } => {
+                format!("check host and port in {flag}, and firewalls on the way")
+            }
+            UpstreamError::Tls { cause, .. } => self.tls_advice(*cause),
+            other => other.advice().to_owned(),
+        }
+    }
+
+    fn tls_advice(&self, cause: TlsCause) -> String {
+        let flag = self.flag;
+        match cause {
+            TlsCause::UnknownIssuer => format!(
+                "the broker's certificate comes from a CA that is not trusted: give the file of that CA with {flag}-ca"
+            ),
+            TlsCause::CaAsServer => format!(
+                "the broker shows a CA's own certificate: give the broker one that this CA issued, and the file of the CA with {flag}-ca"
+            ),
+            TlsCause::ClientMissing
+            | TlsCause::ClientIssuer
+            | TlsCause::ClientExpired
+            | TlsCause::ClientRevoked
+            | TlsCause::ClientRefused => format!(
+                "the broker wants a client certificate on that port, and a service of the site has none to show: name another of its listeners in {flag}"
+            ),
+            TlsCause::Other => "check the broker's certificate: name, validity, issuer".to_owned(),
+            TlsCause::NotTls => cause.advice().to_owned(),
         }
     }
 
@@ -201,7 +283,7 @@ impl SiteBroker {
         Trouble {
             step,
             what: format!("{} refuses {user}: {code:?}", self.destination),
-            advice,
+            advice: advice.to_owned(),
         }
     }
 }
@@ -227,7 +309,7 @@ pub struct Trouble {
     /// What happened.
     pub what: String,
     /// What to do.
-    pub advice: &'static str,
+    pub advice: String,
 }
 
 impl Trouble {
@@ -235,7 +317,7 @@ impl Trouble {
         Self {
             step: Step::Open,
             what,
-            advice: "see the broker's own log",
+            advice: "see the broker's own log".to_owned(),
         }
     }
 }
@@ -249,16 +331,6 @@ pub(crate) fn is_over_what_came(error: &ConnectionError) -> bool {
         }
         ConnectionError::MqttState(StateError::ProtocolViolation(_) | StateError::Unsolicited(_)) => true,
         _ => false,
-    }
-}
-
-/// What the site can do about it, where that is not what a group's admin can do.
-fn advice(error: &UpstreamError) -> &'static str {
-    match error {
-        UpstreamError::Tls { reason, .. } if reason.contains("UnknownIssuer") => {
-            "the broker's certificate comes from a CA that is not trusted: give the file of that CA"
-        }
-        other => other.advice(),
     }
 }
 
@@ -283,4 +355,50 @@ fn read_ca(path: &Path) -> Result<TlsCredential, SiteBrokerError> {
         x509: Arc::new(x509),
         purpose: CredentialPurpose::Trust,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn advice_names_the_flag_that_names_the_broker() {
+        let destination: Destination = "mqtts://broker.example".parse().unwrap();
+        let address = "192.0.2.1:8883".parse().unwrap();
+        let tls = |cause| UpstreamError::Tls {
+            server: "broker.example".to_owned(),
+            reason: "no".to_owned(),
+            cause,
+        };
+        for (error, after) in [
+            (
+                UpstreamError::Dial {
+                    address,
+                    source: io::ErrorKind::ConnectionRefused.into(),
+                },
+                "check host and port in --notifier-broker, ",
+            ),
+            (tls(TlsCause::UnknownIssuer), "with --notifier-broker-ca"),
+            (tls(TlsCause::ClientMissing), "listeners in --notifier-broker"),
+        ] {
+            let broker = SiteBroker::new(destination.clone(), "--notifier-broker", None, None).unwrap();
+            let trouble = broker.explain(&ConnectionError::Io(io::Error::other(error)));
+            assert!(trouble.advice.contains(after), "{}", trouble.advice);
+        }
+    }
+
+    #[test]
+    fn tls_is_suspected_only_where_no_connack_came() {
+        let broker = SiteBroker::new(SiteBroker::USUAL.into(), "--bridge-broker", None, None).unwrap();
+        let reset = || {
+            let error = io::Error::from(io::ErrorKind::ConnectionReset);
+            ConnectionError::MqttState(StateError::Deserialization(mqttbytes::Error::Io(error)))
+        };
+        assert!(!broker.explain(&reset()).advice.contains("mqtts://"));
+        let unanswered = broker.explain_unanswered(&reset()).advice;
+        assert!(
+            unanswered.contains("write mqtts:// in --bridge-broker"),
+            "{unanswered}"
+        );
+    }
 }

@@ -35,11 +35,16 @@ pub(super) enum Refusal {
     /// A type that is none of those known.
     #[error("the body is {0:?}; send application/json, application/x-www-form-urlencoded or text/plain")]
     MediaType(String),
-    /// No key, or a wrong one.
+    /// No key.
     #[error(
         "show the key: header X-API-Key, Authorization: Bearer or Basic (as password), or key= in the address"
     )]
     Key,
+    /// A wrong key.
+    #[error(
+        "this key is none of the bridge's: compare it with those in SIMRELAY_BRIDGE_KEY, or in the file of --bridge-key-file"
+    )]
+    WrongKey,
     /// The address is not on the list.
     #[error("{0} is in no network that may call; see --bridge-allow")]
     Network(IpAddr),
@@ -80,7 +85,7 @@ impl Refusal {
             Self::TooLong => (StatusCode::PAYLOAD_TOO_LARGE, "message too long"),
             Self::Body(_) => (StatusCode::BAD_REQUEST, "invalid request"),
             Self::MediaType(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported media type"),
-            Self::Key => (StatusCode::UNAUTHORIZED, "unauthorized"),
+            Self::Key | Self::WrongKey => (StatusCode::UNAUTHORIZED, "unauthorized"),
             Self::Network(_) | Self::Forwarded(_) => (StatusCode::FORBIDDEN, "forbidden"),
             Self::TooMany(_) => (StatusCode::TOO_MANY_REQUESTS, "too many requests"),
             Self::Broker(_) => (StatusCode::BAD_GATEWAY, "refused by the broker"),
@@ -111,7 +116,7 @@ impl IntoResponse for Refusal {
         let mut add = |name: HeaderName, value: HeaderValue| response.headers_mut().insert(name, value);
         match self {
             // Basic, so that a browser asks for the key.
-            Self::Key => drop(add(
+            Self::Key | Self::WrongKey => drop(add(
                 header::WWW_AUTHENTICATE,
                 HeaderValue::from_static("Basic realm=\"simrelay\", charset=\"UTF-8\""),
             )),

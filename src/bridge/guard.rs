@@ -74,7 +74,11 @@ impl Guard {
         let shown = shown(headers, query).ok_or(Refusal::Key)?;
         // All keys are looked at, so that the time tells nothing of which one it was.
         let matching = self.keys.iter().filter(|key| key.matches(&shown)).count();
-        if matching == 0 { Err(Refusal::Key) } else { Ok(()) }
+        if matching == 0 {
+            Err(Refusal::WrongKey)
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -167,9 +171,11 @@ mod tests {
                 "{headers:?} {query}"
             );
         }
+        let wrong = headers(&[("x-api-key", "wrong")]);
+        let refused = guard.admit(ip("192.0.2.1"), &wrong, "key=0123456789abcdef", true);
+        assert_eq!(refused, Err(Refusal::WrongKey));
         let bad = [
             (headers(&[]), "message=x"),
-            (headers(&[("x-api-key", "wrong")]), "key=0123456789abcdef"),
             (headers(&[("authorization", &basic(KEY))]), ""),
             (headers(&[("authorization", "Basic !!!")]), ""),
             (headers(&[("authorization", &format!("Digest {KEY}"))]), ""),
@@ -259,7 +265,10 @@ mod tests {
     fn guesses_are_limited_too() {
         let guard = Guard::new(vec![KEY.parse().unwrap()], vec![], vec![], "1".parse().unwrap());
         let guess = headers(&[("x-api-key", "wrong")]);
-        assert_eq!(guard.admit(ip("192.0.2.1"), &guess, "", true), Err(Refusal::Key));
+        assert_eq!(
+            guard.admit(ip("192.0.2.1"), &guess, "", true),
+            Err(Refusal::WrongKey)
+        );
         let right = headers(&[("x-api-key", KEY)]);
         let refused = guard.admit(ip("192.0.2.1"), &right, "", true);
         assert!(matches!(refused, Err(Refusal::TooMany(_))), "{refused:?}");

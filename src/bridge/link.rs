@@ -69,7 +69,7 @@ async fn connection(broker: &SiteBroker, outbox: &Outbox) -> Trouble {
     let (client, mut events) = AsyncClient::builder(options).capacity(CAPACITY).build();
     let largest = match connack(&mut events).await {
         Ok(largest) => largest,
-        Err(error) => return broker.explain(&error),
+        Err(error) => return broker.explain_unanswered(&error),
     };
     tracing::info!(event = "broker_connected", broker = %broker.destination(), waiting = outbox.len(), "the bridge has its broker");
     outbox.connected();
@@ -118,7 +118,7 @@ async fn feed(client: &AsyncClient, outbox: &Outbox, largest: usize) {
         let topic = message.topic.as_str().to_owned();
         let options = PublishOptions::new(QoS::AtLeastOnce);
         match client.publish_tracked(topic, message.text.clone(), options).await {
-            Ok(notice) => drop(tokio::spawn(acknowledge(outbox.clone(), number, notice))),
+            Ok(notice) => drop(tokio::spawn(acknowledge(outbox.clone(), number, message, notice))),
             Err(error) => {
                 tracing::debug!(%error, "the MQTT client takes no message");
                 return;
@@ -146,20 +146,23 @@ async fn text_of(outbox: &Outbox, next: Next) -> Option<(Number, Arc<Message>)> 
     }
 }
 
-async fn acknowledge(outbox: Outbox, number: Number, notice: PublishNotice) {
+async fn acknowledge(outbox: Outbox, number: Number, message: Arc<Message>, notice: PublishNotice) {
     match notice.wait_async().await {
-        Ok(PublishResult::Qos1(ack)) => outbox.settle(number, verdict(ack.reason)),
-        Err(PublishNoticeError::V5PubAck(reason)) => outbox.settle(number, verdict(reason)),
+        Ok(PublishResult::Qos1(ack)) => outbox.settle(number, verdict(ack.reason, &message)),
+        Err(PublishNoticeError::V5PubAck(reason)) => outbox.settle(number, verdict(reason, &message)),
         // The connection was lost, and the outbox is told so elsewhere.
         Ok(_) | Err(_) => {}
     }
 }
 
-fn verdict(reason: PubAckReason) -> Result<(), String> {
+fn verdict(reason: PubAckReason, message: &Message) -> Result<(), String> {
     match reason {
         PubAckReason::Success | PubAckReason::NoMatchingSubscribers => Ok(()),
         PubAckReason::NotAuthorized => {
-            Err("the broker does not let the bridge's user publish to this topic (NotAuthorized)".to_owned())
+            let topic = message.topic.as_str();
+            Err(format!(
+                "the broker does not let the bridge's user publish to {topic:?} (NotAuthorized); see its acl_file"
+            ))
         }
         other => Err(format!("the broker answered {other:?}")),
     }

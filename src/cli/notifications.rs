@@ -136,7 +136,8 @@ pub async fn notifications(
         NotificationsCommand::Check => check(settings),
         NotificationsCommand::Test { destination } => test(settings, destination).await,
         NotificationsCommand::List { which, limit } => {
-            let listed = queue(settings).await?.list(&which.selection(&[]), *limit).await?;
+            let mut listed = queue(settings).await?.list(&which.selection(&[]), *limit).await?;
+            tell_orphans(&mut listed, settings);
             Ok(list(&listed, now, *limit))
         }
         NotificationsCommand::Show { id } => {
@@ -144,7 +145,8 @@ pub async fn notifications(
                 ids: vec![*id],
                 ..Selection::default()
             };
-            let found = queue(settings).await?.list(&selection, 1).await?;
+            let mut found = queue(settings).await?.list(&selection, 1).await?;
+            tell_orphans(&mut found, settings);
             found.first().map(show).ok_or(NotificationsError::Missing(*id))
         }
         NotificationsCommand::Requeue { ids, which } => {
@@ -162,6 +164,25 @@ pub async fn notifications(
             }
             let number = queue(settings).await?.discard(&which.selection(ids)).await?;
             done(ids, number, "thrown away")
+        }
+    }
+}
+
+/// Gives those their reason that wait for a destination which is not in the file any more; of a file that cannot be
+/// read nobody knows what is in it.
+fn tell_orphans(listed: &mut [Listed], settings: &Settings) {
+    let file = settings.notifier.notifications();
+    let path = file.path();
+    let Ok((read, _)) = NotificationsFile::check(path) else {
+        return;
+    };
+    for one in listed {
+        if one.died.is_none() && !read.destinations.contains_key(&one.destination) {
+            one.reason = Some(format!(
+                "{} has no destination {} any more",
+                path.display(),
+                one.destination
+            ));
         }
     }
 }

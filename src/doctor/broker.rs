@@ -112,10 +112,10 @@ fn way(broker: &SiteBroker, trouble: Option<&Trouble>) -> Vec<Finding> {
         return good.into();
     };
     let (passed, failed) = match trouble.step {
-        Step::Name => (0, Finding::bad("name", &trouble.what, trouble.advice)),
+        Step::Name => (0, Finding::bad("name", &trouble.what, &trouble.advice)),
         Step::Reach => (1, Finding::bad("broker", &trouble.what, start_it(trouble))),
-        Step::Login => (2, Finding::bad("login", &trouble.what, trouble.advice)),
-        Step::Open => (1, Finding::bad("broker", &trouble.what, trouble.advice)),
+        Step::Login => (2, Finding::bad("login", &trouble.what, &trouble.advice)),
+        Step::Open => (1, Finding::bad("broker", &trouble.what, &trouble.advice)),
     };
     good.into_iter().take(passed).chain([failed]).collect()
 }
@@ -173,7 +173,7 @@ impl<'a> Talk<'a> {
             match events.poll().await {
                 Ok(Event::Incoming(Incoming::ConnAck(_))) => break,
                 Ok(_) => {}
-                Err(error) => return Err(broker.explain(&error)),
+                Err(error) => return Err(broker.explain_unanswered(&error)),
             }
         }
         Ok(Self {

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::Finding;
 use crate::notifier::configuration::{Destination, Notifications, NotificationsFile, Service};
-use crate::secret::Secret;
+use crate::notifier::http_secret::{UnusableSecret, header_of, url, url_of};
 
 /// How long each step towards a service may take.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
@@ -81,25 +81,24 @@ async fn look_at(destination: &Destination) -> Option<Finding> {
 }
 
 /// Where a service is; `None` for what is on this machine. Secrets stay out of the problem.
-fn endpoint(service: &Service) -> Result<Option<(String, u16)>, String> {
-    let secret = |secret: &Secret| secret.read().map_err(|missing| missing.to_string());
+fn endpoint(service: &Service) -> Result<Option<(String, u16)>, UnusableSecret> {
     match service {
-        Service::Slack { webhook_url } => of_url(&secret(webhook_url)?),
+        Service::Slack { webhook_url } => Ok(of_url(&url_of(webhook_url)?)),
         Service::Line { token, to, api } => {
-            secret(token)?;
-            secret(to)?;
-            of_url(api)
+            header_of(token)?;
+            to.read()?;
+            Ok(url(api).as_ref().and_then(of_url))
         }
         Service::Webhook(webhook) => {
             for (_, value) in &webhook.headers {
-                secret(value)?;
+                header_of(value)?;
             }
-            of_url(&secret(&webhook.url)?)
+            Ok(of_url(&url_of(&webhook.url)?))
         }
         Service::Mail(mail) => {
             if let Some((user, password)) = &mail.login {
-                secret(user)?;
-                secret(password)?;
+                user.read()?;
+                password.read()?;
             }
             Ok(Some((mail.host.clone(), mail.port)))
         }
@@ -107,13 +106,9 @@ fn endpoint(service: &Service) -> Result<Option<(String, u16)>, String> {
     }
 }
 
-fn of_url(url: &str) -> Result<Option<(String, u16)>, String> {
-    let parsed = Url::parse(url.trim()).map_err(|error| format!("its URL is none: {error}"))?;
-    let host = parsed.host_str().ok_or("its URL has no host")?;
-    let port = parsed
-        .port_or_known_default()
-        .ok_or("its URL is neither http:// nor https://")?;
-    Ok(Some((host.trim_matches(['[', ']']).to_owned(), port)))
+fn of_url(url: &Url) -> Option<(String, u16)> {
+    let host = url.host_str()?.trim_matches(['[', ']']).to_owned();
+    Some((host, url.port_or_known_default()?))
 }
 
 async fn reach(host: &str, port: u16) -> Result<(), (String, &'static str)> {

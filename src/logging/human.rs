@@ -1,6 +1,7 @@
 //! The fields of a log line for people. A value may have come from anybody: it neither begins a line of its own nor
 //! speaks to the terminal, whereas tracing-subscriber's own form escapes only some characters, and of the message only.
 
+use super::is_of_log_crate;
 use crate::printable::PrintableWriter;
 use std::fmt::{self, Debug, Write as _};
 use tracing::field::{Field, Visit};
@@ -50,7 +51,7 @@ impl Line<'_> {
 
 impl Visit for Line<'_> {
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        if self.written.is_ok() {
+        if self.written.is_ok() && !is_of_log_crate(field) {
             self.written = self.put(field.name(), value);
         }
     }
@@ -78,6 +79,8 @@ mod tests {
                 debug = ?hostile,
                 text = hostile,
                 r#type = 7,
+                log.file = "/src/a.rs",
+                log.line = 7,
                 "told: {hostile}"
             );
         });

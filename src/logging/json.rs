@@ -1,6 +1,7 @@
 //! Log lines as JSON. A connection costs two of them, and tracing-subscriber's own form of the same lines took more
 //! time than everything else that the relay does for a connection.
 
+use super::is_of_log_crate;
 use std::cell::RefCell;
 use std::fmt::{self, Debug, Write as _};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -85,13 +86,18 @@ impl Line {
         self.second = (second, time.strftime("%Y-%m-%dT%H:%M:%S").to_string());
     }
 
-    fn name(&mut self, field: &Field) {
+    /// A field, its value written by `write`.
+    fn field(&mut self, field: &Field, write: impl FnOnce(&mut Self)) {
+        if is_of_log_crate(field) {
+            return;
+        }
         let name = field.name();
         self.json.extend_from_slice(b",\"");
         // It stands in the source, as a word.
         self.json
             .extend_from_slice(name.strip_prefix("r#").unwrap_or(name).as_bytes());
         self.json.extend_from_slice(b"\":");
+        write(self);
     }
 
     fn text(&mut self, text: &str) {
@@ -137,35 +143,31 @@ impl fmt::Write for Escaped<'_> {
 
 impl Visit for Line {
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        self.name(field);
-        self.json.push(b'"');
-        let _ = write!(Escaped(self), "{value:?}");
-        self.json.push(b'"');
+        self.field(field, |line| {
+            line.json.push(b'"');
+            let _ = write!(Escaped(line), "{value:?}");
+            line.json.push(b'"');
+        });
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.name(field);
-        self.text(value);
+        self.field(field, |line| line.text(value));
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.name(field);
-        self.value(&value);
+        self.field(field, |line| line.value(&value));
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.name(field);
-        self.value(&value);
+        self.field(field, |line| line.value(&value));
     }
 
     fn record_f64(&mut self, field: &Field, value: f64) {
-        self.name(field);
-        self.value(&value);
+        self.field(field, |line| line.value(&value));
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.name(field);
-        self.value(&value);
+        self.field(field, |line| line.value(&value));
     }
 }
 
@@ -239,6 +241,27 @@ mod tests {
             ours["timestamp"] = theirs["timestamp"].clone();
             assert_eq!(&ours, theirs);
         }
+    }
+
+    #[test]
+    fn where_in_a_librarys_source_a_line_is_from_is_left_out() {
+        let written = Written::default();
+        let subscriber = tracing_subscriber::fmt()
+            .with_writer(written.clone())
+            .event_format(Json)
+            .finish();
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::warn!(
+                log.target = "a",
+                log.file = "/src/a.rs",
+                log.line = 7,
+                reason = "told",
+                "words"
+            );
+        });
+        let line: Value = serde_json::from_str(&written.text()).unwrap();
+        let names: Vec<_> = line.as_object().unwrap().keys().map(String::as_str).collect();
+        assert_eq!(names, ["timestamp", "level", "message", "reason"]);
     }
 
     #[test]

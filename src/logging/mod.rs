@@ -18,6 +18,7 @@ use std::io::{self, IsTerminal, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
+use tracing::field::Field;
 use tracing_subscriber::fmt::MakeWriter;
 
 /// How long lines gather before they are written together.
@@ -146,6 +147,12 @@ pub fn default_format() -> LogFormat {
     } else {
         LogFormat::Json
     }
+}
+
+/// Whether a field was put there by the bridge from the `log` crate: it says where in a library's source the line is from,
+/// which no operator needs.
+fn is_of_log_crate(field: &Field) -> bool {
+    field.name().starts_with("log.")
 }
 
 /// Starts logging for the whole process. `filter` is a level or a filter by module.

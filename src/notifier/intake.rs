@@ -229,7 +229,8 @@ async fn enqueue(
                 destination = name,
                 route = route.name,
                 topic = message.topic,
-                "dead letter: {error}; correct the template and use `simrelay notifications requeue`"
+                "dead letter: {error}; {}",
+                error.advice()
             );
         }
         let job = NewJob {

@@ -15,7 +15,9 @@
 //! | [`queue`] | what waits, what is dead; bounds |
 //! | `delivery` | one task a destination: pace, quiet hours, retries |
 //! | [`send`] | the services |
+//! | `http_secret` | what a secret has to be that goes into an HTTP request |
 //! | `silence` | topics that ought to speak |
+//! | `orphans` | tells what waits for a destination that is not in the file any more |
 //! | `watchman` | looks at bounds, silences and the clock again and again |
 //! | `counters` | what became of messages |
 //! | [`template`], [`topic_filter`], [`pace`], [`quiet_hours`] | what the others stand on |
@@ -24,8 +26,10 @@ pub mod configuration;
 mod counters;
 mod delivery;
 mod expiry;
+pub(crate) mod http_secret;
 mod intake;
 mod message;
+mod orphans;
 pub mod pace;
 mod packet_size;
 pub mod queue;
@@ -43,6 +47,7 @@ mod watchman;
 pub use counters::{Counters, DeliveryCounters};
 pub use recall::has_arrived;
 pub use send::NoHttpsClient;
+pub use session::{ClientId, EmptyClientId};
 
 use crate::database::Database;
 use crate::site_broker::SiteBroker;
@@ -89,7 +94,7 @@ impl Notifier {
     pub fn start(
         file: NotificationsFile,
         broker: SiteBroker,
-        client_id: String,
+        client_id: ClientId,
         database: Database,
         data: PathBuf,
     ) -> Result<Self, NoHttpsClient> {
@@ -128,6 +133,7 @@ impl Notifier {
             wake,
             much,
         };
+        let orphans = orphans::tell(queue.clone(), notifications.clone());
         let stopping = stopped.clone();
         let deliver = {
             let (notifications, counters) = (notifications.clone(), Arc::clone(&counters));
@@ -149,6 +155,7 @@ impl Notifier {
             others: vec![
                 tokio::spawn(file.watch()),
                 tokio::spawn(watchman.run()),
+                tokio::spawn(orphans),
                 tokio::spawn(report::changes("notifications", move || told.to_string())),
             ],
             counters,

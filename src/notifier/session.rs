@@ -10,8 +10,31 @@ use rumqttc::{
 };
 use std::future::Future;
 use std::pin::Pin;
+use std::str::FromStr;
 
 type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, SessionStoreError>> + Send + 'a>>;
+
+/// The name under which the broker keeps the session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientId(String);
+
+/// There is no name.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "it is empty: the broker would keep nothing for the notifier while it is away; give it a name, or leave it out"
+)]
+pub struct EmptyClientId;
+
+impl FromStr for ClientId {
+    type Err = EmptyClientId;
+
+    fn from_str(text: &str) -> Result<Self, EmptyClientId> {
+        match text.trim() {
+            "" => Err(EmptyClientId),
+            _ => Ok(Self(text.to_owned())),
+        }
+    }
+}
 
 /// How long the broker keeps the session while the notifier is away, in seconds: a week.
 const EXPIRY: u32 = 7 * 24 * 60 * 60;
@@ -21,8 +44,8 @@ const RECEIVE_MAXIMUM: u16 = 500;
 const READ_AT_ONCE: usize = 8;
 
 /// For one connection: nothing is acknowledged by itself, and the session is the one of the last time.
-pub(super) fn options(broker: &SiteBroker, client_id: &str) -> MqttOptions {
-    let mut options = broker.options(client_id);
+pub(super) fn options(broker: &SiteBroker, client_id: &ClientId) -> MqttOptions {
+    let mut options = broker.options(&client_id.0);
     options
         .set_clean_start(false)
         .set_session_store(EmptySession)

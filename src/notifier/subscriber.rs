@@ -3,7 +3,7 @@
 use super::configuration::Notifications;
 use super::intake::{Arrival, Received};
 use super::message::Message;
-use super::session;
+use super::session::{self, ClientId};
 use super::subscriptions::Subscriptions;
 use crate::backoff::{Backoff, chance};
 use crate::site_broker::{SiteBroker, Step, Trouble, is_over_what_came};
@@ -36,7 +36,7 @@ const STUCK_ADVICE: &str = "the broker sends again and again what cannot be take
 #[derive(Debug)]
 pub(super) struct Subscriber {
     pub(super) broker: SiteBroker,
-    pub(super) client_id: String,
+    pub(super) client_id: ClientId,
     pub(super) subscriptions: Subscriptions,
     pub(super) notifications: watch::Receiver<Arc<Notifications>>,
     pub(super) arrivals: mpsc::Sender<Arrival>,
@@ -61,7 +61,7 @@ impl Subscriber {
         while !*self.stop.borrow() {
             let began = Instant::now();
             let end = self.connection().await;
-            self.connected.send_replace(false);
+            let was_connected = self.connected.send_replace(false);
             if *self.stop.borrow() {
                 return;
             }
@@ -75,7 +75,7 @@ impl Subscriber {
             }
             let wait = RETRY.wait(failures, chance());
             tracing::warn!(event = "notifier_disconnected", broker = %self.broker.destination(), "{}; next attempt in {:.1} s",
-                reason(&self.broker, &end), wait.as_secs_f32());
+                reason(&self.broker, &end, was_connected), wait.as_secs_f32());
             tokio::select! {
                 _ = tokio::time::sleep(wait) => {}
                 // Also when nobody is left who could say stop: then the program is ending.
@@ -219,7 +219,7 @@ fn refusals(codes: &[SubscribeReasonCode]) {
 }
 
 /// What happened and what to do.
-fn reason(broker: &SiteBroker, error: &ConnectionError) -> String {
+fn reason(broker: &SiteBroker, error: &ConnectionError, was_connected: bool) -> String {
     if let ConnectionError::MqttState(StateError::ServerDisconnect {
         reason_code: DisconnectReasonCode::SessionTakenOver,
         ..
@@ -228,12 +228,13 @@ fn reason(broker: &SiteBroker, error: &ConnectionError) -> String {
         return "another notifier uses the same client id; give each its own with --notifier-client-id"
             .to_owned();
     }
-    let Trouble { step, what, advice } = broker.explain(error);
+    let Trouble { step, what, advice } = match was_connected {
+        true => broker.explain(error),
+        false => broker.explain_unanswered(error),
+    };
     let settings = match step {
-        Step::Name => " (--notifier-broker)",
-        Step::Reach => " (--notifier-broker, --notifier-broker-ca)",
         Step::Login => " (--notifier-broker-user, SIMRELAY_NOTIFIER_BROKER_PASSWORD)",
-        Step::Open => "",
+        Step::Name | Step::Reach | Step::Open => "",
     };
     format!("the broker cannot be listened to: {what}; {advice}{settings}")
 }

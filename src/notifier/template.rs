@@ -108,6 +108,22 @@ pub enum TemplateError {
     TooLong(usize),
 }
 
+impl TemplateError {
+    /// What is to be done about a message of which no text was made.
+    #[must_use]
+    pub fn advice(&self) -> &'static str {
+        match self {
+            Self::NotText(_) => "whoever publishes it has to send UTF-8, or its topic has to be in no route",
+            Self::TooLong(_) => {
+                "whoever publishes it has to send less at once, or its topic has to be in no route"
+            }
+            Self::Syntax(_) | Self::Unknown { .. } | Self::Render(_) => {
+                "correct the template and use `simrelay notifications requeue`"
+            }
+        }
+    }
+}
+
 impl Template {
     /// Checks `text`.
     ///
@@ -291,6 +307,18 @@ mod tests {
     fn made(template: &str, topic: &str, payload: &str) -> Result<String, TemplateError> {
         let template = Template::new(template, Subject::Message)?;
         template.render(&values(topic, payload), Markup::Plain)
+    }
+
+    #[test]
+    fn a_message_that_is_no_text_is_for_its_sender_to_change_and_not_for_the_template() {
+        let advice = |payload: &[u8]| {
+            let values = Values::default().with_message("t", payload);
+            values.unwrap_err().advice()
+        };
+        assert!(advice(b"\xff").contains("whoever publishes it has to send UTF-8"));
+        assert!(advice(&vec![b'x'; LONGEST_MESSAGE + 1]).contains("has to send less"));
+        let failed = made("{{ json.left }}", "t", "no JSON").unwrap_err();
+        assert!(failed.advice().contains("correct the template"));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::caller::Caller;
 use super::first_packet::FirstPacket;
 use crate::event_loop::TcpStream;
 use crate::mqtt::{Connect, ConnectError, FixedHeader, MAX_CONNECT, PacketType, Version, Violation};
-use crate::upstream::BrokerStream;
+use crate::upstream::{BrokerStream, TlsCause};
 use std::future::pending;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -23,7 +23,8 @@ pub(super) struct Device {
 
 /// What went wrong between CONNECT and CONNACK.
 pub(super) enum Failed {
-    Closed(String),
+    /// The error, and what it comes from if it was TLS's.
+    Closed(String, Option<TlsCause>),
     Answer(Violation),
     /// The device answered the broker's AUTH with something else.
     DeviceAnswer(Violation),
@@ -34,7 +35,11 @@ impl Failed {
     pub(super) fn refusal(self, destination: &crate::entrypoint::Destination) -> Refusal {
         let destination = destination.clone();
         match self {
-            Self::Closed(detail) => Refusal::BrokerClosed { destination, detail },
+            Self::Closed(detail, tls) => Refusal::BrokerClosed {
+                destination,
+                detail,
+                tls,
+            },
             Self::Answer(violation) => Refusal::BrokerAnswer {
                 destination,
                 violation,
@@ -50,7 +55,7 @@ impl Failed {
 
 impl From<std::io::Error> for Failed {
     fn from(error: std::io::Error) -> Self {
-        Self::Closed(format!(" ({error})"))
+        Self::Closed(format!(" ({error})"), TlsCause::of_connection(&error))
     }
 }
 

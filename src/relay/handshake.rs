@@ -18,7 +18,7 @@ use crate::logbook::shortened;
 use crate::mqtt::{
     AtMostOnce, Connack, Connect, ConnectError, FixedHeader, PacketType, Version, Violation, connack,
 };
-use crate::upstream::{BrokerStream, CredentialPurpose, TlsCredential};
+use crate::upstream::{BrokerStream, CredentialPurpose, TlsCause, TlsCredential};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -248,6 +248,7 @@ async fn reach(admission: &Admission, connect: &Connect<'_>, context: &Context) 
         Ok(Err(error)) => Err(Refusal::BrokerClosed {
             destination: entry_point.destination.clone(),
             detail: format!(" ({error})"),
+            tls: TlsCause::of_connection(&error),
         }),
         Err(_) => Err(Refusal::BrokerSilent {
             destination: entry_point.destination.clone(),
@@ -378,7 +379,7 @@ async fn first_packet(
             }
         }
         if broker.read_buf(buffer).await? == 0 {
-            return Err(Failed::Closed(String::new()));
+            return Err(Failed::Closed(String::new(), None));
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::logbook::shortened;
 use crate::mqtt::{Connack, ConnectError, Reason, Version, Violation};
 use crate::sim::{GroupId, Imei, ImeiLock, Imsi, SimStatus};
 use crate::store::CredentialError;
-use crate::upstream::UpstreamError;
+use crate::upstream::{TlsCause, UpstreamError};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -107,6 +107,8 @@ pub enum Refusal {
         destination: Destination,
         /// The socket's error, where there was one.
         detail: String,
+        /// What it comes from, if it was TLS's.
+        tls: Option<TlsCause>,
     },
     /// The broker took the connection and never answered.
     #[error("{destination} sent no CONNACK within {} s", limit.as_secs())]
@@ -311,9 +313,7 @@ impl Refusal {
             Self::NoCredential(_) => "add the IMSI or default to clientCerts",
             Self::Will(_) => "shorten the device's will topic",
             Self::Upstream(error) => error.advice(),
-            Self::BrokerClosed { detail, .. } if detail.contains("CertificateRequired") => {
-                "the broker wants a client certificate: set useClientCert and clientCerts"
-            }
+            Self::BrokerClosed { tls: Some(cause), .. } if *cause != TlsCause::Other => cause.advice(),
             Self::BrokerClosed { destination, .. } if destination.is_aws_iot() => {
                 "AWS IoT Core closes where the certificate is not active, or its policy does not allow this client id"
             }

@@ -26,8 +26,18 @@ pub enum BridgeSettingsError {
     #[error("the key of the bridge (SIMRELAY_BRIDGE_KEY, --bridge-key-file): {0}")]
     NoKey(#[source] MissingSecret),
     /// A key is too short.
-    #[error("SIMRELAY_BRIDGE_KEY, or the file of --bridge-key-file: {0}")]
-    Key(#[from] InvalidKey),
+    #[error("SIMRELAY_BRIDGE_KEY: {0}")]
+    Key(InvalidKey),
+    /// A key in the file is too short.
+    #[error("the bridge's key file {}, line {line}: {error}", path.display())]
+    KeyInFile {
+        /// The file.
+        path: PathBuf,
+        /// Where in it.
+        line: usize,
+        /// What is wrong there.
+        error: InvalidKey,
+    },
     /// The password is not where it should be.
     #[error("the password at the bridge's broker: {0}")]
     Password(#[from] MissingSecret),
@@ -216,8 +226,14 @@ impl BridgeArgs {
         else {
             return Ok(Vec::new());
         };
-        let each = keys.as_str().split([',', '\n']).map(str::trim);
-        Ok(each.map(str::parse).collect::<Result<_, _>>()?)
+        let numbered = (1..).zip(keys.as_str().split('\n'));
+        let each = numbered.flat_map(|(line, text)| text.split(',').map(move |key| (line, key.trim())));
+        let refused = |line, error| match self.key_file.clone() {
+            Some(path) => BridgeSettingsError::KeyInFile { path, line, error },
+            None => BridgeSettingsError::Key(error),
+        };
+        each.map(|(line, key)| key.parse().map_err(|error| refused(line, error)))
+            .collect()
     }
 
     /// The broker that messages go to; `embedded` runs in this process.
@@ -227,7 +243,13 @@ impl BridgeArgs {
     pub fn site_broker(&self, embedded: Option<SocketAddr>) -> Result<SiteBroker, BridgeSettingsError> {
         let usual = || embedded.unwrap_or(SiteBroker::USUAL).into();
         let destination = self.broker.clone().unwrap_or_else(usual);
-        Ok(SiteBroker::new(destination, self.login()?, self.ca.as_deref())?)
+        let ca = self.ca.as_deref();
+        Ok(SiteBroker::new(
+            destination,
+            "--bridge-broker",
+            self.login()?,
+            ca,
+        )?)
     }
 
     fn login(&self) -> Result<Option<(String, Password)>, BridgeSettingsError> {

@@ -4,6 +4,7 @@ use super::config_file::ConfigFile;
 use super::secret;
 use super::unquoted::Unquoted;
 use crate::entrypoint::Destination;
+use crate::notifier::ClientId;
 use crate::secret::MissingSecret;
 use crate::site_broker::{Password, SiteBroker, SiteBrokerError};
 use clap::Args;
@@ -99,7 +100,7 @@ pub struct NotifierSettings {
         value_name = "ID",
         global = true
     )]
-    pub notifier_client_id: String,
+    pub notifier_client_id: ClientId,
 }
 
 impl NotifierSettings {
@@ -115,7 +116,12 @@ impl NotifierSettings {
     /// [`NotifierBrokerError`] says what is missing.
     pub fn site_broker(&self, destination: Destination) -> Result<SiteBroker, NotifierBrokerError> {
         let ca = self.notifier_broker_ca.as_deref();
-        Ok(SiteBroker::new(destination, self.login()?, ca)?)
+        Ok(SiteBroker::new(
+            destination,
+            "--notifier-broker",
+            self.login()?,
+            ca,
+        )?)
     }
 
     fn login(&self) -> Result<Option<(String, Password)>, NotifierBrokerError> {

@@ -5,7 +5,7 @@ use super::local::LocalAddresses;
 use super::own::OwnAddresses;
 use super::resolve::Resolver;
 use super::tls::{TlsClients, TlsCredential};
-use super::{BrokerStream, Socket, TlsStream, UpstreamError};
+use super::{BrokerStream, Socket, TlsCause, TlsStream, UpstreamError};
 use crate::entrypoint::{Destination, Host, Scheme};
 use nix::errno::Errno;
 use rustls::pki_types::ServerName;
@@ -187,17 +187,20 @@ impl Upstream {
     ) -> Result<BrokerStream<S>, UpstreamError> {
         let server = destination.host().to_string();
         let limit = self.deadlines.tls;
-        let failed = |reason: String| UpstreamError::Tls {
+        let failed = |reason: String, cause: TlsCause| UpstreamError::Tls {
             server: server.clone(),
             reason,
+            cause,
         };
         let name = match destination.host() {
             Host::Ip(ip) => ServerName::IpAddress((*ip).into()),
-            Host::Dns(name) => ServerName::try_from(name.to_string()).map_err(|e| failed(e.to_string()))?,
+            Host::Dns(name) => {
+                ServerName::try_from(name.to_string()).map_err(|e| failed(e.to_string(), TlsCause::Other))?
+            }
         };
         match timeout(limit, TlsStream::connect(config, name, stream)).await {
             Ok(Ok(stream)) => Ok(BrokerStream::Tls(Box::new(stream))),
-            Ok(Err(error)) => Err(failed(tls_reason(&error))),
+            Ok(Err(error)) => Err(failed(tls_reason(&error), TlsCause::of_handshake(&error))),
             Err(_) => Err(UpstreamError::TlsTimeout { server, limit }),
         }
     }
@@ -232,12 +235,33 @@ fn kind(error: &rustls::Error) -> String {
         .chars()
         .take_while(|c| c.is_alphanumeric() || matches!(c, '(' | ')'))
         .collect();
-    format!(" [{name}]")
+    // What it holds beside the name is left out, and not its end.
+    let open = name.matches('(').count() - name.matches(')').count();
+    format!(" [{name}{}]", ")".repeat(open))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustls::{CertificateError, Error};
+
+    #[test]
+    fn the_name_of_an_error_of_tls_ends_as_it_should() {
+        let wrong_name = CertificateError::NotValidForNameContext {
+            expected: ServerName::try_from("a.example").unwrap(),
+            presented: vec!["DnsName(\"b.example\")".to_owned()],
+        };
+        for (error, name) in [
+            (wrong_name, " [InvalidCertificate(NotValidForNameContext)]"),
+            (
+                CertificateError::UnknownIssuer,
+                " [InvalidCertificate(UnknownIssuer)]",
+            ),
+        ] {
+            assert_eq!(kind(&Error::InvalidCertificate(error)), name);
+        }
+        assert_eq!(kind(&Error::DecryptError), " [DecryptError]");
+    }
 
     #[test]
     fn that_no_more_files_may_be_open_is_told_from_a_broker_that_is_not_there() {

@@ -5,6 +5,7 @@
 //! | `resolve` | names to addresses, cached, asked once however many connections wait |
 //! | `tls` | one client configuration per credential and destination, with its session tickets |
 //! | `chains` | brokers' certificate chains that were checked already |
+//! | `tls_cause` | whose fault it is that TLS failed |
 //! | `tls_stream` | records on the wire, with no buffer of their own while nothing is on its way |
 //! | `local` | the addresses of this machine that are dialled from, in turn |
 //! | `own` | where the relay itself listens, which is no broker |
@@ -28,6 +29,7 @@ mod socket;
 mod stream;
 mod tickets;
 mod tls;
+mod tls_cause;
 mod tls_stream;
 
 pub use detour::{Detour, InvalidDetour};
@@ -37,6 +39,7 @@ pub use socket::Socket;
 pub use stream::BrokerStream;
 pub use tls::{CredentialPurpose, TlsCredential};
 pub(crate) use tls::{gather_entropy, system_roots};
+pub use tls_cause::TlsCause;
 pub use tls_stream::TlsStream;
 
 use std::io;
@@ -99,6 +102,8 @@ pub enum UpstreamError {
         server: String,
         /// What rustls said.
         reason: String,
+        /// What that comes from.
+        cause: TlsCause,
     },
     /// The TLS handshake did not end in time.
     #[error("TLS with {server} did not end within {} s", limit.as_secs())]
@@ -153,28 +158,7 @@ impl UpstreamError {
                 "check host and port in destination, that the broker runs, and firewalls on the way"
             }
             Self::DialTimeout { .. } => "check host and port in destination, and firewalls on the way",
-            Self::Tls { reason, .. } if reason.contains("CaUsedAsEndEntity") => {
-                "the broker shows a CA's own certificate: give the broker one that this CA issued, and put the CA into ca.pem"
-            }
-            Self::Tls { reason, .. } if reason.contains("UnknownIssuer") => {
-                "the broker's certificate comes from a CA that is not trusted: put that CA into ca.pem of the entry point's credential"
-            }
-            // Who hears TLS where MQTT is spoken answers otherwise, or hangs up.
-            Self::Tls { reason, .. }
-                if ["InvalidContentType", "handshake eof", "Connection reset"]
-                    .iter()
-                    .any(|sign| reason.contains(sign)) =>
-            {
-                "the broker does not speak TLS on that port: use mqtt:// or its MQTTS port (8883)"
-            }
-            Self::Tls { reason, .. }
-                if reason.contains("CertificateRequired") || reason.contains("HandshakeFailure") =>
-            {
-                "the broker wants a client certificate: set useClientCert and clientCerts"
-            }
-            Self::Tls { .. } => {
-                "check the broker's certificate: name, validity, issuer, and whether it takes the client certificate"
-            }
+            Self::Tls { cause, .. } => cause.advice(),
             Self::TlsTimeout { .. } => "check that the broker speaks TLS on that port",
             Self::Credential { .. } => "check the credential's cert.pem, key.pem and ca.pem",
         }

@@ -433,6 +433,21 @@ fn a_key_that_is_too_short_is_refused_without_being_shown() {
 }
 
 #[test]
+fn a_line_of_the_key_file_that_is_no_key_is_named_without_being_shown() {
+    let folder = folder();
+    std::fs::write(folder.path().join("keys"), format!("{KEY}\nkT5uGqN0\n")).unwrap();
+    let said = run(folder.path(), &["bridge", "--bridge-key-file", "keys"]);
+    assert_eq!(said.code, Some(1));
+    assert!(
+        said.stderr
+            .contains("the bridge's key file keys, line 2: a key has at least 16 characters"),
+        "{}",
+        said.stderr
+    );
+    assert!(!said.stderr.contains("kT5u"), "{}", said.stderr);
+}
+
+#[test]
 fn a_key_is_asked_for_and_never_logged() {
     let mosquitto = Mosquitto::plain();
     let key = secret_file(KEY);
@@ -456,8 +471,15 @@ fn a_key_is_asked_for_and_never_logged() {
             200,
         ),
     ] {
-        let (found, answer, _) = ask(address, &head, b"");
+        let (found, answer, told) = ask(address, &head, b"");
         assert_eq!(found, status, "{head}");
+        let is_wrong = head.contains("kT5uGqN0w8sYb2Ly");
+        let reason = told["reason"].as_str().unwrap_or_default();
+        assert_eq!(
+            reason.starts_with("this key is none of the bridge's"),
+            is_wrong,
+            "{told}"
+        );
         assert_eq!(
             status == 401,
             answer.contains("www-authenticate: Basic"),
@@ -573,10 +595,14 @@ fn a_wrong_password_is_said_and_the_messages_wait_for_the_right_one() {
     let body = b"{\"topic\":\"alert/critical\",\"message\":\"x\"}";
     let (status, _, answer) = ask(bridge.bridge(), "POST /publish HTTP/1.1", body);
     assert_eq!((status, &answer["error"]), (502, &json!("refused by the broker")));
-    assert!(
-        answer["reason"].as_str().unwrap().contains("NotAuthorized"),
-        "{answer}"
-    );
+    let reason = answer["reason"].as_str().unwrap();
+    for words in [
+        "NotAuthorized",
+        "publish to \"alert/critical\"",
+        "see its acl_file",
+    ] {
+        assert!(reason.contains(words), "{words}: {answer}");
+    }
     assert_eq!(notify(&bridge, "x").0, 200);
 }
 

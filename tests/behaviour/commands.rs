@@ -175,6 +175,32 @@ fn a_number_of_seconds_past_all_sense_is_refused_with_what_is_allowed() {
 }
 
 #[test]
+fn a_notifier_without_a_client_id_is_refused_as_the_broker_would_keep_nothing_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let by_flag = run(folder.path(), &["notifier", "--notifier-client-id", ""]);
+    let by_variable = Command::new("timeout")
+        .args(["20", env!("CARGO_BIN_EXE_simrelay"), "notifier"])
+        .current_dir(folder.path())
+        .env("SIMRELAY_NOTIFIER_CLIENT_ID", "")
+        .output()
+        .unwrap();
+    assert_eq!(
+        (by_flag.code, by_variable.status.code()),
+        (Some(2), Some(2)),
+        "{by_flag:?}"
+    );
+    for said in [
+        by_flag.stderr,
+        String::from_utf8_lossy(&by_variable.stderr).into_owned(),
+    ] {
+        assert!(
+            said.contains("--notifier-client-id") && said.contains("the broker would keep nothing for"),
+            "{said}"
+        );
+    }
+}
+
+#[test]
 fn check_tells_good_from_bad_by_its_exit_code_and_lists_all_that_is_wrong() {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();

@@ -218,6 +218,19 @@ fn a_port_that_hangs_or_speaks_something_else_is_told_apart() {
     let authority = Authority::new("nobody knows it");
     let mosquitto = Mosquitto::tls(&authority);
     fails_at(&mosquitto.tls_url(), &[], "broker", "CA");
+    let advice = "perhaps it wants TLS: write mqtts:// in --bridge-broker";
+    fails_at(&mosquitto.url(), &[], "broker", advice);
+    let mosquitto = Mosquitto::for_certificates(&authority);
+    let folder = tempfile::tempdir().unwrap();
+    let ca = folder.path().join("ca.pem");
+    std::fs::write(&ca, authority.pem()).unwrap();
+    let trusting = ["--bridge-broker-ca", ca.to_str().unwrap()];
+    fails_at(
+        &mosquitto.tls_url(),
+        &trusting,
+        "broker",
+        "name another of its listeners in --bridge-broker",
+    );
 }
 
 #[test]

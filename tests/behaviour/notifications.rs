@@ -142,6 +142,38 @@ fn without_the_secret_a_first_run_starts_says_so_once_and_keeps_what_comes() {
     );
 }
 
+#[test]
+fn what_waits_for_a_destination_that_is_not_in_the_file_any_more_is_told() {
+    let broker = Mosquitto::plain();
+    let file = |name: &str| {
+        json!({
+            "destinations": { name: { "type": "webhook", "url": { "env": "SIMRELAY_TEST_NOT_SET" } } },
+            "routes": [{ "topics": "t", "to": name, "template": "{{ message }}" }],
+        })
+    };
+    let running = notifier(&broker, &file("hook"));
+    publish(&broker, "t", "one");
+    running.wait_for("word about the secret", |line| {
+        line["event"] == "destination_not_configured"
+    });
+    write(running.folder.path(), &file("hooks"));
+    let told = running.wait_for("word about what waits", |line| {
+        line["event"] == "destination_missing"
+    });
+    let words = "1 notification(s) wait for the destination hook, which is not in the file any more";
+    assert!(told["message"].as_str().unwrap().starts_with(words), "{told}");
+    let reason = "notifications.json has no destination hook any more";
+    let list = run(running.folder.path(), &["notifications", "list"]).stdout;
+    assert!(list.contains(reason), "{list}");
+    let id = list.lines().nth(1).unwrap().split(' ').next().unwrap();
+    let show = run(running.folder.path(), &["notifications", "show", id]).stdout;
+    assert!(show.contains(reason), "{show}");
+    let again = again(running.kill(), &broker);
+    again.wait_for("the same word at the start", |line| {
+        line["event"] == "destination_missing"
+    });
+}
+
 /// Publishes numbered messages, all within one connection.
 fn publish_numbers(broker: &Mosquitto, topic: &str, numbers: std::ops::Range<usize>) {
     let mut child = Command::new("mosquitto_pub")

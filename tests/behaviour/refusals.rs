@@ -311,6 +311,11 @@ fn a_certificate_for_another_name_is_refused() {
         "other.example",
         "check the broker's certificate",
     );
+    let reason = relay.refused_as(&format!("{}-V311", sim_address(1)))["reason"].to_string();
+    assert!(
+        reason.contains("[InvalidCertificate(NotValidForNameContext)]"),
+        "{reason}"
+    );
 }
 
 #[test]
@@ -361,6 +366,30 @@ fn a_tls_port_behind_an_mqtt_destination_is_suspected() {
         advice.contains("TLS") || advice.contains("MQTT broker"),
         "{advice}"
     );
+}
+
+#[test]
+fn a_client_certificate_of_a_ca_that_the_broker_does_not_know_is_told_from_a_missing_one() {
+    let authority = Authority::new("site");
+    let mosquitto = Mosquitto::for_certificates(&authority);
+    let mut entry = entry_point(&mosquitto.tls_url());
+    entry["useClientCert"] = true.into();
+    entry["clientCerts"] = json!({ "default": { "$credentialsId": "site" } });
+    let relay = Simrelay::start(&Configuration::of(&entry));
+    let credential = relay.credential("site");
+    Authority::new("another").client("device").write(&credential);
+    authority.write_ca(&credential);
+    for version in Version::ALL {
+        let id = format!("{version:?}");
+        let connack = relay.device(1).connect(&Connect::new(version, &id));
+        assert_eq!(connack.body()[1], version.code(3, 0x88));
+        let line = relay.refused_as(&id);
+        let advice = line["advice"].as_str().unwrap();
+        assert!(
+            advice.starts_with("the broker does not trust the CA of the client certificate"),
+            "{line}"
+        );
+    }
 }
 
 #[test]

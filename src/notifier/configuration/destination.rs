@@ -4,6 +4,7 @@ use super::field::{one_of, strings, zone};
 use super::quiet::quiet_windows;
 use super::{Destination, Mail, MailSecurity, Service, Webhook};
 use crate::json::{Object, Path, Problem};
+use crate::notifier::http_secret::{UnusableSecret, header_of, url, url_of};
 use crate::notifier::pace::Pace;
 use crate::notifier::quiet_hours::QuietHours;
 use crate::notifier::template::{Subject, Template};
@@ -170,25 +171,46 @@ fn secret(fields: &mut Object<'_, '_>, key: &str) -> Option<Secret> {
     fields.member(key, Secret::parse).flatten()
 }
 
+/// A secret that `read` can do with, as far as that is known before it is needed.
+fn usable<T>(
+    fields: &mut Object<'_, '_>,
+    key: &str,
+    read: impl Fn(&Secret) -> Result<T, UnusableSecret>,
+) -> Option<Secret> {
+    let secret = secret(fields, key)?;
+    match unusable_now(&secret, read) {
+        Some(why) => {
+            fields.refuse(key, why);
+            None
+        }
+        None => Some(secret),
+    }
+}
+
+/// What is wrong with a secret in the file itself; another one may yet be put right where it is.
+fn unusable_now<T>(secret: &Secret, read: impl Fn(&Secret) -> Result<T, UnusableSecret>) -> Option<String> {
+    let is_inline = matches!(secret, Secret::Inline(_));
+    is_inline.then(|| read(secret).err())?.map(|why| why.to_string())
+}
+
 fn slack(fields: &mut Object<'_, '_>) -> Option<Service> {
     known(fields, &["webhookUrl"]);
-    let webhook_url = secret(fields, "webhookUrl")?;
+    let webhook_url = usable(fields, "webhookUrl", url_of)?;
     Some(Service::Slack { webhook_url })
 }
 
 fn line(fields: &mut Object<'_, '_>) -> Option<Service> {
     known(fields, &["channelAccessToken", "target", "api"]);
-    let token = secret(fields, "channelAccessToken");
+    let token = usable(fields, "channelAccessToken", header_of);
     let to = secret(fields, "target");
-    let api = fields
-        .string("api")
-        .unwrap_or(LINE_API)
-        .trim_end_matches('/')
-        .to_owned();
+    let api = fields.string("api").unwrap_or(LINE_API).trim_end_matches('/');
+    if url(api).is_none() {
+        fields.refuse("api", format!("{api:?} is no URL; leave it out for {LINE_API}"));
+    }
     Some(Service::Line {
         token: token?,
         to: to?,
-        api,
+        api: api.to_owned(),
     })
 }
 
@@ -271,7 +293,7 @@ fn address(text: &str) -> Result<Mailbox, String> {
 
 fn webhook(fields: &mut Object<'_, '_>) -> Option<Webhook> {
     known(fields, &["url", "headers", "body"]);
-    let url = secret(fields, "url");
+    let url = usable(fields, "url", url_of);
     let headers = fields.member("headers", |value, path, problems| {
         let fields = Object::new(value, path, problems).map(|object| object.fields);
         let mut headers = Vec::new();
@@ -280,7 +302,11 @@ fn webhook(fields: &mut Object<'_, '_>) -> Option<Webhook> {
             if name.parse::<reqwest::header::HeaderName>().is_err() {
                 problems.push(here.problem(format!("{name:?} is not the name of a header")));
             }
-            headers.extend(Secret::parse(value, &here, problems).map(|value| (name.clone(), value)));
+            let value = Secret::parse(value, &here, problems);
+            if let Some(unusable) = value.as_ref().and_then(|value| unusable_now(value, header_of)) {
+                problems.push(here.problem(unusable));
+            }
+            headers.extend(value.map(|value| (name.clone(), value)));
         }
         headers
     });

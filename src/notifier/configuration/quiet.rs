@@ -40,7 +40,7 @@ fn quiet_window(value: &Value, path: &Path<'_>, problems: &mut Vec<Problem>) -> 
             }
         }
     }
-    let from = window.require("from", clock);
+    let from = window.require("from", beginning);
     let to = window.require("to", clock);
     if names.is_empty() {
         days.extend(DAYS.map(|(_, day)| day));
@@ -50,6 +50,16 @@ fn quiet_window(value: &Value, path: &Path<'_>, problems: &mut Vec<Problem>) -> 
         from: from?,
         to: to?,
     })
+}
+
+/// A window begins on a day, and 24:00 is on the next.
+fn beginning(text: &str) -> Result<Time, String> {
+    if text == "24:00" {
+        return Err(
+            "\"24:00\" is the end of a day: write \"00:00\", and in days the day that begins then".to_owned(),
+        );
+    }
+    clock(text)
 }
 
 /// `HH:MM`; 24:00 is the midnight at the end of a day.

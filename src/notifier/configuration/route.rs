@@ -143,5 +143,12 @@ fn recipients(object: &mut Object<'_, '_>, destinations: &[&str]) -> Vec<String>
 
 fn template(object: &mut Object<'_, '_>, usual: &str, subject: Subject) -> Option<Template> {
     let text = object.string("template").unwrap_or(usual);
+    if text.trim().is_empty() {
+        object.refuse(
+            "template",
+            "the template is empty; leave it out for the usual text, as an empty one makes no message",
+        );
+        return None;
+    }
     object.parse_text("template", text, |text| Template::new(text, subject))
 }

@@ -89,6 +89,10 @@ fn what_is_wrong_with_a_route_is_said_with_its_place_and_what_to_do() {
             json!({ "topics": "a", "to": "slack", "collapse": { "seconds": 1, "by": "x" } }),
             "known are message, topic",
         ),
+        (
+            json!({ "topics": "a", "to": "slack", "template": " \n" }),
+            "routes[0].template: the template is empty; leave it out",
+        ),
         (json!(7), "routes[0]: 7 is not an object"),
     ];
     for (route, words) in cases {
@@ -150,6 +154,26 @@ fn what_is_wrong_with_a_destination_is_said_and_no_secret_is_quoted() {
             "\"a b\" is not the name of a header",
         ),
         (
+            json!({ "type": "slack", "webhookUrl": "hooks.example/12345" }),
+            "destinations.d.webhookUrl: the field holds no URL (https://…)",
+        ),
+        (
+            json!({ "type": "webhook", "url": "$URL_12345" }),
+            "destinations.d.url: the field holds no URL (https://…)",
+        ),
+        (
+            json!({ "type": "webhook", "url": "https://h", "headers": { "X-Key": "12345\n" } }),
+            "destinations.d.headers[\"X-Key\"]: the field holds a line end",
+        ),
+        (
+            json!({ "type": "line", "channelAccessToken": "12345\r\n", "target": "U" }),
+            "destinations.d.channelAccessToken: the field holds a line end",
+        ),
+        (
+            json!({ "type": "line", "channelAccessToken": "t", "target": "U", "api": "api.line.me" }),
+            "destinations.d.api: \"api.line.me\" is no URL",
+        ),
+        (
             json!({ "type": "log", "webhookUrl": "x" }),
             "webhookUrl: is not a known field",
         ),
@@ -160,6 +184,10 @@ fn what_is_wrong_with_a_destination_is_said_and_no_secret_is_quoted() {
         (
             json!({ "type": "log", "quietHours": [{ "from": "25:00", "to": "7:00" }] }),
             "\"25:00\" is not a time",
+        ),
+        (
+            json!({ "type": "log", "quietHours": [{ "days": ["mon"], "from": "24:00", "to": "07:00" }] }),
+            "quietHours[0].from: \"24:00\" is the end of a day: write \"00:00\", and in days the day that begins then",
         ),
         (
             json!({ "type": "log", "quietHours": [{ "from": "22:00", "to": "7:00" }] }),

@@ -63,6 +63,16 @@ impl Queue {
         rows.iter().map(listed).collect()
     }
 
+    /// For which destinations notifications wait, and how many.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub(crate) async fn waiting(&self) -> Result<Vec<(String, i64)>, sqlx::Error> {
+        const WAITING: &str = "SELECT destination, count(*) FROM notification WHERE died IS NULL \
+             GROUP BY destination ORDER BY destination";
+        sqlx::query_as(WAITING).fetch_all(self.database.readers()).await
+    }
+
     /// Lets dead letters, and what waits for its next attempt, be tried at once, also where their destination is left
     /// alone for now, with `time_to_live` milliseconds before them. Returns how many there are.
     ///

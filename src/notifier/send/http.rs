@@ -54,6 +54,8 @@ pub(super) fn client() -> Result<Client, NoHttpsClient> {
 pub(super) async fn attempt(request: RequestBuilder) -> Outcome {
     let mut response = match request.send().await {
         Ok(response) => response,
+        // Not sent: what the configuration gives is no request, and none comes of it by waiting.
+        Err(error) if error.is_builder() => return Outcome::NotConfigured(failure(&error.without_url())),
         // The URL may be a secret.
         Err(error) => return Outcome::later(failure(&error.without_url())),
     };

@@ -1,6 +1,7 @@
 //! Push messages of LINE's Messaging API.
 
 use super::{Outcome, Ready, http, shorten};
+use crate::notifier::http_secret::header_of;
 use crate::secret::Secret;
 use serde_json::json;
 
@@ -14,6 +15,9 @@ pub(super) async fn send(
     to: &Secret,
     notification: &Ready,
 ) -> Outcome {
+    if let Err(unusable) = header_of(token) {
+        return unusable.into();
+    }
     let (token, to) = match (token.read(), to.read()) {
         (Ok(token), Ok(to)) => (token, to),
         (Err(missing), _) | (_, Err(missing)) => return missing.into(),

@@ -14,6 +14,7 @@ mod webhook;
 pub use http::NoHttpsClient;
 
 use super::configuration::{Destination, Service};
+use super::http_secret::UnusableSecret;
 use super::queue::Job;
 use super::template::Values;
 use crate::database::Database;
@@ -43,7 +44,7 @@ pub struct Ready {
 pub enum Outcome {
     /// The service took it; what it answered.
     Delivered(String),
-    /// There is no way to it: a secret is missing. Nothing was tried.
+    /// There is no way to it: a secret is missing, or is none. Nothing was tried.
     NotConfigured(String),
     /// It may go well later, not before `after` if the service said so.
     Later {
@@ -82,6 +83,12 @@ fn with_causes(mut words: String, error: &dyn Error) -> String {
 impl From<MissingSecret> for Outcome {
     fn from(missing: MissingSecret) -> Self {
         Self::NotConfigured(missing.to_string())
+    }
+}
+
+impl From<UnusableSecret> for Outcome {
+    fn from(unusable: UnusableSecret) -> Self {
+        Self::NotConfigured(unusable.to_string())
     }
 }
 

@@ -1,6 +1,7 @@
 //! Slack's Incoming Webhooks.
 
 use super::{Outcome, Ready, http, shorten};
+use crate::notifier::http_secret::url_of;
 use crate::secret::Secret;
 use serde_json::json;
 
@@ -8,12 +9,12 @@ use serde_json::json;
 const LONGEST: usize = 40_000;
 
 pub(super) async fn send(client: &reqwest::Client, url: &Secret, notification: &Ready) -> Outcome {
-    let url = match url.read() {
+    let url = match url_of(url) {
         Ok(url) => url,
-        Err(missing) => return missing.into(),
+        Err(unusable) => return unusable.into(),
     };
     let body = json!({ "text": shorten(&notification.text, LONGEST) });
-    let outcome = http::attempt(client.post(url.as_str()).json(&body)).await;
+    let outcome = http::attempt(client.post(url).json(&body)).await;
     match outcome {
         Outcome::Never(words) => Outcome::Never(match advice(&words) {
             Some(advice) => format!("{words}: {advice}"),
@@ -25,7 +26,7 @@ pub(super) async fn send(client: &reqwest::Client, url: &Secret, notification: &
 
 /// What Slack's words ask for.
 fn advice(words: &str) -> Option<&'static str> {
-    const ADVICE: [(&str, &str); 7] = [
+    const ADVICE: [(&str, &str); 9] = [
         (
             "invalid_token",
             "the webhook was revoked or its URL is wrong; make a new one in the Slack app",
@@ -49,6 +50,14 @@ fn advice(words: &str) -> Option<&'static str> {
         (
             "user_not_found",
             "the user of the webhook is gone; make a new webhook",
+        ),
+        (
+            "no_team",
+            "the workspace of the webhook is gone; make a webhook in another one",
+        ),
+        (
+            "no_text",
+            "the template made an empty text of this message; correct it and use `simrelay notifications requeue`",
         ),
         (
             "invalid_payload",

@@ -4,6 +4,7 @@
 use super::{LIMIT, Outcome, with_causes};
 use crate::notifier::configuration::{Mail, MailSecurity};
 use crate::notifier::queue::Job;
+use crate::upstream::TlsCause;
 use lettre::address::Envelope;
 use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
 use lettre::transport::smtp::client::{AsyncSmtpConnection, Certificate, TlsParameters};
@@ -45,18 +46,21 @@ async fn connect(mail: &Mail) -> Result<AsyncSmtpConnection, Outcome> {
         None => None,
     };
     let (server, hello) = ((mail.host.as_str(), mail.port), ClientId::default());
+    let mut connection =
+        AsyncSmtpConnection::connect_tokio1(server, Some(LIMIT), &hello, from_the_start, None)
+            .await
+            .map_err(|error| unreached(mail, &error))?;
     let attempt = async {
-        let mut connection =
-            AsyncSmtpConnection::connect_tokio1(server, Some(LIMIT), &hello, from_the_start, None).await?;
         if let Some(tls) = after_starttls {
             connection.starttls(tls, &hello).await?;
         }
         if let Some(credentials) = &credentials {
             connection.auth(DEFAULT_MECHANISMS, credentials).await?;
         }
-        Ok(connection)
+        Ok(())
     };
-    attempt.await.map_err(|error: Error| failure(&error))
+    attempt.await.map_err(|error: Error| failure(&error))?;
+    Ok(connection)
 }
 
 fn tls(mail: &Mail) -> Result<TlsParameters, Outcome> {
@@ -163,6 +167,35 @@ fn reasons(refused: &[(&Address, Error)]) -> String {
         format!("{recipient}: {}", with_causes(error.to_string(), error))
     };
     refused.iter().map(reason).collect::<Vec<_>>().join("; ")
+}
+
+/// No server was met, or none that speaks as it was expected to.
+fn unreached(mail: &Mail, error: &Error) -> Outcome {
+    if error.status().is_some() {
+        return failure(error);
+    }
+    let advice = match (mail.security, tls_cause(error)) {
+        (MailSecurity::Tls, Some(TlsCause::NotTls)) => {
+            "; it does not speak TLS on that port: set security to starttls, whose port is 587"
+        }
+        (_, Some(_)) => "",
+        (MailSecurity::Tls, None) => "; check host and port of the destination, and firewalls on the way",
+        (MailSecurity::StartTls | MailSecurity::None, None) => {
+            "; check host and port of the destination, firewalls on the way, and whether the port wants TLS from the start (security tls, port 465)"
+        }
+    };
+    let words = with_causes(error.to_string(), error);
+    Outcome::later(format!(
+        "the mail server {}:{} is not reached: {words}{advice}",
+        mail.host, mail.port
+    ))
+}
+
+/// What a failure of TLS comes from; `None` for an error of another kind.
+fn tls_cause(error: &dyn std::error::Error) -> Option<TlsCause> {
+    let causes = std::iter::successors(error.source(), |error| error.source());
+    let sockets = causes.filter_map(|cause| cause.downcast_ref::<std::io::Error>());
+    sockets.filter_map(TlsCause::of_connection).next()
 }
 
 /// 4xx heals and 5xx does not (RFC 5321, 4.2.1); neither does a server that offers no login or no TLS, but that is

@@ -197,6 +197,58 @@ async fn what_has_no_secret_is_not_configured_and_says_what_is_missing() {
     }
 }
 
+#[tokio::test]
+async fn what_is_no_url_or_no_header_is_not_configured_and_is_not_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        json!({ "file": path })
+    };
+    let bare = file("bare", "hooks.example/q7Zk");
+    let unset = file("unset", "$SLACK_WEBHOOK_URL");
+    let other = file("other", "ftp://hooks.example/q7Zk");
+    let broken = file("broken", "q7Zk\nX-Other: y");
+    for (destination, words) in [
+        (
+            json!({ "type": "slack", "webhookUrl": bare }),
+            "bare holds no URL (https://…)",
+        ),
+        (
+            json!({ "type": "slack", "webhookUrl": unset }),
+            "unset holds no URL (https://…)",
+        ),
+        (
+            json!({ "type": "webhook", "url": other }),
+            "other holds no URL (https://…)",
+        ),
+        (
+            json!({ "type": "webhook", "url": "http://127.0.0.1:9", "headers": { "X-Key": broken } }),
+            "broken holds a line end",
+        ),
+        (
+            json!({ "type": "line", "channelAccessToken": broken, "target": "U" }),
+            "broken holds a line end",
+        ),
+    ] {
+        let outcome = Site::new(destination).await.send("x").await;
+        let Outcome::NotConfigured(reason) = outcome else {
+            panic!("{outcome:?}")
+        };
+        assert!(reason.contains(words) && !reason.contains("q7Zk"), "{reason}");
+    }
+}
+
+#[tokio::test]
+async fn a_url_in_a_file_that_begins_with_a_mark_of_its_encoding_is_used() {
+    let service = Service::answering(&["200 OK\n\nok"]).await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("url");
+    std::fs::write(&path, format!("\u{feff}{}\r\n", service.url)).unwrap();
+    let site = Site::new(json!({ "type": "slack", "webhookUrl": { "file": path } })).await;
+    assert_eq!(site.send("x").await, Outcome::Delivered("200 OK ok".into()));
+}
+
 /// A submission server without TLS that takes one mail after the other for whom it knows, and keeps what it was told.
 async fn mail_server() -> (u16, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -256,6 +308,34 @@ async fn a_mail_has_line_ends_of_one_kind_and_no_control_characters() {
     assert_eq!(told[first..first + 5], expected);
     let is_wrong = |line: &&String| line.contains(|c: char| c.is_control() && c != '\t');
     assert_eq!(told.iter().find(is_wrong), None);
+}
+
+#[tokio::test]
+async fn a_mail_server_that_is_not_there_or_speaks_no_tls_is_named_with_what_to_do() {
+    let (plain, _) = mail_server().await;
+    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let nobody = closed.local_addr().unwrap().port();
+    drop(closed);
+    for (port, security, advice) in [
+        (
+            nobody,
+            "tls",
+            "check host and port of the destination, and firewalls on the way",
+        ),
+        (nobody, "starttls", "whether the port wants TLS from the start"),
+        (plain, "tls", "set security to starttls, whose port is 587"),
+    ] {
+        let site = Site::new(json!({
+            "type": "mail", "host": "127.0.0.1", "port": port, "security": security, "from": "pi@example.com",
+            "recipients": ["a@example.com"],
+        }))
+        .await;
+        let Outcome::Later { reason, .. } = site.send("x").await else {
+            panic!()
+        };
+        let named = format!("the mail server 127.0.0.1:{port} is not reached: ");
+        assert!(reason.starts_with(&named) && reason.contains(advice), "{reason}");
+    }
 }
 
 /// What comes of a mail to these, and whether it was sent.

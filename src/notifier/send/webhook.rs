@@ -2,6 +2,7 @@
 
 use super::{Outcome, Ready, http};
 use crate::notifier::configuration::Webhook;
+use crate::notifier::http_secret::{header_of, url_of};
 use crate::notifier::template::{Markup, Values};
 use serde_json::json;
 
@@ -11,20 +12,20 @@ pub(super) async fn send(
     values: Values,
     notification: &Ready,
 ) -> Outcome {
-    let url = match webhook.url.read() {
+    let url = match url_of(&webhook.url) {
         Ok(url) => url,
-        Err(missing) => return missing.into(),
+        Err(unusable) => return unusable.into(),
     };
     let Ready { job, text } = notification;
     let mut request = client
-        .post(url.as_str())
+        .post(url)
         .header("Content-Type", "application/json")
         // The same for every attempt, so that the receiver can tell a second one.
         .header("Idempotency-Key", &job.retry_key);
     for (name, value) in &webhook.headers {
-        match value.read() {
-            Ok(value) => request = request.header(name, value.as_str()),
-            Err(missing) => return missing.into(),
+        match header_of(value) {
+            Ok(value) => request = request.header(name, value),
+            Err(unusable) => return unusable.into(),
         }
     }
     let body = match &webhook.body {
