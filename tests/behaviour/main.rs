@@ -35,6 +35,7 @@ mod login;
 mod mail;
 mod names;
 mod notifications;
+mod one_relay;
 mod ownership;
 mod package;
 mod platform_version;
