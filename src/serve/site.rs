@@ -90,7 +90,7 @@ impl Site {
         // First, as the configuration of a first run leads to it.
         let broker = start_broker(settings).await?;
         let store = configuration::open(settings, broker)?;
-        let credentials = Arc::new(CredentialStore::open(&settings.certs, &settings.data)?);
+        let credentials = Arc::new(CredentialStore::open(settings.certs(), &settings.data)?);
         let database = Database::open(&settings.data).await?;
         let notifier = notifier::beside(settings, broker, database.clone())?;
         let history = History::new(database.clone());

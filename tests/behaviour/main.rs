@@ -18,6 +18,7 @@ mod changes;
 mod commands;
 mod counting;
 mod doctor;
+mod elsewhere;
 mod expiry;
 mod faults;
 #[cfg(feature = "embedded-broker")]
