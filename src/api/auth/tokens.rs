@@ -81,6 +81,13 @@ struct OperatorClaim {
     operator_id: String,
 }
 
+fn unreadable_ends(error: &serde_json::Error) -> String {
+    format!(
+        "no revoked tokens: {error}; correct it, or delete it and start again: tokens that were ended before their time \
+         then count again until they expire"
+    )
+}
+
 /// What is remembered about sessions that were ended before their time.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -140,7 +147,7 @@ impl Tokens {
         let path = data.join("revoked-tokens.json");
         let ended = match std::fs::read(&path) {
             Ok(text) => serde_json::from_slice(&text)
-                .map_err(|error| AuthFileError::malformed(&path, format!("no revoked tokens: {error}")))?,
+                .map_err(|error| AuthFileError::malformed(&path, unreadable_ends(&error)))?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ended::default(),
             Err(error) => return Err(AuthFileError::file(&path)(error)),
         };
