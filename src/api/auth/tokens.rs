@@ -292,6 +292,21 @@ mod tests {
     }
 
     #[test]
+    fn a_file_of_ended_tokens_that_cannot_be_read_says_what_deleting_it_does() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("revoked-tokens.json"), "[").unwrap();
+        let refused = Tokens::open(folder.path(), OPERATOR).err().unwrap().to_string();
+        assert!(
+            refused.contains("revoked-tokens.json holds no revoked tokens"),
+            "{refused}"
+        );
+        assert!(
+            refused.ends_with("then count again until they expire"),
+            "{refused}"
+        );
+    }
+
+    #[test]
     fn key_and_token_belong_together_and_survive_a_restart() {
         let folder = tempfile::tempdir().unwrap();
         let issued = tokens(&folder).issue("keyId-1", DEFAULT).unwrap();
