@@ -33,7 +33,7 @@ pub enum ClaimError {
     },
     /// The file of the claim cannot be used.
     #[error(
-        "cannot use {}: {source}; the data folder has to be writable by the user that simrelay runs as, or choose another with --data",
+        "cannot use {}: {source}; the data folder and what is in it have to be writable by the user that simrelay runs as, and not mounted read-only; or choose another with --data",
         path.display()
     )]
     File {
