@@ -93,3 +93,35 @@ fn a_misspelt_setting_is_told_at_the_start_and_by_the_doctor() {
         (&json!("WARN"), &json!(words))
     );
 }
+
+#[test]
+fn topic_goes_by_the_entry_points_of_the_packages_services_where_there_are_none_here() {
+    if !inside_own_network(
+        "elsewhere::topic_goes_by_the_entry_points_of_the_packages_services_where_there_are_none_here",
+    ) {
+        return;
+    }
+    // Nobody else sees it; the settings of the package have one place only.
+    must_run("mount", &["-t", "tmpfs", "tmpfs", "/etc"]);
+    let (services, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let entry = entry_point("mqtt://broker.example");
+    let text = Configuration::of(&entry).text();
+    std::fs::write(services.path().join("entrypoints.json"), &text).unwrap();
+    let data = services.path().join("data");
+    std::fs::create_dir(&data).unwrap();
+    let topic = || run(elsewhere.path(), &["topic", &imsi(1), "t"]);
+    let without = topic();
+    assert_eq!(without.code, Some(1), "{without:?}");
+    std::fs::create_dir("/etc/simrelay").unwrap();
+    let settings = format!("SIMRELAY_DATA={}\n", data.display());
+    std::fs::write("/etc/simrelay/simrelay.env", settings).unwrap();
+    let told = topic();
+    assert!(
+        told.code == Some(0) && told.stdout.contains("broker.example"),
+        "{told:?}"
+    );
+    // One that is here is the one that is meant.
+    let here = text.replace("broker.example", "here.example");
+    std::fs::write(elsewhere.path().join("entrypoints.json"), here).unwrap();
+    assert!(topic().stdout.contains("here.example"), "{:?}", topic());
+}
