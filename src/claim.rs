@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 /// Who claims a data folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Claimant {
+    /// The relay with its admin API, and all that `simrelay run` has beside it.
+    Relay,
     /// The HTTP bridge.
     Bridge,
     /// The notifier.
@@ -30,7 +32,10 @@ pub enum ClaimError {
         data: PathBuf,
     },
     /// The file of the claim cannot be used.
-    #[error("cannot use {}: {source}", path.display())]
+    #[error(
+        "cannot use {}: {source}; the data folder and what is in it have to be writable by the user that simrelay runs as, and not mounted read-only; or choose another with --data",
+        path.display()
+    )]
     File {
         /// The file.
         path: PathBuf,
@@ -46,13 +51,14 @@ pub struct Claim {
 }
 
 impl Claim {
-    /// Claims the data folder, which has to be there.
+    /// Claims the data folder, which is made if it is not there.
     ///
     /// # Errors
     /// [`ClaimError`] says who is in the way, or what.
     pub fn take(data: &Path, claimant: Claimant) -> Result<Self, ClaimError> {
         let path = claimant.file(data);
-        let lock = private_file::append(&path).and_then(|file| Ok((is_locked(&file)?, file)));
+        let file = private_file::create_folder(data).and_then(|()| private_file::append(&path));
+        let lock = file.and_then(|file| Ok((is_locked(&file)?, file)));
         match lock {
             Ok((false, file)) => Ok(Self { _lock: file }),
             Ok((true, _)) => Err(ClaimError::Taken {
@@ -67,6 +73,7 @@ impl Claim {
 impl Claimant {
     fn name(self) -> &'static str {
         match self {
+            Self::Relay => "relay",
             Self::Bridge => "bridge",
             Self::Notifier => "notifier",
         }
@@ -118,8 +125,19 @@ mod tests {
         let second = Claim::take(data, Claimant::Notifier).unwrap_err().to_string();
         assert!(second.contains("another notifier works with"), "{second}");
         Claim::take(data, Claimant::Bridge).unwrap();
+        Claim::take(data, Claimant::Relay).unwrap();
         drop(claim);
         assert!(!at_work());
         Claim::take(data, Claimant::Notifier).unwrap();
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_is_made_for_its_claimant() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        let _claim = Claim::take(&data, Claimant::Relay).unwrap();
+        let second = Claim::take(&data, Claimant::Relay).unwrap_err().to_string();
+        assert!(second.contains("another relay works with"), "{second}");
+        assert!(data.join("relay.lock").exists());
     }
 }

@@ -4,6 +4,7 @@ mod auth_key;
 mod doctor;
 mod installed;
 mod notifications;
+mod numbered;
 mod parked;
 mod shown;
 
@@ -12,10 +13,11 @@ use clap::{Parser, Subcommand};
 use std::io::Write;
 use std::path::PathBuf;
 
-pub use auth_key::{AuthKeyCommand, AuthKeyError, auth_key};
+pub use auth_key::{AuthKeyCommand, AuthKeyError, auth_key, unknown_to_servers};
 pub use doctor::{DoctorArgs, doctor};
-pub use installed::{INSTALLED_SETTINGS, apply_settings_of_services, find_data_of_services};
+pub use installed::{apply_settings_of_services, find_data_of_services, find_entry_points_of_services};
 pub use notifications::{NotificationsCommand, NotificationsError, notifications};
+pub use numbered::{NotThere, Numbered};
 pub use parked::{ParkedCommand, ParkedError, parked};
 
 /// A self-hosted cellular MQTT relay in the style of SORACOM Beam.
@@ -83,7 +85,7 @@ pub fn say(answer: &str) -> std::io::Result<()> {
     writeln!(std::io::stdout(), "{}", answer.trim_end())
 }
 
-/// Prints an error that ends the program.
+/// Prints what is no answer: an error that ends the program, or a warning.
 pub fn say_error(message: &str) {
     // Nothing is left to do if standard error is closed.
     let _ = writeln!(std::io::stderr(), "simrelay: {message}");

@@ -3,11 +3,11 @@
 use anyhow::Context;
 use clap::Parser;
 use simrelay::cli::{
-    Cli, Command, apply_settings_of_services, auth_key, doctor, find_data_of_services, notifications, parked,
-    say, say_error,
+    Cli, Command, apply_settings_of_services, auth_key, doctor, find_data_of_services,
+    find_entry_points_of_services, notifications, parked, say, say_error, unknown_to_servers,
 };
 use simrelay::serve::StartError;
-use simrelay::settings::{LogFormat, Settings};
+use simrelay::settings::{LogFormat, Settings, misspelt_in_environment};
 use simrelay::store::{FileStore, Store};
 use simrelay::{explain, serve};
 use std::process::ExitCode;
@@ -38,17 +38,18 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Notifier => serving(&settings, serve::notifier),
         Command::Bridge => serving(&settings, serve::bridge),
         Command::Check { file } => {
-            let report = block_on(explain::check(&file, &settings.certs))??;
+            let report = block_on(explain::check(&file, &settings.certs_of(&file)))??;
             say(&report.to_string())?;
             Ok(exit_code(report.is_good()))
         }
         Command::Topic { imsi, topic } => {
+            find_entry_points_of_services(&settings)?;
             let (store, _) = FileStore::open_with_notes(settings.entrypoints().path())?;
             say(&explain::topic(&store.snapshot(), &imsi.parse()?, &topic)?)?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Doctor(command) => {
-            apply_settings_of_services(&command.settings)?;
+            apply_settings_of_services(&command.settings())?;
             let diagnosis = block_on(doctor(&command, &settings))?;
             if command.json {
                 say(&format!("{:#}", diagnosis.json()))?;
@@ -69,7 +70,10 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Command::AuthKey(command) => {
             find_data_of_services(&settings)?;
+            // Whether it is new is seen before the key is there; it is said behind what the key is saved from.
+            let warning = unknown_to_servers(&command, &settings);
             say(&auth_key(&command, &settings)?)?;
+            warning.iter().for_each(|warning| say_error(warning));
             Ok(ExitCode::SUCCESS)
         }
     }
@@ -90,6 +94,9 @@ fn serving(
 ) -> anyhow::Result<ExitCode> {
     let format = settings.log.unwrap_or_else(simrelay::logging::default_format);
     let _log = simrelay::logging::init(format, &settings.log_level)?;
+    for sentence in misspelt_in_environment() {
+        tracing::warn!(event = "unknown_setting", "{sentence}");
+    }
     block_on(service(settings, format))??;
     Ok(ExitCode::SUCCESS)
 }

@@ -3,8 +3,10 @@
 mod api;
 mod bridge;
 mod config_file;
+mod count;
 mod limits;
 mod listen;
+mod names;
 mod notifier;
 mod secret;
 mod unquoted;
@@ -14,13 +16,17 @@ pub use bridge::{BridgeArgs, BridgeSettingsError};
 pub use config_file::ConfigFile;
 pub use limits::LimitArgs;
 pub use listen::{Listen, OffBesideOthers};
+pub use names::{SETTINGS_APPLIED, misspelt_in_environment};
 pub use notifier::{NotifierBroker, NotifierBrokerError, NotifierSettings};
 
 use crate::upstream::Detour;
 use clap::Args;
 use std::net::{IpAddr, SocketAddr};
 use std::num::{NonZeroU32, NonZeroUsize};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+/// Where credentials are, unless somebody says otherwise.
+const CERTS: &str = "certs";
 
 /// The form of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -47,7 +53,13 @@ pub struct Settings {
     pub relay_listen: Vec<Listen>,
 
     /// Threads that carry connections [default: number of cores]
-    #[arg(long, env = "SIMRELAY_RELAY_WORKERS", value_name = "N", global = true)]
+    #[arg(
+        long,
+        env = "SIMRELAY_RELAY_WORKERS",
+        value_parser = count::at_least_one::<NonZeroUsize>,
+        value_name = "N",
+        global = true
+    )]
     pub relay_workers: Option<NonZeroUsize>,
 
     /// Address of this machine that brokers are dialled from; may be given several times (in the environment:
@@ -76,15 +88,9 @@ pub struct Settings {
     #[arg(long, env = "SIMRELAY_ENTRYPOINTS", value_name = "FILE", global = true)]
     pub entrypoints: Option<PathBuf>,
 
-    /// Credential store: one folder a credential
-    #[arg(
-        long,
-        env = "SIMRELAY_CERTS",
-        default_value = "certs",
-        value_name = "FOLDER",
-        global = true
-    )]
-    pub certs: PathBuf,
+    /// Credential store: one folder a credential [default: certs; for `check`, certs beside its file]
+    #[arg(long, env = "SIMRELAY_CERTS", value_name = "FOLDER", global = true)]
+    pub certs: Option<PathBuf>,
 
     /// What the program keeps: admin token, auth keys, usage ledger, log book, session events, notifications
     #[arg(
@@ -116,6 +122,7 @@ pub struct Settings {
         long,
         env = "SIMRELAY_USAGE_INTERVAL",
         default_value = "60",
+        value_parser = count::at_least_one::<NonZeroU32>,
         value_name = "SECONDS",
         global = true
     )]
@@ -185,6 +192,18 @@ impl Settings {
     #[must_use]
     pub fn entrypoints(&self) -> ConfigFile {
         ConfigFile::new(self.entrypoints.as_ref(), "entrypoints.json")
+    }
+
+    /// The folder of credentials.
+    #[must_use]
+    pub fn certs(&self) -> &Path {
+        self.certs.as_deref().unwrap_or(Path::new(CERTS))
+    }
+
+    /// The folder of the credentials that are meant by the file of groups and SIMs at `file`.
+    #[must_use]
+    pub fn certs_of(&self, file: &Path) -> PathBuf {
+        self.certs.clone().unwrap_or_else(|| file.with_file_name(CERTS))
     }
 
     /// These settings with everything off but relay and admin API.

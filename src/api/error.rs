@@ -45,8 +45,13 @@ pub enum ApiError {
     )]
     WrongEndpoint(String),
     /// The route is there, but not for this method.
-    #[error("{0} is not possible here")]
-    MethodNotAllowed(String),
+    #[error("{method} is not possible here; {possible} is")]
+    MethodNotAllowed {
+        /// What was asked for.
+        method: String,
+        /// What the header `Allow` names.
+        possible: String,
+    },
     /// No such group.
     #[error("there is no group {0:?}")]
     NoSuchGroup(String),
@@ -127,7 +132,7 @@ impl ApiError {
             Self::Auth(refusal) => refusal.status_and_code(),
             Self::Credential(refusal) => refusal.status_and_code(),
             Self::NoSuchRoute(_) | Self::WrongEndpoint(_) => (StatusCode::NOT_FOUND, "NoSuchRoute"),
-            Self::MethodNotAllowed(_) => (StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed"),
+            Self::MethodNotAllowed { .. } => (StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed"),
             Self::NoSuchGroup(_) | Self::Change(ChangeError::NoSuchGroup(_)) => {
                 (StatusCode::NOT_FOUND, "NoSuchGroup")
             }
@@ -148,7 +153,7 @@ impl ApiError {
             Self::Change(ChangeError::GroupInUse { .. }) => (StatusCode::CONFLICT, "GroupInUse"),
             Self::Change(ChangeError::UnknownGroup(_)) => (StatusCode::BAD_REQUEST, "NoSuchGroup"),
             Self::Change(ChangeError::Terminated(_)) => (StatusCode::CONFLICT, "Terminated"),
-            Self::Change(ChangeError::NoSuchTag(_)) => (StatusCode::NOT_FOUND, "NoSuchTag"),
+            Self::Change(ChangeError::NoSuchTag { .. }) => (StatusCode::NOT_FOUND, "NoSuchTag"),
             Self::InvalidPath(_) => (StatusCode::BAD_REQUEST, "InvalidPath"),
             Self::InvalidQuery(_) | Self::UnknownParameter { .. } => {
                 (StatusCode::BAD_REQUEST, "InvalidQuery")

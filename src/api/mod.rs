@@ -16,6 +16,7 @@ mod groups;
 mod health;
 mod identity;
 mod logs;
+mod methods;
 mod metrics;
 mod openapi;
 mod operators;

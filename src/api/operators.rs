@@ -172,7 +172,7 @@ async fn reissue_token(
     let session = caller.session().ok_or(AuthRefusal::AdminToken(
         "log in with POST /v1/auth to get a token",
     ))?;
-    let seconds = Timeout::of(&body)?.0;
+    let seconds = Timeout::alone(&body)?.0;
     let token = state.auth.reissue(session, seconds)?;
     audit::done(&caller, "token made", &format_args!("for {seconds} s"));
     Ok(Json(Token { token }))

@@ -52,7 +52,7 @@ impl Known {
 }
 
 /// The operations of a path that this API has.
-fn operations(item: &PathItem) -> impl Iterator<Item = (Method, &Operation)> {
+pub(super) fn operations(item: &PathItem) -> impl Iterator<Item = (Method, &Operation)> {
     [
         (Method::GET, &item.get),
         (Method::PUT, &item.put),

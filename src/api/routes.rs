@@ -1,10 +1,11 @@
 //! Which handler answers which route.
 
-use axum::extract::Request;
+use axum::extract::{MatchedPath, Request};
 use axum::{Extension, Router, middleware};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::methods::Methods;
 use super::openapi::{self, Document};
 use super::parameters::Known;
 use super::{
@@ -20,6 +21,7 @@ pub fn router(state: ApiState) -> Router {
         .fallback(no_such_route)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(Extension(Document::of(&document)))
+        .layer(Extension(Methods::of(&document)))
         .layer(middleware::from_fn_with_state(
             Known::of(&document),
             parameters::refuse_unknown,
@@ -64,11 +66,18 @@ async fn no_such_route(request: Request) -> ApiError {
     }
 }
 
-async fn method_not_allowed(request: Request) -> ApiError {
+async fn method_not_allowed(
+    Extension(methods): Extension<Methods>,
+    route: MatchedPath,
+    request: Request,
+) -> ApiError {
     let path = request.uri().path();
     if NOT_HERE.contains(&path) {
         ApiError::NoSuchRoute(path.to_owned())
     } else {
-        ApiError::MethodNotAllowed(request.method().to_string())
+        ApiError::MethodNotAllowed {
+            method: request.method().to_string(),
+            possible: methods.at(route.as_str()).to_owned(),
+        }
     }
 }

@@ -382,6 +382,40 @@ async fn bodies_that_are_no_json_or_have_a_key_twice_are_refused() {
 }
 
 #[tokio::test]
+async fn a_field_that_a_login_does_not_have_is_refused_and_those_of_soracoms_clients_are_known() {
+    let api = Api::new().await;
+    let login = json!({ "authKeyId": "keyId-1", "authKey": "secret-1", "tokenTimeoutSecond": 60 });
+    let (code, message) = refusal(api.post("/v1/auth", &login).await, StatusCode::BAD_REQUEST).await;
+    assert_eq!(code, "InvalidBody");
+    assert_eq!(
+        message,
+        "\"tokenTimeoutSecond\" is not a known field; did you mean \"tokenTimeoutSeconds\"?"
+    );
+    let known = json!({ "authKeyId": "keyId-1", "authKey": "secret-1", "tokenTimeoutSeconds": 60, "email": "",
+        "password": "", "operatorId": "", "userName": "", "mfaOTPCode": "" });
+    let (code, _) = refusal(api.post("/v1/auth", &known).await, StatusCode::UNAUTHORIZED).await;
+    assert_eq!(code, "WrongAuthKey");
+}
+
+#[tokio::test]
+async fn a_configuration_with_a_key_twice_or_nearly_that_of_mqtt_is_refused() {
+    let api = Api::new().await;
+    let twice = json!([{ "key": "k", "value": 1 }, { "key": "k", "value": 2 }]);
+    let path = format!("{CONFIGURATION}/SoracomAir");
+    let (code, message) = refusal(api.put(&path, &twice).await, StatusCode::BAD_REQUEST).await;
+    assert_eq!(code, "InvalidConfiguration");
+    assert_eq!(message, "SoracomAir.k: the key is there twice");
+    let near = json!([{ "key": "MQTT://beam.soracom.io:1883", "value": { "destination": "mqtt://b" } }]);
+    let path = format!("{CONFIGURATION}/SoracomBeam");
+    let (code, message) = refusal(api.put(&path, &near).await, StatusCode::BAD_REQUEST).await;
+    assert_eq!(code, "InvalidConfiguration");
+    assert!(
+        message.contains("did you mean \"mqtt://beam.soracom.io:1883\"?"),
+        "{message}"
+    );
+}
+
+#[tokio::test]
 async fn keys_are_deleted_however_their_slashes_are_written() {
     for name in [
         "mqtt:%2F%2Fbeam.soracom.io:1883?",
@@ -486,10 +520,10 @@ async fn routes_and_methods_that_are_not_there_get_an_error_body_too() {
     );
     let response = api.delete("/v1/groups").await;
     assert!(response.headers().contains_key("allow"));
-    assert_eq!(
-        refusal(response, StatusCode::METHOD_NOT_ALLOWED).await.0,
-        "MethodNotAllowed"
-    );
+    let allow = response.headers()["allow"].to_str().unwrap().replace(',', " or ");
+    let (code, message) = refusal(response, StatusCode::METHOD_NOT_ALLOWED).await;
+    assert_eq!(code, "MethodNotAllowed");
+    assert_eq!(message, format!("DELETE is not possible here; {allow} is"));
 }
 
 #[tokio::test]

@@ -198,11 +198,11 @@ async fn a_parked_message_waits_for_an_operator_who_has_it_sent_again_or_throws_
     let shown = parked.list(&numbers[1..2]).await.unwrap();
     let shown = &shown[0];
     assert_eq!((shown.text.as_str(), shown.reason.as_str()), ("b", "no"));
-    assert_eq!(parked.discard(&numbers[..1]).await.unwrap(), 1);
-    assert_eq!(parked.requeue(&numbers[1..2]).await.unwrap(), 1);
+    assert_eq!(parked.discard(&numbers[..1]).await.unwrap().len(), 1);
+    assert_eq!(parked.requeue(&numbers[1..2]).await.unwrap().len(), 1);
     site.wait_for_rows(&[("b", None), ("c", Some("no"))]).await;
     assert_eq!(
-        parked.requeue(&numbers[..2]).await.unwrap(),
+        parked.requeue(&numbers[..2]).await.unwrap().len(),
         0,
         "what is not parked is left alone"
     );
@@ -213,7 +213,7 @@ async fn a_parked_message_waits_for_an_operator_who_has_it_sent_again_or_throws_
         .await;
     assert_eq!(site.next().await.1, "b");
     assert_eq!(site.next().await.1, "d");
-    assert_eq!(site.outbox.parked().discard(&[]).await.unwrap(), 1);
+    assert_eq!(site.outbox.parked().discard(&[]).await.unwrap().len(), 1);
 }
 
 #[tokio::test]
@@ -228,7 +228,7 @@ async fn what_is_requeued_is_sent_by_the_bridge_that_runs_between_those_that_are
     assert_eq!(text, "under way");
     site.wait_for_rows(&[("parked", Some("no")), ("under way", None)])
         .await;
-    assert_eq!(site.outbox.parked().requeue(&[]).await.unwrap(), 1);
+    assert_eq!(site.outbox.parked().requeue(&[]).await.unwrap().len(), 1);
     assert_eq!(site.next().await, (number, "parked".to_owned()));
     site.outbox.settle(under_way, Ok(()));
     site.outbox.settle(number, Ok(()));

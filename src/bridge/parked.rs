@@ -61,28 +61,26 @@ impl Parked {
     }
 
     /// Has the bridge send them again: the one that runs within seconds, else the next one that starts. They stay
-    /// parked until it takes them back. Returns how many.
+    /// parked until it takes them back. Returns their numbers.
     ///
     /// # Errors
     /// What SQLite says.
-    pub async fn requeue(&self, numbers: &[Number]) -> Result<u64, sqlx::Error> {
+    pub async fn requeue(&self, numbers: &[Number]) -> Result<Vec<Number>, sqlx::Error> {
         self.change("UPDATE bridge_queue SET again = 1", numbers).await
     }
 
-    /// Throws them away. Returns how many.
+    /// Throws them away. Returns their numbers.
     ///
     /// # Errors
     /// What SQLite says.
-    pub async fn discard(&self, numbers: &[Number]) -> Result<u64, sqlx::Error> {
+    pub async fn discard(&self, numbers: &[Number]) -> Result<Vec<Number>, sqlx::Error> {
         self.change("DELETE FROM bridge_queue", numbers).await
     }
 
-    async fn change(&self, what: &'static str, numbers: &[Number]) -> Result<u64, sqlx::Error> {
-        let done = select(what, numbers)
-            .build()
-            .execute(self.database.writer())
-            .await?;
-        Ok(done.rows_affected())
+    async fn change(&self, what: &'static str, numbers: &[Number]) -> Result<Vec<Number>, sqlx::Error> {
+        let mut query = select(what, numbers);
+        query.push(" RETURNING number");
+        query.build_query_scalar().fetch_all(self.database.writer()).await
     }
 }
 

@@ -4,6 +4,7 @@ use clap::Subcommand;
 use serde_json::json;
 
 use crate::api::{AuthFileError, AuthKeys};
+use crate::database;
 use crate::doctor::near;
 use crate::settings::{ApiArgs, Listen, Settings};
 
@@ -74,6 +75,20 @@ pub fn auth_key(command: &AuthKeyCommand, settings: &Settings) -> Result<String,
             }
         }
     }
+}
+
+/// What to tell whoever made a key in a folder that no simrelay has worked with yet. There it is known to one that starts
+/// later, and to none that runs.
+#[must_use]
+pub fn unknown_to_servers(command: &AuthKeyCommand, settings: &Settings) -> Option<String> {
+    let is_new = matches!(command, AuthKeyCommand::Create) && !settings.data.join(database::FILE).exists();
+    is_new.then(|| {
+        format!(
+            "warning: no simrelay has worked with the data folder {} yet, so only one that is started with it will know \
+             the key; if it runs elsewhere, make the key there, or name its folder with --data",
+            settings.data.display()
+        )
+    })
 }
 
 /// Where a client on this machine finds the API.

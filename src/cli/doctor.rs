@@ -4,11 +4,13 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::INSTALLED_SETTINGS;
+use super::installed::settings_of_package;
 use crate::bridge::Topic;
 use crate::claim::Claimant;
 use crate::doctor::{self, Diagnosis, Finding, Port, Rehearsal, Verdict};
-use crate::settings::{Listen, NotifierBroker, Settings};
+use crate::settings::{
+    ConfigFile, Listen, NotifierBroker, SETTINGS_APPLIED, Settings, misspelt_in_environment,
+};
 use crate::site_broker::SiteBroker;
 use crate::store::{self, FileStore, Store};
 
@@ -22,8 +24,20 @@ pub struct DoctorArgs {
     #[arg(long)]
     pub json: bool,
     /// The settings of the services, NAME=value a line; what the environment sets already stays
-    #[arg(long, value_name = "FILE", default_value = INSTALLED_SETTINGS)]
-    pub settings: PathBuf,
+    /// [default: /etc/simrelay/simrelay.env, if it is there]
+    #[arg(long, value_name = "FILE")]
+    pub settings: Option<PathBuf>,
+}
+
+impl DoctorArgs {
+    /// The settings of the services: the file that was named, which has to be there, or that of the package.
+    #[must_use]
+    pub fn settings(&self) -> ConfigFile {
+        match &self.settings {
+            Some(path) => ConfigFile::Named(path.clone()),
+            None => settings_of_package(),
+        }
+    }
 }
 
 /// Looks at everything, from the broker to the subscriber.
@@ -32,7 +46,7 @@ pub async fn doctor(command: &DoctorArgs, settings: &Settings) -> Diagnosis {
         Listen::On(address) => Some(address),
         Listen::Off => None,
     };
-    let mut findings = Vec::new();
+    let mut findings = odd_settings(command);
     let mut brokers = Vec::new();
     let notifiers = notifiers_broker(settings);
     if settings.bridge.listen != Listen::Off || notifiers.is_none() {
@@ -69,6 +83,27 @@ pub async fn doctor(command: &DoctorArgs, settings: &Settings) -> Diagnosis {
         findings.push(doctor::port(Port { step, address, unit }).await);
     }
     Diagnosis(findings)
+}
+
+/// Settings that nobody reads: misspelt names, and lines of the services' file that are none.
+fn odd_settings(command: &DoctorArgs) -> Vec<Finding> {
+    let names = misspelt_in_environment();
+    let mut findings: Vec<_> = names
+        .into_iter()
+        .map(|name| Finding::note("settings", name, ""))
+        .collect();
+    let lines = std::env::var(SETTINGS_APPLIED)
+        .ok()
+        .filter(|lines| !lines.is_empty());
+    findings.extend(lines.map(|lines| {
+        let file = command.settings();
+        let what = format!(
+            "{}: not NAME=value, and so passed over: line {lines}",
+            file.path().display()
+        );
+        Finding::note("settings", what, "")
+    }));
+    findings
 }
 
 /// A real message, up to the queue of the notifier if that runs here.

@@ -10,12 +10,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::database;
-use crate::settings::Settings;
+use crate::settings::{ConfigFile, SETTINGS_APPLIED, Settings};
 
 /// Where the services of the package have their settings.
-pub const INSTALLED_SETTINGS: &str = "/etc/simrelay/simrelay.env";
-/// Set in the environment of the second run.
-const APPLIED: &str = "SIMRELAY_SETTINGS_APPLIED";
+const INSTALLED_SETTINGS: &str = "/etc/simrelay/simrelay.env";
 /// The variables of `--data` and `--entrypoints`.
 const DATA: &str = "SIMRELAY_DATA";
 const ENTRY_POINTS: &str = "SIMRELAY_ENTRYPOINTS";
@@ -27,9 +25,26 @@ const ENTRY_POINTS: &str = "SIMRELAY_ENTRYPOINTS";
 /// As [`apply_settings_of_services`], or the program cannot be run as the owner.
 pub fn find_data_of_services(settings: &Settings) -> io::Result<()> {
     if !settings.data.join(database::FILE).exists() {
-        apply_settings_of_services(Path::new(INSTALLED_SETTINGS))?;
+        apply_settings_of_services(&settings_of_package())?;
     }
     become_owner_of(&settings.data)
+}
+
+/// As [`apply_settings_of_services`], where no file of groups and SIMs is named and none is here: then it is that of the
+/// services that is meant.
+///
+/// # Errors
+/// As [`apply_settings_of_services`].
+pub fn find_entry_points_of_services(settings: &Settings) -> io::Result<()> {
+    if settings.entrypoints().awaits_first_run() {
+        apply_settings_of_services(&settings_of_package())?;
+    }
+    Ok(())
+}
+
+/// The settings of the package's services.
+pub(super) fn settings_of_package() -> ConfigFile {
+    ConfigFile::Usual(PathBuf::from(INSTALLED_SETTINGS))
 }
 
 /// Runs this program again as the user whose the data folder is, or is going to be, where this is root: what somebody
@@ -64,16 +79,19 @@ fn is_another_than_root(owner: &Metadata) -> bool {
 /// not. So that it sees what the services see.
 ///
 /// # Errors
-/// The file is there and cannot be read, or the program cannot be run.
-pub fn apply_settings_of_services(file: &Path) -> io::Result<()> {
-    if std::env::var_os(APPLIED).is_some() || !file.exists() {
+/// The file cannot be read, as it is not there though somebody named it, or the program cannot be run.
+pub fn apply_settings_of_services(file: &ConfigFile) -> io::Result<()> {
+    if std::env::var_os(SETTINGS_APPLIED).is_some() || file.awaits_first_run() {
         return Ok(());
     }
+    let file = file.path();
     let text = std::fs::read_to_string(file).map_err(|error| {
-        io::Error::new(
-            error.kind(),
-            format!("cannot read {}: {error}; try sudo", file.display()),
-        )
+        let advice = match error.kind() {
+            io::ErrorKind::PermissionDenied => "; try sudo",
+            _ => "",
+        };
+        let words = format!("cannot read {}: {error}{advice}", file.display());
+        io::Error::new(error.kind(), words)
     })?;
     let mut missing = assignments(&text);
     missing.retain(|name, _| std::env::var_os(name).is_none());
@@ -85,7 +103,7 @@ pub fn apply_settings_of_services(file: &Path) -> io::Result<()> {
         .args(std::env::args_os().skip(1))
         .envs(missing)
         .envs(beside.map(|file| (ENTRY_POINTS, file)))
-        .env(APPLIED, "1")
+        .env(SETTINGS_APPLIED, lines_without_setting(&text))
         .exec();
     Err(error)
 }
@@ -115,16 +133,36 @@ fn entry_points(data: &Path) -> Option<PathBuf> {
 
 /// The lines of an environment file as systemd reads them: comments and quotes are left out.
 fn assignments(text: &str) -> HashMap<String, String> {
-    let line = |line: &str| {
-        let (name, value) = line.trim().split_once('=')?;
-        let value = value.trim();
-        let quoted = ['"', '\'']
-            .into_iter()
-            .find_map(|quote| value.strip_prefix(quote)?.strip_suffix(quote));
-        Some((name.trim().to_owned(), quoted.unwrap_or(value).to_owned()))
-    };
-    let is_comment = |line: &&str| !line.trim_start().starts_with(['#', ';']);
-    text.lines().filter(is_comment).filter_map(line).collect()
+    text.lines()
+        .filter(|line| !is_comment(line))
+        .filter_map(assignment)
+        .collect()
+}
+
+/// The numbers of the lines that systemd passes over, separated by commas.
+fn lines_without_setting(text: &str) -> String {
+    let is_nothing = |line: &str| !is_comment(line) && !line.trim().is_empty() && assignment(line).is_none();
+    let mut continues = false;
+    let numbers = (1..).zip(text.lines()).filter_map(|(number, line)| {
+        let belongs_to_the_last = std::mem::replace(&mut continues, line.ends_with('\\'));
+        (!belongs_to_the_last && is_nothing(line)).then(|| u32::to_string(&number))
+    });
+    numbers.collect::<Vec<_>>().join(", ")
+}
+
+fn is_comment(line: &str) -> bool {
+    line.trim_start().starts_with(['#', ';'])
+}
+
+fn assignment(line: &str) -> Option<(String, String)> {
+    let (name, value) = line.trim().split_once('=')?;
+    let name = name.trim();
+    let is_name = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    let value = value.trim();
+    let quoted = ['"', '\'']
+        .into_iter()
+        .find_map(|quote| value.strip_prefix(quote)?.strip_suffix(quote));
+    is_name.then(|| (name.to_owned(), quoted.unwrap_or(value).to_owned()))
 }
 
 #[cfg(test)]
@@ -147,5 +185,12 @@ mod tests {
         for (name, value) in expected {
             assert_eq!(found[name], value, "{name}");
         }
+    }
+
+    #[test]
+    fn lines_that_systemd_passes_over_are_counted() {
+        let text = "# A\n\nA=1\nnonsense\nexport B=1\nC=1 \\\nmore\n; D\n=1\n";
+        assert_eq!(lines_without_setting(text), "4, 5, 9");
+        assert_eq!(lines_without_setting("A=1\n"), "");
     }
 }

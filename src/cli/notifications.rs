@@ -1,5 +1,6 @@
 //! `simrelay notifications`: what waits, what is dead, and whether a destination can be reached.
 
+use super::numbered::{NotThere, Numbered};
 use super::shown::{age, fields, local};
 use crate::database::{Database, DatabaseError};
 use crate::json::JsonFileError;
@@ -28,7 +29,7 @@ pub enum NotificationsCommand {
         #[command(flatten)]
         which: Which,
         /// At most so many
-        #[arg(long, default_value = "100", value_name = "N")]
+        #[arg(long, default_value = "100", value_parser = clap::value_parser!(u32).range(1..), value_name = "N")]
         limit: u32,
     },
     /// Show all of one notification
@@ -80,6 +81,16 @@ impl Which {
             destination: self.destination.clone(),
         }
     }
+
+    /// That there are none such.
+    fn nothing(&self) -> String {
+        match (&self.destination, self.dead) {
+            (None, false) => "nothing waits, and there are no dead letters".to_owned(),
+            (None, true) => "there are no dead letters".to_owned(),
+            (Some(name), false) => format!("nothing waits for {name}, and it has no dead letters"),
+            (Some(name), true) => format!("{name} has no dead letters"),
+        }
+    }
 }
 
 /// Why nothing was done with notifications.
@@ -98,8 +109,8 @@ pub enum NotificationsError {
     #[error(transparent)]
     Https(#[from] NoHttpsClient),
     /// There is no such notification.
-    #[error("there is no notification {0}; `simrelay notifications list` shows those that are there")]
-    Missing(i64),
+    #[error(transparent)]
+    Missing(#[from] NotThere),
     /// Nothing was named, and all is too much.
     #[error("name notifications by their numbers, or give --dead or --destination NAME")]
     Nothing,
@@ -111,6 +122,18 @@ pub enum NotificationsError {
         /// What was asked for.
         name: String,
         /// What is there.
+        known: String,
+    },
+    /// Neither the file nor the queue has such a destination.
+    #[error(
+        "{name:?} is no destination of {file}, and nothing waits for one of this name; there are {known}"
+    )]
+    UnknownDestination {
+        /// The file.
+        file: String,
+        /// What was asked for.
+        name: String,
+        /// What is in the file, and what something waits for.
         known: String,
     },
     /// The test was not taken.
@@ -136,7 +159,11 @@ pub async fn notifications(
         NotificationsCommand::Check => check(settings),
         NotificationsCommand::Test { destination } => test(settings, destination).await,
         NotificationsCommand::List { which, limit } => {
-            let mut listed = queue(settings).await?.list(&which.selection(&[]), *limit).await?;
+            let queue = queue_for(settings, which).await?;
+            let mut listed = queue.list(&which.selection(&[]), *limit).await?;
+            if listed.is_empty() {
+                return Ok(which.nothing());
+            }
             tell_orphans(&mut listed, settings);
             Ok(list(&listed, now, *limit))
         }
@@ -147,7 +174,8 @@ pub async fn notifications(
             };
             let mut found = queue(settings).await?.list(&selection, 1).await?;
             tell_orphans(&mut found, settings);
-            found.first().map(show).ok_or(NotificationsError::Missing(*id))
+            let missing = || Numbered::Notification.missing(*id).into();
+            found.first().map(show).ok_or_else(missing)
         }
         NotificationsCommand::Requeue { ids, which } => {
             let mut selection = which.selection(ids);
@@ -155,15 +183,17 @@ pub async fn notifications(
                 return Err(NotificationsError::Nothing);
             }
             selection.dead |= ids.is_empty();
-            let number = queue(settings).await?.requeue(&selection, now, AGAIN_FOR).await?;
-            done(ids, number, "will be sent again")
+            let queue = queue_for(settings, which).await?;
+            let done = queue.requeue(&selection, now, AGAIN_FOR).await?;
+            Ok(Numbered::Notification.became(ids, &done, "will be sent again")?)
         }
         NotificationsCommand::Drop { ids, which } => {
             if ids.is_empty() && !which.dead && which.destination.is_none() {
                 return Err(NotificationsError::Nothing);
             }
-            let number = queue(settings).await?.discard(&which.selection(ids)).await?;
-            done(ids, number, "thrown away")
+            let queue = queue_for(settings, which).await?;
+            let done = queue.discard(&which.selection(ids)).await?;
+            Ok(Numbered::Notification.became(ids, &done, "thrown away")?)
         }
     }
 }
@@ -188,20 +218,38 @@ fn tell_orphans(listed: &mut [Listed], settings: &Settings) {
 }
 
 async fn queue(settings: &Settings) -> Result<Queue, DatabaseError> {
-    Database::open(&settings.data).await.map(Queue::new)
+    Database::open_existing(&settings.data).await.map(Queue::new)
 }
 
-fn done(ids: &[i64], number: u64, what: &str) -> Result<String, NotificationsError> {
-    match (ids, number) {
-        ([id, ..], 0) => Err(NotificationsError::Missing(*id)),
-        _ => Ok(format!("{number} notification(s) {what}")),
+/// The queue, where it or the file has the destination that is meant.
+async fn queue_for(settings: &Settings, which: &Which) -> Result<Queue, NotificationsError> {
+    let queue = queue(settings).await?;
+    let Some(name) = &which.destination else {
+        return Ok(queue);
+    };
+    let file = settings.notifier.notifications();
+    let mut known = queue.destinations().await?;
+    // What waits can be seen and thrown away without the file, too.
+    if let Ok((read, _)) = NotificationsFile::check(file.path()) {
+        known.extend(read.destinations.into_keys());
     }
+    if known.contains(name) {
+        return Ok(queue);
+    }
+    known.sort_unstable();
+    known.dedup();
+    Err(NotificationsError::UnknownDestination {
+        file: file.path().display().to_string(),
+        name: name.clone(),
+        known: if known.is_empty() {
+            "none".to_owned()
+        } else {
+            known.join(", ")
+        },
+    })
 }
 
 fn list(listed: &[Listed], now: i64, limit: u32) -> String {
-    if listed.is_empty() {
-        return "nothing waits, and there are no dead letters".to_owned();
-    }
     let mut text = String::from("ID  STATE  AGE  DESTINATION  TOPIC  ATTEMPTS  TEXT  REASON\n");
     for one in listed {
         let state = if one.died.is_some() { "dead" } else { "waiting" };

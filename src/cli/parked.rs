@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use clap::{Args, Subcommand};
 
+use super::numbered::{NotThere, Numbered};
 use super::shown::{age, fields, local};
 use crate::bridge::{Parked, ParkedMessage};
 use crate::clock::now_millis;
@@ -51,8 +52,8 @@ pub enum ParkedError {
     #[error("the bridge's queue in the database cannot be used: {0}")]
     Sqlite(#[from] sqlx::Error),
     /// There is no such message.
-    #[error("there is no parked message {0}; `simrelay parked list` shows those that are there")]
-    Missing(i64),
+    #[error(transparent)]
+    Missing(#[from] NotThere),
 }
 
 /// Does what the command says, and returns what to print.
@@ -60,28 +61,23 @@ pub enum ParkedError {
 /// # Errors
 /// [`ParkedError`] names what is missing or wrong.
 pub async fn parked(command: &ParkedCommand, settings: &Settings) -> Result<String, ParkedError> {
-    let parked = Parked::new(Database::open(&settings.data).await?);
+    let parked = Parked::new(Database::open_existing(&settings.data).await?);
     match command {
         ParkedCommand::List => Ok(list(&parked.list(&[]).await?)),
         ParkedCommand::Show { number } => {
             let found = parked.list(&[*number]).await?;
-            found.first().map(show).ok_or(ParkedError::Missing(*number))
+            let missing = || Numbered::Parked.missing(*number).into();
+            found.first().map(show).ok_or_else(missing)
         }
         ParkedCommand::Requeue(Chosen { numbers, .. }) => {
             let done = parked.requeue(numbers).await?;
             let when = "will be sent again within seconds, or when the bridge runs";
-            said(numbers, done, when)
+            Ok(Numbered::Parked.became(numbers, &done, when)?)
         }
         ParkedCommand::Drop(Chosen { numbers, .. }) => {
-            said(numbers, parked.discard(numbers).await?, "thrown away")
+            let done = parked.discard(numbers).await?;
+            Ok(Numbered::Parked.became(numbers, &done, "thrown away")?)
         }
-    }
-}
-
-fn said(numbers: &[i64], done: u64, what: &str) -> Result<String, ParkedError> {
-    match (numbers, done) {
-        ([number, ..], 0) => Err(ParkedError::Missing(*number)),
-        _ => Ok(format!("{done} message(s) {what}")),
     }
 }
 

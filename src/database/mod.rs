@@ -46,6 +46,12 @@ pub enum DatabaseError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// There is none, where one was expected.
+    #[error("there is no database in {}: run this where simrelay runs, or name the folder with --data", data.display())]
+    Missing {
+        /// The folder.
+        data: PathBuf,
+    },
     /// It was written by a later simrelay.
     #[error("database {} has schema {found}, this simrelay knows up to {known}: use the newer program again", path.display())]
     Newer {
@@ -111,6 +117,19 @@ impl Database {
             .idle_timeout(UNUSED)
             .connect_lazy_with(options(&path).pragma("query_only", "ON"));
         Ok(Self { writer, readers })
+    }
+
+    /// As [`Self::open`], where there is a database, for those who look at what others have put there.
+    ///
+    /// # Errors
+    /// [`DatabaseError`]: there is none, and none is made; or as [`Self::open`].
+    pub async fn open_existing(data: &Path) -> Result<Self, DatabaseError> {
+        if let Ok(false) = data.join(FILE).try_exists() {
+            return Err(DatabaseError::Missing {
+                data: data.to_owned(),
+            });
+        }
+        Self::open(data).await
     }
 
     /// For what writes, and for what a write hangs on. It is one connection, as SQLite lets one write at a time:

@@ -77,9 +77,10 @@ fn lonely_sims(snapshot: &Snapshot) -> impl Iterator<Item = String> {
     snapshot.sims().iter().flat_map(|sim| {
         let group = sim.group_id.is_none().then_some("has no groupId");
         let address = sim.addresses.is_empty().then_some("has no addresses");
-        group
-            .into_iter()
-            .chain(address)
+        let status = (!sim.status.may_connect()).then(|| format!("is {}", sim.status));
+        let lacking = group.into_iter().chain(address).map(str::to_owned);
+        lacking
+            .chain(status)
             .map(|what| format!("SIM {} {what}, so it cannot connect", sim.imsi))
     })
 }
@@ -310,6 +311,26 @@ mod tests {
                     "{note}"
                 );
             }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_sim_that_is_switched_off_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("f.json");
+        for (status, told) in [
+            ("suspended", true),
+            ("inactive", true),
+            ("terminated", true),
+            ("standby", false),
+        ] {
+            let file = include_str!("../../entrypoints.json")
+                .replace("\"imsi\"", &format!("\"status\": \"{status}\", \"imsi\""));
+            fs::write(&path, file).unwrap();
+            let report = check(&path, folder.path()).await.unwrap();
+            assert!(report.is_good(), "{report}");
+            let words = format!("is {status}, so it cannot connect");
+            assert_eq!(report.to_string().contains(&words), told, "{report}");
         }
     }
 

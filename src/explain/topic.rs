@@ -53,6 +53,9 @@ pub fn topic(snapshot: &Snapshot, imsi: &Imsi, topic: &str) -> Result<String, To
         ),
     ];
     lines.extend(reasons(&entry_point, sim, topic));
+    if !sim.status.may_connect() {
+        lines.push(format!("the SIM is {}, so it cannot connect", sim.status));
+    }
     Ok(lines.join("\n"))
 }
 
@@ -171,10 +174,12 @@ mod tests {
         let sim = |imsi: &str, id: &str, group: Value| json!({ "simId": id, "imsi": imsi, "groupId": group });
         let mut alone = sim("440103000000003", "8981100000000000019", json!(""));
         alone.as_object_mut().unwrap().remove("groupId");
+        let mut suspended = sim("440103000000004", "8981100000000000020", json!("g"));
+        suspended["status"] = json!("suspended");
         let file = json!({
             "groups": [{ "groupId": "g", "configuration": { "SoracomBeam": { "mqtt://beam.soracom.io:1883": entry } } },
                        { "groupId": "empty" }],
-            "sims": [sim("440103000000001", "8981100000000000017", json!("g")),
+            "sims": [sim("440103000000001", "8981100000000000017", json!("g")), suspended,
                      sim("440103000000002", "8981100000000000018", json!("empty")), alone]
         });
         let folder = tempfile::tempdir().unwrap();
@@ -203,6 +208,13 @@ mod tests {
              the IMEI of this SIM is not known: unknown-imei stands for it\n\
              addSubscriberHeader is true: /IMSI goes behind the topic of a PUBLISH, not of a SUBSCRIBE"
         );
+    }
+
+    #[test]
+    fn that_a_sim_is_switched_off_is_told() {
+        let told = |imsi: &str| topic(&snapshot(true, false), &Imsi::new(imsi).unwrap(), "t").unwrap();
+        assert!(told("440103000000004").contains("the SIM is suspended, so it cannot connect"));
+        assert!(!told("440103000000001").contains("cannot connect"));
     }
 
     #[test]

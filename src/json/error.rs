@@ -29,6 +29,14 @@ pub enum JsonFileError {
         /// Why.
         source: io::Error,
     },
+    /// It is text of another encoding, or none.
+    #[error("{}:{line}: this is not UTF-8: save the file as UTF-8", path.display())]
+    NotUtf8 {
+        /// The file.
+        path: PathBuf,
+        /// The first line that is not, counted from 1.
+        line: usize,
+    },
     /// It is not JSON, or has a key twice.
     #[error("{}:{}:{}: not usable JSON: {reason}", path.display(), line, column)]
     Syntax {
@@ -49,6 +57,13 @@ pub enum JsonFileError {
         /// Everything that is wrong, in the order of the file.
         problems: Vec<Located>,
     },
+}
+
+impl JsonFileError {
+    /// The same on one line, for logs.
+    pub(crate) fn on_one_line(&self) -> String {
+        self.to_string().replace('\n', "; ")
+    }
 }
 
 struct Listing<'a>(&'a PathBuf, &'a [Located]);

@@ -11,5 +11,5 @@ pub(crate) use error::PRINTED;
 pub use error::{JsonFileError, Located};
 pub(crate) use file::JsonFile;
 pub use problem::{Problem, Segment};
-pub(crate) use problem::{quote, unknown};
+pub(crate) use problem::{nearest, quote, unknown};
 pub(crate) use reader::{Object, Path};

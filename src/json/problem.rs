@@ -66,21 +66,25 @@ pub(crate) fn quote(value: &Value) -> String {
 
 /// The sentence for an unknown name, with the nearest known one.
 pub(crate) fn unknown(what: &str, name: &str, known: &[&str]) -> String {
+    match nearest(name, known) {
+        Some(candidate) => format!("is not a known {what}; did you mean {candidate:?}?"),
+        None => format!("is not a known {what}; known are {}", known.join(", ")),
+    }
+}
+
+/// The known name that is so near that it may be meant.
+pub(crate) fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     let nearest = known
         .iter()
         .map(|candidate| {
             (
                 strsim::damerau_levenshtein(&name.to_lowercase(), &candidate.to_lowercase()),
-                candidate,
+                *candidate,
             )
         })
         .min_by_key(|(distance, _)| *distance);
-    match nearest {
-        Some((distance, candidate)) if distance <= candidate.len().div_ceil(2) => {
-            format!("is not a known {what}; did you mean {candidate:?}?")
-        }
-        _ => format!("is not a known {what}; known are {}", known.join(", ")),
-    }
+    let (distance, candidate) = nearest?;
+    (distance <= candidate.len().div_ceil(2)).then_some(candidate)
 }
 
 #[cfg(test)]

@@ -146,7 +146,7 @@ async fn a_service_silences_its_destination_for_minutes_at_most_and_an_operator_
         let now = Timestamp::now().as_millisecond();
         assert!(!site.delivery.queue.take_request("d", now).await.unwrap());
         let all = Selection::default();
-        assert_eq!(site.delivery.queue.requeue(&all, now, 0).await.unwrap(), 1);
+        assert_eq!(site.delivery.queue.requeue(&all, now, 0).await.unwrap().len(), 1);
         let goes_on = timeout(SOON, site.delivery.pause(Some(MINUTES))).await;
         assert_eq!(goes_on, Ok(true), "an operator's word ends the pause");
     }

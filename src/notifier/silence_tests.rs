@@ -88,7 +88,7 @@ async fn an_alarm_whose_template_failed_is_counted_and_told_when_the_template_is
     assert_eq!(counters.destinations()["a"].dead, 1);
     let all = crate::notifier::queue::Selection::default();
     let later = told.as_millisecond() + 1000;
-    assert_eq!(queue.requeue(&all, later, 1_000_000).await.unwrap(), 1);
+    assert_eq!(queue.requeue(&all, later, 1_000_000).await.unwrap().len(), 1);
     let mut jobs = queue.next("a", later, false, 10).await.unwrap();
     let text = |job: &Job| again(&mended, &mended.silences[0], job, &mended.destinations["a"]).unwrap();
     assert_eq!(text(&jobs[0]), "h 2026-11-23 05:00:00 unreachable 05:10:30");

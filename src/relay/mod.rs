@@ -75,6 +75,6 @@ pub use listen::ListenOn;
 pub use pulse::Pulse;
 pub use refusal::Refusal;
 pub use registry::{Connection, Registry};
-pub use service::{Relay, RelayError, RelaySettings};
+pub use service::{Listening, Relay, RelayError, RelaySettings};
 pub use tally::{ByKind, OfGroup, Tally, Totals};
 pub use tokens::Tokens;

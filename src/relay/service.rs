@@ -21,13 +21,11 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle as Task;
 use tokio::time::{Instant, sleep_until};
 
-/// Where the relay listens, and with how many threads.
-#[derive(Debug, Clone)]
+/// Where the relay listens, and what it may do.
+#[derive(Debug)]
 pub struct RelaySettings {
     /// Where devices connect.
-    pub listen: Vec<ListenOn>,
-    /// Threads of the data plane.
-    pub workers: NonZeroUsize,
+    pub listening: Listening,
     /// How much devices may take.
     pub limits: Limits,
     /// Seconds between two usage lines of a SIM.
@@ -83,25 +81,25 @@ pub struct Relay {
 }
 
 impl Relay {
-    /// Binds all addresses, then starts the workers. The caller's runtime runs what is not on the data
+    /// Starts a worker for each share of the listeners. The caller's runtime runs what is not on the data
     /// plane: the bookkeeper and the watch over configuration changes.
     ///
     /// # Errors
-    /// [`RelayError`] names the address that cannot be had.
+    /// [`RelayError`]: a thread cannot be had.
     pub fn start(
-        settings: &RelaySettings,
+        settings: RelaySettings,
         store: Arc<dyn Store>,
         credentials: Arc<CredentialStore>,
         upstream: Upstream,
         books: Books,
         sessions: Arc<Sessions>,
     ) -> Result<Self, RelayError> {
-        let count = settings.workers.get();
-        let Bound {
+        let Listening {
             addresses,
             own,
             shares,
-        } = Bound::of(&settings.listen, count)?;
+        } = settings.listening;
+        let count = shares.len();
         let registry = Arc::new(Registry::new(count, settings.limits, books, sessions));
         let (shutdown, down) = watch::channel(false);
         let context = Arc::new(Context {
@@ -195,9 +193,9 @@ impl Relay {
     }
 }
 
-/// What the relay listens on.
-#[derive(Default)]
-struct Bound {
+/// What the relay listens on: devices that connect wait until it starts.
+#[derive(Debug, Default)]
+pub struct Listening {
     addresses: Vec<SocketAddr>,
     /// Under which of this machine's addresses it is reached there.
     own: Vec<SocketAddr>,
@@ -205,8 +203,13 @@ struct Bound {
     shares: Vec<Vec<TcpListener>>,
 }
 
-impl Bound {
-    fn of(listen: &[ListenOn], workers: usize) -> Result<Self, RelayError> {
+impl Listening {
+    /// Binds all addresses, for so many threads of the data plane.
+    ///
+    /// # Errors
+    /// [`RelayError`] names the address that cannot be had.
+    pub fn bind(listen: &[ListenOn], workers: NonZeroUsize) -> Result<Self, RelayError> {
+        let workers = workers.get();
         let mut bound = Self {
             shares: (0..workers).map(|_| Vec::new()).collect(),
             ..Self::default()

@@ -6,6 +6,7 @@ use crate::http_server::HttpServer;
 use crate::server_tls::Certificate;
 use crate::settings::ApiArgs;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -15,6 +16,13 @@ use tokio_rustls::TlsAcceptor;
 /// How long an answer that is being written may take at the end.
 const LAST_ANSWER: Duration = Duration::from_secs(1);
 
+/// The admin API's socket and certificate: callers who connect wait until it is served.
+pub(super) struct Bound {
+    address: SocketAddr,
+    listener: TcpListener,
+    certificate: Option<Arc<Certificate>>,
+}
+
 /// The admin API while it runs.
 pub(super) struct Admin {
     address: SocketAddr,
@@ -23,12 +31,8 @@ pub(super) struct Admin {
     serving: JoinHandle<()>,
 }
 
-impl Admin {
-    pub(super) async fn start(
-        address: SocketAddr,
-        settings: &ApiArgs,
-        state: ApiState,
-    ) -> Result<Self, StartError> {
+impl Bound {
+    pub(super) async fn bind(address: SocketAddr, settings: &ApiArgs) -> Result<Self, StartError> {
         let certificate = settings.tls().map(Certificate::open).transpose()?;
         let failed = |source| StartError::Api { address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
@@ -36,10 +40,19 @@ impl Admin {
         if certificate.is_none() && !address.ip().is_loopback() {
             tracing::warn!(%address, "the admin API is plain HTTP, as --api-allow-plain says: its token can be read on the way");
         }
-        let tls = certificate
+        Ok(Self {
+            address,
+            listener,
+            certificate,
+        })
+    }
+
+    pub(super) fn serve(self, settings: &ApiArgs, state: ApiState) -> Admin {
+        let tls = self
+            .certificate
             .as_ref()
             .map(|certificate| TlsAcceptor::from(certificate.config()));
-        if let Some(certificate) = certificate {
+        if let Some(certificate) = self.certificate {
             tokio::spawn(certificate.watch());
         }
         let (stop, stopped) = oneshot::channel::<()>();
@@ -50,14 +63,16 @@ impl Admin {
             most: settings.max_connections,
             too_slow: api::too_slow(),
         };
-        let serving = tokio::spawn(server.serve(listener, api::router(state), shutdown));
-        Ok(Self {
-            address,
+        let serving = tokio::spawn(server.serve(self.listener, api::router(state), shutdown));
+        Admin {
+            address: self.address,
             stop,
             serving,
-        })
+        }
     }
+}
 
+impl Admin {
     pub(super) fn address(&self) -> SocketAddr {
         self.address
     }

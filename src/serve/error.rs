@@ -71,6 +71,11 @@ pub enum StartError {
     /// Nothing is left to run.
     #[error("simrelay bridge with --bridge-listen off has nothing to do; give it an address")]
     BridgeOff,
+    /// Nothing is left to run.
+    #[error(
+        "relay, admin API, embedded broker, bridge and notifier are all off, so there is nothing to do; give one of them an address, as with --relay-listen"
+    )]
+    NothingToDo,
     /// The notifier cannot start.
     #[error(transparent)]
     Notifier(#[from] NotifierError),

@@ -2,7 +2,7 @@
 
 use super::error::StartError;
 use super::systemd;
-use crate::relay::{Books, ListenOn, Relay, RelaySettings};
+use crate::relay::{Books, ListenOn, Listening, Relay, RelaySettings};
 use crate::sessions::Sessions;
 use crate::settings::Settings;
 use crate::store::{CredentialStore, FileStore, Store};
@@ -14,7 +14,7 @@ use std::time::Duration;
 /// Starts it; it may have so many `descriptors` open.
 pub(super) fn start(
     settings: &Settings,
-    listen: Vec<ListenOn>,
+    listening: Listening,
     store: &Arc<FileStore>,
     credentials: &Arc<CredentialStore>,
     books: Books,
@@ -31,8 +31,7 @@ pub(super) fn start(
         );
     }
     let relay = RelaySettings {
-        listen,
-        workers: settings.workers(),
+        listening,
         limits,
         usage_interval: settings.usage_interval,
         token_lifetime: Duration::from_secs(settings.token_lifetime),
@@ -45,7 +44,7 @@ pub(super) fn start(
         .with_system_roots()
         .dialling_from(local);
     Ok(Relay::start(
-        &relay,
+        relay,
         store,
         Arc::clone(credentials),
         upstream.with_detours(settings.connect_to.clone()),

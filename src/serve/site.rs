@@ -1,6 +1,6 @@
 //! `simrelay run` and `simrelay relay`: all services of a machine, started and shut down in order.
 
-use super::admin::Admin;
+use super::admin::{self, Admin};
 use super::banner::Banner;
 use super::bridge::Running;
 use super::error::StartError;
@@ -8,12 +8,13 @@ use super::signals::Signals;
 use super::systemd::{self, Sign, Vitals};
 use super::{configuration, notifier, relay};
 use crate::api::{ApiState, Auth, Readiness, Services};
+use crate::claim::{Claim, Claimant};
 use crate::clock::{self, ClockBehind};
 use crate::database::Database;
 use crate::descriptors;
-use crate::relay::{Books, Relay};
+use crate::relay::{Books, Listening, Relay};
 use crate::sessions::{History, Sessions};
-use crate::settings::{Listen, LogFormat, Settings};
+use crate::settings::{Listen, LogFormat, NotifierBroker, Settings};
 use crate::store::{CredentialStore, FileStore, References, Store};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -64,6 +65,7 @@ struct Site {
     bridge: Option<Running>,
     readiness: Readiness,
     admin: Option<Admin>,
+    _claim: Claim,
 }
 
 impl Site {
@@ -74,10 +76,21 @@ impl Site {
         let bridge = settings.bridge.settings()?;
         let descriptors = descriptors::raise();
         descriptors::make_room(descriptors);
+        let sockets = relay::sockets(&relay_addresses)?;
+        if sockets.is_empty() && admin_address.is_none() && bridge.is_none() && is_all_else_off(settings) {
+            return Err(StartError::NothingToDo);
+        }
+        // Before the first write, and before all that a running relay would not survive unharmed.
+        let claim = Claim::take(&settings.data, Claimant::Relay)?;
+        let listening = Listening::bind(&sockets, settings.workers())?;
+        let bound = match admin_address {
+            Some(address) => Some(admin::Bound::bind(address, &settings.api).await?),
+            None => None,
+        };
         // First, as the configuration of a first run leads to it.
         let broker = start_broker(settings).await?;
         let store = configuration::open(settings, broker)?;
-        let credentials = Arc::new(CredentialStore::open(&settings.certs, &settings.data)?);
+        let credentials = Arc::new(CredentialStore::open(settings.certs(), &settings.data)?);
         let database = Database::open(&settings.data).await?;
         let notifier = notifier::beside(settings, broker, database.clone())?;
         let history = History::new(database.clone());
@@ -85,8 +98,7 @@ impl Site {
         // The embedded broker has an end of each connection, too.
         let share = broker.map_or(descriptors, |_| descriptors / 3 * 2);
         let books = Books::new(&database);
-        let listen = relay::sockets(&relay_addresses)?;
-        let relay = relay::start(settings, listen, &store, &credentials, books, sessions, share)?;
+        let relay = relay::start(settings, listening, &store, &credentials, books, sessions, share)?;
         let bridge = Running::start(settings, bridge, broker, &database).await?;
         let mut site = Self {
             descriptors,
@@ -100,10 +112,11 @@ impl Site {
             relay,
             bridge,
             admin: None,
+            _claim: claim,
         };
-        if let Some(address) = admin_address {
+        if let Some(bound) = bound {
             let state = site.api_state(settings, history)?;
-            site.admin = Some(Admin::start(address, &settings.api, state).await?);
+            site.admin = Some(bound.serve(&settings.api, state));
         }
         site.readiness.serving();
         site.watch();
@@ -198,6 +211,13 @@ impl Site {
         let _ = tokio::time::timeout(LAST_EVENTS, self.keeping).await;
         self.database.close().await;
     }
+}
+
+/// Whether there is neither an embedded broker nor a notifier to run.
+fn is_all_else_off(settings: &Settings) -> bool {
+    let embeds_broker = cfg!(feature = "embedded-broker") && settings.broker_listen != Listen::Off;
+    let notifies = matches!(settings.notifier.notifier_broker, Some(NotifierBroker::At(_)));
+    !embeds_broker && !notifies
 }
 
 /// Who is online, and the task that writes it down; neither without an admin API to tell it.

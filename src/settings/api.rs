@@ -28,6 +28,7 @@ pub struct ApiArgs {
         long = "api-max-connections",
         env = "SIMRELAY_API_MAX_CONNECTIONS",
         default_value = "512",
+        value_parser = super::count::at_least_one::<NonZeroUsize>,
         value_name = "N",
         global = true
     )]

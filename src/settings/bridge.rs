@@ -15,9 +15,9 @@ use crate::server_tls::TlsFiles;
 use crate::site_broker::{Password, SiteBroker, SiteBrokerError};
 
 /// The variable with the keys that callers must show.
-const KEY: &str = "SIMRELAY_BRIDGE_KEY";
+pub(super) const KEY: &str = "SIMRELAY_BRIDGE_KEY";
 /// The variable with the password at the broker.
-const PASSWORD: &str = "SIMRELAY_BRIDGE_BROKER_PASSWORD";
+pub(super) const PASSWORD: &str = "SIMRELAY_BRIDGE_BROKER_PASSWORD";
 
 /// Why the bridge cannot do with its settings.
 #[derive(Debug, thiserror::Error)]
@@ -161,6 +161,7 @@ pub struct BridgeArgs {
         long = "bridge-max-connections",
         env = "SIMRELAY_BRIDGE_MAX_CONNECTIONS",
         default_value = "1000",
+        value_parser = super::count::at_least_one::<NonZeroUsize>,
         value_name = "N",
         global = true
     )]

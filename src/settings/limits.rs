@@ -12,6 +12,7 @@ pub struct LimitArgs {
     #[arg(
         long = "relay-max-connections",
         env = "SIMRELAY_RELAY_MAX_CONNECTIONS",
+        value_parser = super::count::at_least_one::<NonZeroUsize>,
         value_name = "N",
         global = true
     )]
@@ -21,6 +22,7 @@ pub struct LimitArgs {
     #[arg(
         long = "relay-max-connections-per-sim",
         env = "SIMRELAY_RELAY_MAX_CONNECTIONS_PER_SIM",
+        value_parser = super::count::at_least_one::<NonZeroUsize>,
         value_name = "N",
         global = true
     )]
@@ -30,6 +32,7 @@ pub struct LimitArgs {
     #[arg(
         long = "relay-max-handshakes",
         env = "SIMRELAY_RELAY_MAX_HANDSHAKES",
+        value_parser = super::count::at_least_one::<NonZeroUsize>,
         value_name = "N",
         global = true
     )]
@@ -39,6 +42,7 @@ pub struct LimitArgs {
     #[arg(
         long = "relay-max-handshakes-per-sim",
         env = "SIMRELAY_RELAY_MAX_HANDSHAKES_PER_SIM",
+        value_parser = super::count::at_least_one::<NonZeroUsize>,
         value_name = "N",
         global = true
     )]
@@ -48,6 +52,7 @@ pub struct LimitArgs {
     #[arg(
         long = "relay-max-strangers",
         env = "SIMRELAY_RELAY_MAX_STRANGERS",
+        value_parser = super::count::at_least_one::<NonZeroUsize>,
         value_name = "N",
         global = true
     )]
@@ -58,6 +63,7 @@ pub struct LimitArgs {
         long = "relay-max-rate-per-sim",
         env = "SIMRELAY_RELAY_MAX_RATE_PER_SIM",
         default_value = "20",
+        value_parser = super::count::at_least_one::<NonZeroU32>,
         value_name = "N",
         global = true
     )]

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 /// The variable with the password at the broker.
-const PASSWORD: &str = "SIMRELAY_NOTIFIER_BROKER_PASSWORD";
+pub(super) const PASSWORD: &str = "SIMRELAY_NOTIFIER_BROKER_PASSWORD";
 
 /// Why the notifier's broker cannot be tried.
 #[derive(Debug, thiserror::Error)]

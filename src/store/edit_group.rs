@@ -1,5 +1,6 @@
 //! Changes of a group, its configuration and its tags.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -119,7 +120,9 @@ fn edit(group: &mut Group, edit: &GroupEdit, notes: &mut Vec<String>) -> Result<
             }
         }
         GroupEdit::PutTags(tags) => put_tags(&mut group.tags, tags)?,
-        GroupEdit::DeleteTag(tag) => delete_tag(&mut group.tags, tag)?,
+        GroupEdit::DeleteTag(tag) => delete_tag(&mut group.tags, tag, || {
+            format!("group {:?}", group.group_id.as_str())
+        })?,
     }
     Ok(())
 }
@@ -136,14 +139,18 @@ fn put(
     let mut beam: Option<EntryPoint> = None;
     let root = Path::ROOT;
     let path = root.key(namespace);
+    let mut keys = HashSet::new();
     for (key, value) in entries {
         if key.is_empty() {
             // Nobody could delete it again: it is the end of a path there.
             problems.push(path.problem("a key must not be empty"));
             continue;
         }
+        if !keys.insert(key) {
+            problems.push(path.key(key).problem("the key is there twice"));
+            continue;
+        }
         let entry_point = check_entry(namespace, key, value, &path.key(key), notes, &mut problems);
-        // The last one of several with the same key is the one that stays.
         beam = entry_point.or(beam);
     }
     if !problems.is_empty() {

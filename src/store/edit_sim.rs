@@ -63,7 +63,7 @@ fn edit(snapshot: &Snapshot, sim: &mut Sim, edit: &SimEdit) -> Result<(), Change
         SimEdit::SetImei(imei) => sim.imei.clone_from(imei),
         SimEdit::SetImeiLock(lock) => sim.imei_lock.clone_from(lock),
         SimEdit::PutTags(tags) => put_tags(&mut sim.tags, tags)?,
-        SimEdit::DeleteTag(tag) => delete_tag(&mut sim.tags, tag)?,
+        SimEdit::DeleteTag(tag) => delete_tag(&mut sim.tags, tag, || format!("SIM {}", sim.sim_id))?,
     }
     Ok(())
 }

@@ -118,7 +118,7 @@ fn deletions_take_what_is_there_and_say_what_is_not() {
             "group \"b\" has no namespace \"SoracomAir\"",
         ),
         ("c", delete_namespace("SoracomAir"), "there is no group \"c\""),
-        ("b", tag(), "there is no tag \"q\""),
+        ("b", tag(), "group \"b\" has no tag \"q\""),
     ] {
         assert_eq!(group_changed(group, change).unwrap_err(), expected);
     }

@@ -48,8 +48,13 @@ pub enum ChangeError {
     #[error("SIM {0} is terminated for good: delete it and create it again")]
     Terminated(SimId),
     /// The group or SIM has no such tag.
-    #[error("there is no tag {0:?}")]
-    NoSuchTag(String),
+    #[error("{owner} has no tag {tag:?}")]
+    NoSuchTag {
+        /// Which group or SIM.
+        owner: String,
+        /// What was named.
+        tag: String,
+    },
     /// SORACOM has no such namespace.
     #[error("{0:?} is not a namespace; allowed are {list}", list = NAMESPACES.join(", "))]
     UnknownNamespace(String),
@@ -83,7 +88,7 @@ pub enum ChangeError {
     )]
     Unreadable(String),
     /// Somebody has edited the file by hand and left it broken; a change would destroy their work.
-    #[error("the configuration file was edited by hand and is broken, correct it first: {0}")]
+    #[error("the configuration file was edited by hand and is broken, correct it first: {}", .0.on_one_line())]
     BrokenFile(#[from] JsonFileError),
     /// Somebody edits the file by hand at this moment.
     #[error("{} is being edited by hand at this moment; try again", .0.display())]

@@ -170,7 +170,7 @@ impl Inner {
         let stamp = Stamp::of(&self.path).ok();
         let loaded = load(&self.path).inspect_err(|error| {
             (seen.stamp, seen.is_snapshot) = (stamp, false);
-            tracing::error!(file = %self.path.display(), "configuration refused, the old one runs on: {error}");
+            tracing::error!(file = %self.path.display(), "configuration refused, the old one runs on: {}", error.on_one_line());
         })?;
         let content = hash(loaded.text.as_bytes());
         let is_new = content != seen.content;

@@ -19,13 +19,18 @@ pub(super) fn put_tags(tags: &mut Tags, new: &Tags) -> Result<(), ChangeError> {
     Ok(())
 }
 
-/// One tag goes.
+/// One tag goes, of the group or SIM that `owner` names.
 ///
 /// # Errors
 /// It is not there.
-pub(super) fn delete_tag(tags: &mut Tags, tag: &str) -> Result<(), ChangeError> {
+pub(super) fn delete_tag(
+    tags: &mut Tags,
+    tag: &str,
+    owner: impl FnOnce() -> String,
+) -> Result<(), ChangeError> {
     let removed = tags.remove(tag);
-    removed
-        .map(drop)
-        .ok_or_else(|| ChangeError::NoSuchTag(tag.to_owned()))
+    removed.map(drop).ok_or_else(|| ChangeError::NoSuchTag {
+        owner: owner(),
+        tag: tag.to_owned(),
+    })
 }

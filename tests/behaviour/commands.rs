@@ -201,6 +201,16 @@ fn a_notifier_without_a_client_id_is_refused_as_the_broker_would_keep_nothing_fo
 }
 
 #[test]
+fn a_number_of_nothing_is_refused_with_the_least_that_is_allowed() {
+    let folder = tempfile::tempdir().unwrap();
+    for flag in ["--usage-interval", "--relay-workers", "--relay-max-connections"] {
+        let output = run(folder.path(), &[flag, "0"]);
+        assert_eq!(output.code, Some(2), "{output:?}");
+        assert!(output.stderr.contains("give at least 1"), "{output:?}");
+    }
+}
+
+#[test]
 fn check_tells_good_from_bad_by_its_exit_code_and_lists_all_that_is_wrong() {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();

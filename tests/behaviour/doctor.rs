@@ -12,7 +12,7 @@ fn examine(broker: &str, flags: &[&str]) -> (Option<i32>, Value) {
         "doctor",
         "--json",
         "--settings",
-        "none",
+        "/dev/null",
         "--bridge-broker",
         broker,
     ];
@@ -97,7 +97,7 @@ fn a_broker_on_the_relays_port_is_not_taken_for_the_relay() {
     let mosquitto = Mosquitto::plain();
     let url = mosquitto.url();
     let found = |listen: &str| {
-        let flags = ["doctor", "--json", "--settings", "none", "--bridge-broker"];
+        let flags = ["doctor", "--json", "--settings", "/dev/null", "--bridge-broker"];
         let more = [
             "--bridge-listen",
             "off",

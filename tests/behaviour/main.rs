@@ -18,6 +18,7 @@ mod changes;
 mod commands;
 mod counting;
 mod doctor;
+mod elsewhere;
 mod expiry;
 mod faults;
 #[cfg(feature = "embedded-broker")]
@@ -35,6 +36,7 @@ mod login;
 mod mail;
 mod names;
 mod notifications;
+mod one_relay;
 mod ownership;
 mod package;
 mod platform_version;

@@ -651,3 +651,57 @@ fn a_device_behind_the_relay_reaches_people_through_the_embedded_broker() {
             .then_some(())
     });
 }
+
+#[test]
+fn what_there_is_none_of_is_said_for_what_was_asked_and_what_is_not_there_is_named() {
+    let broker = Mosquitto::plain();
+    let unset = json!({ "type": "slack", "webhookUrl": { "env": "SIMRELAY_TEST_NOT_SET" } });
+    let file = json!({
+        "destinations": { "slack": unset, "book": { "type": "log" } },
+        "routes": [{ "topics": "t", "to": "slack", "template": "{{ message }}" }]
+    });
+    let running = notifier(&broker, &file);
+    let folder = running.folder.path();
+    let command = |words: &[&str]| run(folder, &[&["notifications"], words].concat());
+    let says = |words: &[&str], expected: &str| {
+        let output = command(words);
+        assert_eq!(
+            (output.code, output.stdout.trim()),
+            (Some(0), expected),
+            "{output:?}"
+        );
+    };
+    says(&["list"], "nothing waits, and there are no dead letters");
+    publish(&broker, "t", "1");
+    publish(&broker, "t", "2");
+    wait_until("two that wait", || {
+        let list = command(&["list", "--destination", "slack"]).stdout;
+        (list.lines().count() == 3).then_some(())
+    });
+    says(&["list", "--dead"], "there are no dead letters");
+    says(
+        &["list", "--dead", "--destination", "slack"],
+        "slack has no dead letters",
+    );
+    says(
+        &["list", "--destination", "book"],
+        "nothing waits for book, and it has no dead letters",
+    );
+    for words in [&["list"][..], &["requeue", "--dead"], &["drop"]] {
+        let output = command(&[words, &["--destination", "slak"]].concat());
+        assert_eq!(output.code, Some(1), "{output:?}");
+        let expected = "\"slak\" is no destination of notifications.json, and nothing waits for one of this name; there are book, slack";
+        assert!(output.stderr.contains(expected), "{output:?}");
+    }
+    assert_eq!(command(&["list", "--limit", "0"]).code, Some(2));
+    let dropped = command(&["drop", "1", "999"]);
+    assert_eq!(dropped.code, Some(1), "{dropped:?}");
+    let expected = "1 notification(s) thrown away; there is no notification 999; `simrelay notifications list` shows those that are there";
+    assert!(dropped.stderr.contains(expected), "{dropped:?}");
+    // What waits can be thrown away without its file, too.
+    std::fs::remove_file(folder.join("notifications.json")).unwrap();
+    says(
+        &["drop", "--destination", "slack"],
+        "1 notification(s) thrown away",
+    );
+}

@@ -192,7 +192,7 @@ fn passwords_that_every_user_can_read_are_told_at_the_start_by_check_and_by_the_
         "doctor",
         "--json",
         "--settings",
-        "none",
+        "/dev/null",
         "--bridge-broker",
         "mqtt://127.0.0.1:9",
     ];

@@ -14,9 +14,22 @@ use super::{AuthRefusal, Caller};
 use crate::api::body::JsonObject;
 use crate::api::error::Refusal;
 use crate::api::{ApiError, ApiState, audit};
+use crate::json;
 
 /// What a login may have in bytes: anybody may send one, and a hundred at a time wait for their turn.
 const LOGIN_LIMIT: usize = 4 * 1024;
+
+/// What SORACOM's clients may send: all of it is known, though not all of it serves here.
+const LOGIN_FIELDS: [&str; 8] = [
+    "authKeyId",
+    "authKey",
+    "tokenTimeoutSeconds",
+    "email",
+    "password",
+    "operatorId",
+    "userName",
+    "mfaOTPCode",
+];
 
 /// `AuthResponse` of SORACOM, which adds `userName` for users that this server does not have.
 #[derive(Serialize, ToSchema)]
@@ -73,6 +86,7 @@ async fn login(
     caller: Caller,
     JsonObject(body): JsonObject<LOGIN_LIMIT>,
 ) -> Result<Json<LoggedIn>, ApiError> {
+    refuse_unknown(&body, &LOGIN_FIELDS)?;
     let request = Login::of(&body)?;
     let auth = &state.auth;
     let issued = auth
@@ -146,8 +160,14 @@ impl<'a> Login<'a> {
 pub(in crate::api) struct Timeout(pub(in crate::api) i64);
 
 impl Timeout {
+    /// The body of a request that has nothing else.
+    pub(in crate::api) fn alone(body: &Map<String, Value>) -> Result<Self, ApiError> {
+        refuse_unknown(body, &["tokenTimeoutSeconds"])?;
+        Ok(Self::of(body)?)
+    }
+
     /// `tokenTimeoutSeconds`, or the default.
-    pub(in crate::api) fn of(body: &Map<String, Value>) -> Result<Self, AuthRefusal> {
+    fn of(body: &Map<String, Value>) -> Result<Self, AuthRefusal> {
         let Some(value) = body.get("tokenTimeoutSeconds").filter(|value| !value.is_null()) else {
             return Ok(Self(DEFAULT));
         };
@@ -156,6 +176,17 @@ impl Timeout {
             field: "tokenTimeoutSeconds",
             reason: format!("{value} is not a whole number from 1 to {LONGEST}"),
         })
+    }
+}
+
+/// Refuses a field that is not in `known`: one that is passed over by a typing error would have no effect.
+fn refuse_unknown(body: &Map<String, Value>, known: &[&str]) -> Result<(), ApiError> {
+    match body.keys().find(|field| !known.contains(&field.as_str())) {
+        Some(field) => {
+            let words = json::unknown("field", field, known);
+            Err(ApiError::InvalidBody(format!("{field:?} {words}")))
+        }
+        None => Ok(()),
     }
 }
 

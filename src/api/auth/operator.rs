@@ -41,7 +41,7 @@ impl Operator {
             .ok_or_else(|| {
                 AuthFileError::malformed(
                     &path,
-                    "no operator: expected is {\"operatorId\": \"OP\" and 10 digits, \"createDateTime\": seconds since 1970}",
+                    "no operator: expected is {\"operatorId\": \"OP\" and 10 digits, \"createDateTime\": seconds since 1970}; correct it, or delete it and start again to get another id",
                 )
             })
     }
@@ -80,6 +80,10 @@ mod tests {
             r#"{"operatorId":"OP1","createDateTime":1}"#,
         )
         .unwrap();
-        assert!(Operator::load_or_create(folder.path()).is_err());
+        let refused = Operator::load_or_create(folder.path()).unwrap_err().to_string();
+        assert!(
+            refused.ends_with("delete it and start again to get another id"),
+            "{refused}"
+        );
     }
 }

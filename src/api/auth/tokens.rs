@@ -81,6 +81,13 @@ struct OperatorClaim {
     operator_id: String,
 }
 
+fn unreadable_ends(error: &serde_json::Error) -> String {
+    format!(
+        "no revoked tokens: {error}; correct it, or delete it and start again: tokens that were ended before their time \
+         then count again until they expire"
+    )
+}
+
 /// What is remembered about sessions that were ended before their time.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -140,7 +147,7 @@ impl Tokens {
         let path = data.join("revoked-tokens.json");
         let ended = match std::fs::read(&path) {
             Ok(text) => serde_json::from_slice(&text)
-                .map_err(|error| AuthFileError::malformed(&path, format!("no revoked tokens: {error}")))?,
+                .map_err(|error| AuthFileError::malformed(&path, unreadable_ends(&error)))?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ended::default(),
             Err(error) => return Err(AuthFileError::file(&path)(error)),
         };
@@ -282,6 +289,21 @@ mod tests {
 
     fn tokens(folder: &tempfile::TempDir) -> Tokens {
         Tokens::open(folder.path(), OPERATOR).unwrap()
+    }
+
+    #[test]
+    fn a_file_of_ended_tokens_that_cannot_be_read_says_what_deleting_it_does() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("revoked-tokens.json"), "[").unwrap();
+        let refused = Tokens::open(folder.path(), OPERATOR).err().unwrap().to_string();
+        assert!(
+            refused.contains("revoked-tokens.json holds no revoked tokens"),
+            "{refused}"
+        );
+        assert!(
+            refused.ends_with("then count again until they expire"),
+            "{refused}"
+        );
     }
 
     #[test]

@@ -23,10 +23,9 @@ async fn a_group_is_created_tagged_and_deleted() {
     );
     let tag = format!("{path}/tags/a%2Fb%20c?");
     assert_eq!(api.delete(&tag).await.status(), StatusCode::NO_CONTENT);
-    assert_eq!(
-        refusal(api.delete(&tag).await, StatusCode::NOT_FOUND).await.0,
-        "NoSuchTag"
-    );
+    let (code, message) = refusal(api.delete(&tag).await, StatusCode::NOT_FOUND).await;
+    assert_eq!(code, "NoSuchTag");
+    assert_eq!(message, format!("group {id:?} has no tag \"a/b c\""));
     assert_eq!(
         api.delete(&format!("{path}/tags/name")).await.status(),
         StatusCode::NO_CONTENT

@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::*;
-use crate::relay::{Limits, ListenOn, Relay, RelaySettings};
+use crate::relay::{Limits, ListenOn, Listening, Relay, RelaySettings};
 use crate::store::CredentialStore;
 use crate::upstream::{Deadlines, Upstream};
 
@@ -42,10 +42,10 @@ impl Site {
         let following = Arc::downgrade(&sessions);
         let mut running = None;
         let start = |store: &Arc<FileStore>, books: Books| {
+            let here = [ListenOn::Address("127.0.0.1:0".parse().unwrap())];
             let settings = RelaySettings {
                 token_lifetime: Duration::from_secs(3600),
-                listen: vec![ListenOn::Address("127.0.0.1:0".parse().unwrap())],
-                workers: std::num::NonZeroUsize::MIN,
+                listening: Listening::bind(&here, std::num::NonZeroUsize::MIN).unwrap(),
                 limits: Limits::of(1024),
                 usage_interval: std::num::NonZeroU32::MIN,
                 drain: Duration::ZERO,
@@ -54,7 +54,7 @@ impl Site {
             let credentials = Arc::new(CredentialStore::new("no/such/folder"));
             let upstream = Upstream::new(Deadlines::default());
             let store = Arc::clone(store) as Arc<dyn Store>;
-            let relay = Relay::start(&settings, store, credentials, upstream, books, sessions).unwrap();
+            let relay = Relay::start(settings, store, credentials, upstream, books, sessions).unwrap();
             Arc::clone(running.insert(relay).registry())
         };
         let api = Api::serving(&file, start).await;

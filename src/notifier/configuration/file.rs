@@ -71,7 +71,7 @@ impl NotificationsFile {
                     self.current.send_replace(Arc::new(parsed.notifications));
                 }
                 Err(error) => {
-                    tracing::error!(file = %self.path.display(), "notifications refused, the old ones run on: {error}");
+                    tracing::error!(file = %self.path.display(), "notifications refused, the old ones run on: {}", error.on_one_line());
                 }
             }
         }

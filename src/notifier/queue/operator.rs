@@ -74,7 +74,7 @@ impl Queue {
     }
 
     /// Lets dead letters, and what waits for its next attempt, be tried at once, also where their destination is left
-    /// alone for now, with `time_to_live` milliseconds before them. Returns how many there are.
+    /// alone for now, with `time_to_live` milliseconds before them. Returns their numbers.
     ///
     /// # Errors
     /// What SQLite says.
@@ -83,7 +83,7 @@ impl Queue {
         selection: &Selection,
         now: i64,
         time_to_live: i64,
-    ) -> Result<u64, sqlx::Error> {
+    ) -> Result<Vec<i64>, sqlx::Error> {
         let mut query = QueryBuilder::<Sqlite>::new("UPDATE notification SET died = NULL, due = ");
         query
             .push_bind(REQUESTED)
@@ -91,11 +91,18 @@ impl Queue {
             .push_bind(now + time_to_live)
             .push(")");
         narrow(&mut query, selection);
-        Ok(query
-            .build()
-            .execute(self.database.writer())
-            .await?
-            .rows_affected())
+        query.push(" RETURNING id");
+        query.build_query_scalar().fetch_all(self.database.writer()).await
+    }
+
+    /// The destinations that notifications wait for or died for.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub async fn destinations(&self) -> Result<Vec<String>, sqlx::Error> {
+        sqlx::query_scalar("SELECT DISTINCT destination FROM notification ORDER BY destination")
+            .fetch_all(self.database.readers())
+            .await
     }
 
     /// Whether an operator has asked for a notification of this destination since the last time. That is good for one
@@ -125,18 +132,15 @@ impl Queue {
         Ok(true)
     }
 
-    /// Throws notifications away. Returns how many.
+    /// Throws notifications away. Returns their numbers.
     ///
     /// # Errors
     /// What SQLite says.
-    pub async fn discard(&self, selection: &Selection) -> Result<u64, sqlx::Error> {
+    pub async fn discard(&self, selection: &Selection) -> Result<Vec<i64>, sqlx::Error> {
         let mut query = QueryBuilder::<Sqlite>::new("DELETE FROM notification");
         narrow(&mut query, selection);
-        Ok(query
-            .build()
-            .execute(self.database.writer())
-            .await?
-            .rows_affected())
+        query.push(" RETURNING id");
+        query.build_query_scalar().fetch_all(self.database.writer()).await
     }
 }
 

@@ -106,9 +106,9 @@ async fn what_failed_waits_and_what_is_dead_comes_back_only_when_somebody_says_s
     };
     let listed = queue.list(&dead, 10).await.unwrap();
     assert_eq!((listed.len(), listed[0].reason.as_deref()), (1, Some("404")));
-    assert_eq!(queue.requeue(&dead, 2000, 1000).await.unwrap(), 1);
+    assert_eq!(queue.requeue(&dead, 2000, 1000).await.unwrap().len(), 1);
     assert_eq!(texts(&queue, "a", 2999, false).await, ["2"]);
-    assert_eq!(queue.discard(&Selection::default()).await.unwrap(), 2);
+    assert_eq!(queue.discard(&Selection::default()).await.unwrap().len(), 2);
 }
 
 #[tokio::test]
