@@ -526,10 +526,14 @@ async fn through(from: &mut TcpStream, to: &mut TcpStream, packet: &[u8]) -> Vec
 #[cfg(target_os = "linux")]
 #[test]
 fn the_body_of_a_large_packet_goes_from_socket_to_socket_and_all_else_is_read() {
+    on_real_sockets(large_packets_both_ways());
+}
+
+#[cfg(target_os = "linux")]
+fn on_real_sockets(work: impl Future<Output = ()> + 'static) {
     let timers = Timekeeper::start().unwrap();
     let _kept = timers.serve_this_thread();
-    let here = EventLoop::new(|| ()).unwrap();
-    here.run(large_packets_both_ways()).unwrap();
+    EventLoop::new(|| ()).unwrap().run(work).unwrap();
 }
 
 #[cfg(target_os = "linux")]
@@ -565,10 +569,7 @@ async fn large_packets_both_ways() {
 #[cfg(target_os = "linux")]
 #[test]
 fn urgent_data_in_a_large_packet_holds_up_nothing_behind_it() {
-    let timers = Timekeeper::start().unwrap();
-    let _kept = timers.serve_this_thread();
-    let here = EventLoop::new(|| ()).unwrap();
-    here.run(urgent_data_where_a_splice_begins()).unwrap();
+    on_real_sockets(urgent_data_where_a_splice_begins());
 }
 
 #[cfg(target_os = "linux")]
