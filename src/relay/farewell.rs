@@ -8,8 +8,8 @@ use tokio::time::timeout;
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How long a broker may take to read what is on its way to it.
 const READING: Duration = Duration::from_secs(10);
-/// How much of what a device still sends is read away: more than its kernel and this one hold of what it sent before it was
-/// told (tcp_wmem and tcp_rmem end at 4 and 6 MiB), so that the end is not a reset that overtakes what it is to get.
+/// How much of what a device still sends is read away: far more than kernels hold of what one behind a modem sent before it
+/// was told, so that the end is not a reset that overtakes what it is to get.
 const DRAIN: u64 = 16 * 1024 * 1024;
 
 /// Sends `last` and closes so that the device can read it: a socket closed with bytes unread would be

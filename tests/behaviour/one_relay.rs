@@ -29,13 +29,19 @@ fn events(relay: &Simrelay) -> Vec<String> {
     })
 }
 
-#[test]
-fn a_second_relay_on_the_same_data_folder_is_refused_and_ends_no_session() {
+/// A relay to which SIM 1 is connected.
+fn one_online() -> (Mosquitto, Simrelay, Device) {
     let mosquitto = Mosquitto::plain();
     let relay = Simrelay::to(&mosquitto.url());
     let mut device = relay.device(1);
     device.enter(&Connect::new(Version::V311, "c").keep_alive(600));
     assert_eq!(events(&relay), ["Created"]);
+    (mosquitto, relay, device)
+}
+
+#[test]
+fn a_second_relay_on_the_same_data_folder_is_refused_and_ends_no_session() {
+    let (_mosquitto, relay, _device) = one_online();
     let folder = relay.folder.path();
     let same_ports = [
         "--relay-listen",
@@ -75,11 +81,7 @@ fn a_relay_that_was_killed_starts_again_at_once() {
 
 #[test]
 fn a_start_that_fails_for_a_port_leaves_the_session_events_as_they_are() {
-    let mosquitto = Mosquitto::plain();
-    let relay = Simrelay::to(&mosquitto.url());
-    let mut device = relay.device(1);
-    device.enter(&Connect::new(Version::V311, "c").keep_alive(600));
-    assert_eq!(events(&relay), ["Created"]);
+    let (_mosquitto, relay, _device) = one_online();
     let folder = relay.kill();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let taken_address = taken.local_addr().unwrap().to_string();
